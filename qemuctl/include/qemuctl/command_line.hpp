@@ -1,0 +1,38 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <qemuctl/qemu_info.hpp>
+#include <qemuctl/vm_config.hpp>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace qemuctl {
+
+/// What a launcher decides and a VmConfig does not say.
+struct CommandLineContext {
+    std::string accel = "tcg"; ///< the accelerator chosen: "kvm" or "tcg"
+    /// Descriptors QEMU inherits; -1 means there is none and the option is left out or made from a path.
+    int control_fd = -1; ///< a connected socket for the private monitor
+    int monitor_fd = -1; ///< the listening socket of the public monitor
+    std::string monitor_path;    ///< without `monitor_fd`: QEMU makes the public monitor itself, on this path
+    std::vector<int> serial_fds; ///< for serial ports of type "socket": listening sockets, by index; -1 for the others
+};
+
+/// The command line for `config`, argv[0] (the binary) first. Pure: the same input gives the same result, nothing is
+/// opened.
+///
+/// Throws `Error`: `errc::invalid_argument` for a value that can not be right, `errc::not_supported` for what this QEMU
+/// does not have, each naming the value as a path in `vm.json`.
+std::vector<std::string> build_command_line(const VmConfig& config, const QemuInfo& qemu,
+                                            const CommandLineContext& context);
+
+/// The words quoted for a POSIX shell, joined by blanks.
+std::string quote_for_shell(const std::vector<std::string>& words);
+
+/// A value for a QemuOpts string: every comma doubled.
+std::string escape_option(std::string_view value);
+
+} // namespace qemuctl

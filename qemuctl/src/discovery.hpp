@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <qemuctl/monitor_address.hpp>
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace qemuctl::detail {
+
+/// A QMP monitor as a command line describes it, before anything is resolved against the running process.
+struct MonitorOption {
+    /// An inherited listening socket: descriptor number in the QEMU process.
+    struct InheritedFd {
+        int fd;
+        bool operator==(const InheritedFd&) const = default;
+    };
+    /// A monitor nobody can attach to: stdio, a pty, a client socket, ...; the text says what it is.
+    struct Unusable {
+        std::string what;
+        bool operator==(const Unusable&) const = default;
+    };
+    std::variant<MonitorAddress, InheritedFd, Unusable> target;
+    std::string option; ///< the option as it was written, for messages
+    bool operator==(const MonitorOption&) const = default;
+};
+
+/// What a QEMU command line says of itself. Pure.
+struct QemuCommandLine {
+    std::string name; ///< from `-name`, empty when there is none
+    std::vector<MonitorOption> monitors;
+    bool operator==(const QemuCommandLine&) const = default;
+};
+
+/// Understands `-qmp`, `-qmp-pretty`, `-mon`/`-chardev` (also as `chardev:ID`), `-object monitor-qmp` (key=value and JSON),
+/// one or two dashes, doubled commas, old short booleans (`server,nowait`), `-name X`, `-name guest=X`.
+QemuCommandLine parse_qemu_command_line(const std::vector<std::string>& argv);
+
+/// A running QEMU, found by PID.
+struct QemuProcess {
+    int pid = 0;
+    std::string name;
+    std::vector<std::string> argv;
+    struct Monitor {
+        std::optional<MonitorAddress> address; ///< resolved as seen from this process; nullopt: can not be attached to
+        std::string description;               ///< the option as written, and why it can not be used
+    };
+    std::vector<Monitor> monitors;
+};
+
+/// Reads /proc/PID: relative paths are resolved against the process's working directory and root
+/// (`/proc/PID/root/...`, so another mount namespace is no obstacle), inherited descriptors through /proc/PID/fd and
+/// /proc/net/unix. Throws `Error`: `errc::not_found` when there is no such process or it is no QEMU.
+QemuProcess inspect_qemu_process(int pid);
+
+/// What holds the monitor behind a silent connection, from the kernel's socket tables (sock_diag for Unix sockets with
+/// their peers, /proc/net/tcp for TCP) and /proc/*/fd.
+struct MonitorHolder {
+    int pid = 0;
+    std::string command; ///< its name, from /proc/PID/comm
+};
+
+/// The client that `address` serves now, other than this process's own waiting connection; nullopt when the kernel does
+/// not tell (other user's process, other network namespace, other machine) or nobody does.
+/// `own_socket` is our connection's descriptor, or -1.
+std::optional<MonitorHolder> find_monitor_holder(const MonitorAddress& address, int own_socket);
+
+/// The state letter of /proc/PID/stat ('T' stopped, 'R', 'S', ...); '\0' when it can not be read.
+char process_state(int pid) noexcept;
+
+/// /proc/PID/cmdline split at its NULs; empty when it can not be read.
+std::vector<std::string> read_command_line(int pid);
+
+} // namespace qemuctl::detail

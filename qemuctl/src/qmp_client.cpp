@@ -1,0 +1,3 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include <qemuctl/qmp_client.hpp>
