@@ -1,4 +1,20 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
-#define CATCH_CONFIG_MAIN
-#include <catch2/catch.hpp>
+#if __has_include(<catch2/catch_session.hpp>)
+  #include <catch2/catch_session.hpp>
+#else
+  #define CATCH_CONFIG_RUNNER
+  #include <catch2/catch.hpp>
+#endif
+
+#include "leaks.hpp"
+#include "skip.hpp"
+
+int main(int argc, char** argv) {
+  test::mark_descendants();
+  const int result = Catch::Session().run(argc, argv);
+  if (test::any_leaked()) return result == 0 ? 1 : result;
+  // 77 is CTest's SKIP_RETURN_CODE. Catch2 3 returns 4 when every case was skipped.
+  if (test::any_skipped() && (result == 0 || result == 4)) return 77;
+  return result;
+}

@@ -1,0 +1,154 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#define CATCH_CONFIG_EXTERNAL_INTERFACES
+#include "leaks.hpp"
+
+#include "catch.hpp"
+
+#if __has_include(<catch2/reporters/catch_reporter_event_listener.hpp>)
+  #include <catch2/catch_test_case_info.hpp>
+  #include <catch2/reporters/catch_reporter_event_listener.hpp>
+  #include <catch2/reporters/catch_reporter_registrars.hpp>
+using ListenerBase = Catch::EventListenerBase;
+#else
+using ListenerBase = Catch::TestEventListenerBase;
+#endif
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <sstream>
+#include <string_view>
+#include <thread>
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr const char* marker = "QEMUCTL_TEST_PROCESS";
+/// A thread that was joined and a process that was reaped may stay in /proc for a moment.
+constexpr auto settle_time = 2s;
+bool leaked = false;
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string first_line(std::string text) {
+  return text.substr(0, text.find('\n'));
+}
+
+template<typename Visit>
+void each_number_in(const char* folder, Visit visit) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(folder), closedir);
+  if (!dir) return;
+  while (const dirent* entry = readdir(dir.get())) {
+    const std::string_view name = entry->d_name;
+    int number = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (error == std::errc{} && end == name.data() + name.size() && number != dirfd(dir.get())) visit(number);
+  }
+}
+
+bool has_marker(int pid) {
+  // Entries are separated by NUL; a leading one lets every entry be found the same way.
+  const auto wanted = std::string(1, '\0') + marker + '=' + std::to_string(getpid()) + '\0';
+  return (std::string(1, '\0') + read_file("/proc/" + std::to_string(pid) + "/environ")).find(wanted) !=
+         std::string::npos;
+}
+
+/// The state letter and the parent, from /proc/PID/stat; the name before them may hold anything, so it is skipped from
+/// behind.
+std::pair<char, int> state_and_parent(int pid) {
+  const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat");
+  const auto name_end = stat.rfind(')');
+  if (name_end == std::string::npos || name_end + 4 >= stat.size()) return {'X', 0};
+  int parent = 0;
+  std::from_chars(stat.data() + name_end + 4, stat.data() + stat.size(), parent);
+  return {stat[name_end + 2], parent};
+}
+
+std::string describe_process(int pid, char state) {
+  auto words = read_file("/proc/" + std::to_string(pid) + "/cmdline");
+  for (auto& c : words)
+    if (c == '\0') c = ' ';
+  if (words.empty()) words = first_line(read_file("/proc/" + std::to_string(pid) + "/comm"));
+  return words.substr(0, 200) + (state == 'Z' ? " (a zombie: nobody waited for it)" : "");
+}
+
+class LeakListener : public ListenerBase {
+ public:
+  using ListenerBase::ListenerBase;
+
+  void testCaseStarting(const Catch::TestCaseInfo& info) override {
+    name_ = info.name;
+    before_ = test::holdings();
+  }
+
+  void testCaseEnded(const Catch::TestCaseStats&) override {
+    const auto deadline = std::chrono::steady_clock::now() + settle_time;
+    auto left = new_holdings();
+    while (!left.empty() && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(2ms);
+      left = new_holdings();
+    }
+    if (left.empty()) return;
+    leaked = true;
+    std::cerr << "\nFAILED: the case \"" << name_ << "\" left behind:\n";
+    for (const auto& [what, detail] : left) std::cerr << "  " << what << ": " << detail << '\n';
+  }
+
+ private:
+  test::Holdings new_holdings() const {
+    auto now = test::holdings();
+    for (const auto& entry : before_)
+      if (const auto same = now.find(entry.first); same != now.end() && *same == entry) now.erase(same);
+    return now;
+  }
+
+  std::string name_;
+  test::Holdings before_;
+};
+
+} // namespace
+
+CATCH_REGISTER_LISTENER(LeakListener)
+
+namespace test {
+
+void mark_descendants() {
+  setenv(marker, std::to_string(getpid()).c_str(), 1);
+}
+
+Holdings holdings() {
+  Holdings found;
+  each_number_in("/proc/self/fd", [&](int fd) {
+    char target[512];
+    const auto length = readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), target, sizeof target);
+    if (length >= 0) found["descriptor " + std::to_string(fd)] = std::string(target, static_cast<std::size_t>(length));
+  });
+  each_number_in("/proc/self/task", [&](int tid) {
+    const auto name = first_line(read_file("/proc/self/task/" + std::to_string(tid) + "/comm"));
+    found["thread " + std::to_string(tid)] = name;
+  });
+  const int self = getpid();
+  each_number_in("/proc", [&](int pid) {
+    if (pid == self) return;
+    const auto [state, parent] = state_and_parent(pid);
+    if (parent == self || has_marker(pid)) found["process " + std::to_string(pid)] = describe_process(pid, state);
+  });
+  return found;
+}
+
+bool any_leaked() noexcept {
+  return leaked;
+}
+
+} // namespace test

@@ -1,0 +1,67 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "machine.hpp"
+
+#include "skip.hpp"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <sstream>
+#include <string>
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* binary_name = "qemu-system-x86_64";
+
+std::vector<std::string> split_at_colons(const char* text) {
+  std::vector<std::string> parts;
+  std::istringstream stream(text ? text : "");
+  for (std::string part; std::getline(stream, part, ':');)
+    if (!part.empty()) parts.push_back(part);
+  return parts;
+}
+
+bool is_executable(const fs::path& path) {
+  return access(path.c_str(), X_OK) == 0;
+}
+
+std::vector<fs::path> find_qemus() {
+  std::vector<fs::path> found;
+  if (const char* given = std::getenv("QEMUCTL_TEST_QEMUS")) {
+    for (const auto& path : split_at_colons(given)) found.emplace_back(path);
+    return found;
+  }
+  for (const auto& folder : split_at_colons(std::getenv("PATH"))) {
+    if (const auto path = fs::path(folder) / binary_name; is_executable(path)) {
+      found.push_back(path);
+      break;
+    }
+  }
+  if (const auto path = fs::path(QEMUCTL_TEST_MACHINE_DIR) / "qemu10/usr/bin" / binary_name; is_executable(path))
+    found.push_back(path);
+  return found;
+}
+
+} // namespace
+
+namespace test {
+
+const std::vector<fs::path>& qemus() {
+  static const auto found = find_qemus();
+  if (found.empty()) skip("no qemu-system-x86_64 in $PATH: tools/setup installs it");
+  return found;
+}
+
+DemoGuest demo_guest() {
+  const char* given = std::getenv("QEMUCTL_DEMO_GUEST");
+  const auto folder = given ? fs::path(given) : fs::path(QEMUCTL_TEST_MACHINE_DIR) / "demo-guest";
+  DemoGuest guest{folder / "vmlinuz", folder / "initrd.img"};
+  if (!fs::exists(guest.kernel) || !fs::exists(guest.initrd))
+    skip("there is no demo guest in " + folder.string() + ": tools/demo-guest makes it");
+  return guest;
+}
+
+} // namespace test

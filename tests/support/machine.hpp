@@ -1,0 +1,43 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the tests use of the machine: the QEMU binaries and the demo guest.
+#pragma once
+
+#include "catch.hpp"
+
+#include <filesystem>
+#include <vector>
+
+namespace test {
+
+/// Every qemu-system-x86_64 the tests run against: those in `QEMUCTL_TEST_QEMUS` (colon separated), else the one in
+/// `$PATH` and the one that `tools/setup --qemu10` made. Skips the case when there is none.
+const std::vector<std::filesystem::path>& qemus();
+
+struct DemoGuest {
+  std::filesystem::path kernel, initrd;
+};
+
+/// The guest that `tools/demo-guest` made in the build folder, or in `QEMUCTL_DEMO_GUEST`. Skips the case when it is
+/// not there.
+DemoGuest demo_guest();
+
+} // namespace test
+
+// NOLINTBEGIN(cppcoreguidelines-macro-usage): only a macro can define a test case.
+#define QEMU_TEST_CASE_NAMED(function, ...)                                                                            \
+  static void function(const std::filesystem::path& qemu);                                                             \
+  TEST_CASE(__VA_ARGS__) {                                                                                             \
+    for (const auto& qemu : test::qemus()) {                                                                           \
+      DYNAMIC_SECTION(qemu.string()) {                                                                                 \
+        function(qemu);                                                                                                \
+      }                                                                                                                \
+    }                                                                                                                  \
+  }                                                                                                                    \
+  static void function([[maybe_unused]] const std::filesystem::path& qemu)
+#define QEMU_TEST_CASE_AT(line, ...) QEMU_TEST_CASE_NAMED(qemu_test_case_##line, __VA_ARGS__)
+#define QEMU_TEST_CASE_EXPANDED(line, ...) QEMU_TEST_CASE_AT(line, __VA_ARGS__)
+/// A TEST_CASE whose body runs once for each of test::qemus(), with the binary's path as `qemu`.
+#define QEMU_TEST_CASE(...) QEMU_TEST_CASE_EXPANDED(__LINE__, __VA_ARGS__)
+// NOLINTEND(cppcoreguidelines-macro-usage)
