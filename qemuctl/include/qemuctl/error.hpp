@@ -34,15 +34,15 @@ const std::error_category& error_category() noexcept;
 
 std::error_code make_error_code(errc code) noexcept;
 
-/// The parts of an error message, for programs that show or sort them.
+/// The parts of an error message, for programs that show or sort them. Any of them may be empty.
 struct Diagnostics {
-    std::string operation;   ///< what was being done, as it follows "cannot": "attach to the monitor"
-    std::string subject;     ///< to what: `VM demo`, `/run/qemu/demo.sock`
-    std::string command;     ///< the QMP command, when there was one
-    std::string qmp_class;   ///< QEMU's error class ("GenericError", "DeviceNotFound", ...), for `command_failed`
-    std::string server_text; ///< QEMU's own words (QMP `desc`, or its last lines on stderr); not ours
-    std::string detail;      ///< what went wrong, in our words; empty when the code's message says it all
-    std::string advice;      ///< what to do about it; a sentence, may be empty
+    std::string operation{};   ///< what was being done, as it follows "cannot": "attach to the monitor"
+    std::string subject{};     ///< to what: `VM demo`, `/run/qemu/demo.sock`
+    std::string command{};     ///< the QMP command, when there was one
+    std::string qmp_class{};   ///< QEMU's error class ("GenericError", "DeviceNotFound", ...), for `command_failed`
+    std::string server_text{}; ///< QEMU's own words (QMP `desc`, or its last lines on stderr); not ours
+    std::string detail{};      ///< what went wrong, in our words; empty when the code's message says it all
+    std::string advice{};      ///< what to do about it; a sentence, may be empty
 
     bool operator==(const Diagnostics&) const = default;
 };

@@ -108,7 +108,7 @@ Json::Json(T value) noexcept {
 }
 
 struct JsonParseOptions {
-    std::size_t max_depth = 1024;       ///< deepest nesting of arrays and objects; QEMU's own limit is 1024
+    std::size_t max_depth = 1024;       ///< deepest nesting of arrays and objects; at most 1024, QEMU's own limit
     bool refuse_duplicate_keys = false; ///< true for files people write
     std::string source = "JSON";        ///< named in errors: a file name
 };

@@ -34,10 +34,12 @@ struct TcpAddress {
 /// Where a QMP monitor listens.
 using MonitorAddress = std::variant<UnixPath, UnixAbstract, TcpAddress>;
 
-/// `/run/qemu/demo.sock`, `@name`, `tcp:127.0.0.1:4444`, `tcp:[::1]:4444`: what `parse_monitor_address` reads.
+/// `/run/qemu/demo.sock`, `@name`, `@name,tight=off`, `tcp:127.0.0.1:4444`, `tcp:[::1]:4444`: what
+/// `parse_monitor_address` reads. Nothing is escaped, so a name with unprintable bytes stays as it is.
 std::string to_string(const MonitorAddress& address);
 
-/// Reads `/path`, `path`, `unix:PATH`, `@NAME`, `tcp:HOST:PORT`. Throws `Error` (`errc::invalid_argument`).
+/// Reads `/path`, `path`, `unix:PATH`, `@NAME`, `@NAME,tight=off`, `tcp:HOST:PORT`. Throws `Error`
+/// (`errc::invalid_argument`).
 MonitorAddress parse_monitor_address(std::string_view text);
 
 } // namespace qemuctl
