@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "wakeup.hpp"
 
-#include <asio/error.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
@@ -24,8 +23,9 @@ asio::awaitable<void> Wakeup::wait_until(time_point deadline) {
     std::error_code ec;
     co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, ec));
     const auto cancellation = co_await asio::this_coro::cancellation_state;
+    // Not asio::error::operation_aborted: in Asio 1.22 that does not compare equal to std::errc::operation_canceled.
     if (cancellation.cancelled() != asio::cancellation_type::none)
-        throw std::system_error(asio::error::operation_aborted);
+        throw std::system_error(std::make_error_code(std::errc::operation_canceled));
 }
 
 void Wakeup::notify() noexcept {
