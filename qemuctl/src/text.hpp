@@ -1,0 +1,14 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace qemuctl::detail {
+
+/// Text from another process as it can be shown in one line of a message: tabs become spaces, other control characters
+/// (C1 and the Unicode line separators, too) become '?', and what is no UTF-8 becomes U+FFFD.
+std::string printable(std::string_view text);
+
+} // namespace qemuctl::detail
