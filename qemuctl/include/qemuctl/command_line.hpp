@@ -13,16 +13,21 @@ namespace qemuctl {
 
 /// What a launcher decides and a VmConfig does not say.
 struct CommandLineContext {
-    std::string accel = "tcg"; ///< the accelerator chosen: "kvm" or "tcg"
-    /// Descriptors QEMU inherits; -1 means there is none and the option is left out or made from a path.
-    int control_fd = -1; ///< a connected socket for the private monitor
-    int monitor_fd = -1; ///< the listening socket of the public monitor
-    std::string monitor_path;    ///< without `monitor_fd`: QEMU makes the public monitor itself, on this path
-    std::vector<int> serial_fds; ///< for serial ports of type "socket": listening sockets, by index; -1 for the others
+  std::string accel = "tcg"; ///< the accelerator chosen: "kvm" or "tcg"
+  /// Descriptors QEMU inherits; -1 means there is none and the option is left out or made from a path.
+  int control_fd = -1;         ///< a connected socket for the private monitor
+  int monitor_fd = -1;         ///< the listening socket of the public monitor
+  std::string monitor_path;    ///< without `monitor_fd`: QEMU makes the public monitor itself, on this path
+  bool paused = false;         ///< start with the CPUs stopped
+  std::vector<int> serial_fds; ///< for serial ports of type "socket": listening sockets, by index; -1 for the others
 };
 
 /// The command line for `config`, argv[0] (the binary) first. Pure: the same input gives the same result, nothing is
-/// opened.
+/// opened. (Only the socket of a serial port that has neither a descriptor nor a path, in a `config` without
+/// `socket_dir`, is placed by `default_socket_dir()`, which looks at the environment.)
+///
+/// Devices have the ids of `disks[].id` and `networks[].id`; the node of a disk's image is called as the disk, too,
+/// unless that name is too long for QEMU.
 ///
 /// Throws `Error`: `errc::invalid_argument` for a value that can not be right, `errc::not_supported` for what this QEMU
 /// does not have, each naming the value as a path in `vm.json`.

@@ -1,0 +1,68 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "guest_machine.hpp"
+
+#include <string_view>
+
+namespace qemuctl::detail {
+
+namespace {
+
+GuestArch arch_of(std::string_view target) {
+  // Distributions add to the name ("qemu-system-x86_64-microvm").
+  if (target.starts_with("x86_64") || target.starts_with("i386")) return GuestArch::x86;
+  if (target.starts_with("aarch64") || target.starts_with("arm")) return GuestArch::arm;
+  if (target.starts_with("riscv")) return GuestArch::riscv;
+  if (target.starts_with("s390x")) return GuestArch::s390x;
+  return GuestArch::other;
+}
+
+} // namespace
+
+GuestMachine guest_machine(const VmConfig& config, const QemuInfo& qemu) {
+  constexpr std::string_view prefix = "qemu-system-";
+  std::string binary = qemu.path.filename().string();
+  // A binary may have any name (a wrapper); then the description tells.
+  if (!binary.starts_with(prefix)) binary = qemu_binary_name(config.arch);
+  GuestMachine machine;
+  machine.arch = arch_of(std::string_view(binary).substr(prefix.size()));
+  machine.type = config.machine.type;
+  if (machine.type.empty()) {
+    if (machine.arch == GuestArch::x86) machine.type = "q35";
+    if (machine.arch == GuestArch::arm || machine.arch == GuestArch::riscv) machine.type = "virt";
+  }
+  return machine;
+}
+
+std::string GuestMachine::virtio_suffix() const {
+  if (arch == GuestArch::s390x) return "-ccw";
+  if (arch == GuestArch::x86 && type.starts_with("microvm")) return "-device";
+  return "-pci";
+}
+
+std::string GuestMachine::serial_device() const {
+  return arch == GuestArch::x86 && !type.starts_with("microvm") ? "isa-serial" : "";
+}
+
+int GuestMachine::max_serials() const {
+  if (arch == GuestArch::x86) return type.starts_with("microvm") ? 1 : 4;
+  // QEMU ignores what the board has no port for.
+  if (type.starts_with("virt")) return 1;
+  return 4;
+}
+
+std::string cpu_option(const VmConfig& config, const QemuInfo& qemu, const std::string& accel) {
+  std::string option = config.cpu.model;
+  if (option.empty()) {
+    const GuestArch arch = guest_machine(config, qemu).arch;
+    if (accel == "kvm")
+      option = "host";
+    else if (arch == GuestArch::x86 || arch == GuestArch::arm || arch == GuestArch::s390x)
+      option = "max";
+  }
+  if (option.empty()) return option;
+  for (const std::string& feature : config.cpu.features) option += "," + feature;
+  return option;
+}
+
+} // namespace qemuctl::detail

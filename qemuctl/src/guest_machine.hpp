@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <qemuctl/qemu_info.hpp>
+#include <qemuctl/vm_config.hpp>
+
+#include <string>
+
+namespace qemuctl::detail {
+
+enum class GuestArch { x86, arm, riscv, s390x, other };
+
+/// What the rest of a command line has to know of the machine.
+struct GuestMachine {
+  GuestArch arch = GuestArch::other;
+  std::string type; ///< for `-machine`; empty: QEMU's default
+
+  /// Machines without a PCI bus have other virtio devices: "-pci", "-ccw" or "-device" (virtio-mmio).
+  std::string virtio_suffix() const;
+  /// The device of a serial port that is added by `-device`; empty when the ports are part of the machine.
+  std::string serial_device() const;
+  /// How many serial ports there can be.
+  int max_serials() const;
+};
+
+/// From `machine.type`, the name of the binary and `arch`, in this order.
+GuestMachine guest_machine(const VmConfig& config, const QemuInfo& qemu);
+
+/// The value of `-cpu`: `cpu.model`, by default "host" under KVM and otherwise "max" where QEMU has it, and the
+/// features. Empty: QEMU's default.
+std::string cpu_option(const VmConfig& config, const QemuInfo& qemu, const std::string& accel);
+
+} // namespace qemuctl::detail
