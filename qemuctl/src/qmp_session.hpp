@@ -2,13 +2,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "json_framer.hpp"
+
 #include <qemuctl/qmp_client.hpp>
 
-#include <deque>
+#include <cstddef>
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <variant>
 
 namespace qemuctl::detail {
@@ -53,16 +56,19 @@ public:
     /// @}
 
     /// `id_prefix` makes the ids of this connection differ from those of the monitor's earlier clients: QEMU delivers the
-    /// reply to a command whose client has left to the next client. A few characters of [A-Za-z0-9].
+    /// reply to a command whose client has left to the next client. A few characters of [A-Za-z0-9], always the same
+    /// number of them (an id is the prefix and a decimal number). Few, because QEMU takes some 3 us to read a byte.
     QmpSession(Limits limits, std::string id_prefix);
 
-    /// Takes bytes as they were read, in pieces of any size.
+    /// Takes bytes as they were read, in pieces of any size. They are kept until `next_action` has been called often
+    /// enough, so call that before reading more.
     void receive(std::string_view bytes);
 
     /// What is to be done next, in order; nullopt when more bytes are needed.
     std::optional<Action> next_action();
 
-    /// A command as it goes on the wire. Only when `is_ready()`.
+    /// A command as it goes on the wire. Only when `is_ready()`. Throws `Error` (`errc::invalid_argument`) when
+    /// `arguments` is neither an object nor null.
     struct Encoded {
         CommandId id;
         std::string bytes;
@@ -82,7 +88,36 @@ public:
     ConnectionEnd peer_closed(std::string_view error = {}) const;
 
 private:
-    // The implementation chooses; see qmp_session.cpp.
+    enum class Phase { greeting, negotiating, ready, failed };
+
+    struct Sent {
+        bool quit = false;
+        bool forgotten = false;
+    };
+    using SentMap = std::map<CommandId, Sent>;
+
+    std::optional<Action> handle(std::string_view text);
+    Action handle_greeting(const Json& greeting);
+    Action handle_event(Json& message);
+    std::optional<Action> handle_reply(const Json* id, Json& value);
+    std::optional<Action> handle_error(const Json* id, const Json& error);
+    SentMap::iterator find_sent(const Json* id);
+    Sent take_sent(SentMap::iterator command);
+    std::string wire(CommandId id, std::string_view command, const Json& arguments) const;
+    Failure fail(std::string reason);
+
+    JsonFramer framer_;
+    std::size_t max_depth_;
+    std::string id_prefix_;
+    Phase phase_ = Phase::greeting;
+    bool greeted_ = false;
+    QmpGreeting greeting_;
+    CommandId last_id_ = 0;
+    SentMap sent_;              ///< without an answer so far, the forgotten ones too, oldest first
+    std::size_t forgotten_ = 0; ///< how many of them
+    bool shut_down_ = false;    ///< a SHUTDOWN event came, and the VM did not go on
+    bool quitting_ = false;     ///< `quit` was answered
+    std::string failure_;
 };
 
 } // namespace qemuctl::detail
