@@ -15,22 +15,22 @@ namespace qemuctl::detail {
 ///
 /// As with a condition variable, the waiter checks its condition in a loop; it may also wake for no reason.
 class Wakeup {
-public:
-    using time_point = std::chrono::steady_clock::time_point;
+ public:
+  using time_point = std::chrono::steady_clock::time_point;
 
-    explicit Wakeup(asio::any_io_executor executor) : executor_(std::move(executor)) {}
-    Wakeup(const Wakeup&) = delete;
-    Wakeup& operator=(const Wakeup&) = delete;
+  explicit Wakeup(asio::any_io_executor executor) : executor_(std::move(executor)) {}
+  Wakeup(const Wakeup&) = delete;
+  Wakeup& operator=(const Wakeup&) = delete;
 
-    /// Suspends until `notify` or until `deadline` has passed. Throws `operation_canceled` when the coroutine is
-    /// cancelled. The object must outlive the wait.
-    asio::awaitable<void> wait_until(time_point deadline = time_point::max());
+  /// Suspends until `notify` or until `deadline` has passed. Throws `operation_canceled` when the coroutine is
+  /// cancelled. The object must outlive the wait.
+  asio::awaitable<void> wait_until(time_point deadline = time_point::max());
 
-    void notify() noexcept;
+  void notify() noexcept;
 
-private:
-    asio::any_io_executor executor_;
-    std::list<asio::steady_timer*> waiters_;
+ private:
+  asio::any_io_executor executor_;
+  std::list<asio::steady_timer*> waiters_;
 };
 
 /// The time `timeout` from now; never overflows.

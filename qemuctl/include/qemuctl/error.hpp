@@ -14,19 +14,19 @@ namespace qemuctl {
 ///
 /// `timed_out` compares equal to `std::errc::timed_out`.
 enum class errc {
-    invalid_argument = 1, ///< a value given by the caller or read from a file can not be right; nothing was started
-    not_found,            ///< no QEMU binary, process, monitor or file of that name
-    not_supported,        ///< this QEMU, or this VM, can not do it
-    already_running,      ///< a VM of that name runs already
-    launch_failed,        ///< QEMU could not be started, or ended before it was ready
-    connect_failed,       ///< the monitor can not be reached
-    monitor_in_use,       ///< the monitor is there, but another client holds it
-    protocol_error,       ///< the peer does not speak QMP, or broke a size or nesting limit
-    command_failed,       ///< QEMU answered with an error; `Diagnostics::qmp_class` and `server_text` say which
-    interrupted,          ///< the command was sent but its outcome is unknown
-    disconnected,         ///< the connection is over; the command was not sent
-    timed_out,            ///< the deadline passed before anything was sent or before what was waited for happened
-    overloaded,           ///< a bounded queue is full; nothing was sent
+  invalid_argument = 1, ///< a value given by the caller or read from a file can not be right; nothing was started
+  not_found,            ///< no QEMU binary, process, monitor or file of that name
+  not_supported,        ///< this QEMU, or this VM, can not do it
+  already_running,      ///< a VM of that name runs already
+  launch_failed,        ///< QEMU could not be started, or ended before it was ready
+  connect_failed,       ///< the monitor can not be reached
+  monitor_in_use,       ///< the monitor is there, but another client holds it
+  protocol_error,       ///< the peer does not speak QMP, or broke a size or nesting limit
+  command_failed,       ///< QEMU answered with an error; `Diagnostics::qmp_class` and `server_text` say which
+  interrupted,          ///< the command was sent but its outcome is unknown
+  disconnected,         ///< the connection is over; the command was not sent
+  timed_out,            ///< the deadline passed before anything was sent or before what was waited for happened
+  overloaded,           ///< a bounded queue is full; nothing was sent
 };
 
 /// The category of `errc`; its name is "qemuctl".
@@ -36,15 +36,15 @@ std::error_code make_error_code(errc code) noexcept;
 
 /// The parts of an error message, for programs that show or sort them. Any of them may be empty.
 struct Diagnostics {
-    std::string operation{};   ///< what was being done, as it follows "cannot": "attach to the monitor"
-    std::string subject{};     ///< to what: `VM demo`, `/run/qemu/demo.sock`
-    std::string command{};     ///< the QMP command, when there was one
-    std::string qmp_class{};   ///< QEMU's error class ("GenericError", "DeviceNotFound", ...), for `command_failed`
-    std::string server_text{}; ///< QEMU's own words (QMP `desc`, or its last lines on stderr); not ours
-    std::string detail{};      ///< what went wrong, in our words; empty when the code's message says it all
-    std::string advice{};      ///< what to do about it; a sentence, may be empty
+  std::string operation{};   ///< what was being done, as it follows "cannot": "attach to the monitor"
+  std::string subject{};     ///< to what: `VM demo`, `/run/qemu/demo.sock`
+  std::string command{};     ///< the QMP command, when there was one
+  std::string qmp_class{};   ///< QEMU's error class ("GenericError", "DeviceNotFound", ...), for `command_failed`
+  std::string server_text{}; ///< QEMU's own words (QMP `desc`, or its last lines on stderr); not ours
+  std::string detail{};      ///< what went wrong, in our words; empty when the code's message says it all
+  std::string advice{};      ///< what to do about it; a sentence, may be empty
 
-    bool operator==(const Diagnostics&) const = default;
+  bool operator==(const Diagnostics&) const = default;
 };
 
 /// The exception of this library. `code()` is an `errc` (or a system error for a failed system call); `what()` is a
@@ -55,15 +55,15 @@ struct Diagnostics {
 /// The only other exception the asynchronous functions throw is `std::system_error` with a code that equals
 /// `std::errc::operation_canceled`, when the caller cancelled them, and `std::bad_alloc`.
 class Error : public std::system_error {
-public:
-    Error(std::error_code code, Diagnostics diagnostics);
+ public:
+  Error(std::error_code code, Diagnostics diagnostics);
 
-    const Diagnostics& diagnostics() const noexcept { return diagnostics_; }
-    const char* what() const noexcept override { return message_.c_str(); }
+  const Diagnostics& diagnostics() const noexcept { return diagnostics_; }
+  const char* what() const noexcept override { return message_.c_str(); }
 
-private:
-    Diagnostics diagnostics_;
-    std::string message_;
+ private:
+  Diagnostics diagnostics_;
+  std::string message_;
 };
 
 } // namespace qemuctl

@@ -12,23 +12,23 @@ namespace qemuctl {
 /// A Unix socket in the file system. Paths longer than `sun_path` (107 bytes) work too; a relative path is relative to
 /// the current directory.
 struct UnixPath {
-    std::string path;
-    bool operator==(const UnixPath&) const = default;
+  std::string path;
+  bool operator==(const UnixPath&) const = default;
 };
 
 /// A Unix socket in the abstract name space; `name` is without the leading NUL and may contain any byte.
 /// QEMU pads the name with NULs to the full length of `sun_path` when `tight=off`.
 struct UnixAbstract {
-    std::string name;
-    bool tight = true;
-    bool operator==(const UnixAbstract&) const = default;
+  std::string name;
+  bool tight = true;
+  bool operator==(const UnixAbstract&) const = default;
 };
 
 /// A TCP socket. `host` is a name or a numeric address, IPv6 without brackets.
 struct TcpAddress {
-    std::string host;
-    std::uint16_t port = 0;
-    bool operator==(const TcpAddress&) const = default;
+  std::string host;
+  std::uint16_t port = 0;
+  bool operator==(const TcpAddress&) const = default;
 };
 
 /// Where a QMP monitor listens.

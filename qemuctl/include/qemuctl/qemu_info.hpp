@@ -15,8 +15,8 @@
 namespace qemuctl {
 
 struct QemuVersion {
-    int major = 0, minor = 0, micro = 0;
-    auto operator<=>(const QemuVersion&) const = default;
+  int major = 0, minor = 0, micro = 0;
+  auto operator<=>(const QemuVersion&) const = default;
 };
 
 /// "7.2.22"
@@ -24,20 +24,20 @@ std::string to_string(const QemuVersion& version);
 
 /// What one QEMU binary is and offers.
 struct QemuInfo {
-    std::filesystem::path path;
-    QemuVersion version;
-    std::string package;                   ///< the builder's words, may be empty
-    std::vector<std::string> accelerators; ///< built in: "kvm", "tcg"; not what works on this host
-    std::vector<std::string> devices;      ///< device types that `-device` knows, sorted; modules included
+  std::filesystem::path path;
+  QemuVersion version;
+  std::string package;                   ///< the builder's words, may be empty
+  std::vector<std::string> accelerators; ///< built in: "kvm", "tcg"; not what works on this host
+  std::vector<std::string> devices;      ///< device types that `-device` knows, sorted; modules included
 
-    bool has_device(std::string_view type) const noexcept;
-    bool operator==(const QemuInfo&) const = default;
+  bool has_device(std::string_view type) const noexcept;
+  bool operator==(const QemuInfo&) const = default;
 };
 
 /// The name of the system emulator for an architecture in GOARCH style; "" means the host's.
 ///
-/// amd64, 386, arm64, arm, riscv64, ppc64 (ppc64le), mips, mips64, s390x. Throws `Error` (`errc::invalid_argument`) with
-/// the known ones for any other.
+/// amd64, 386, arm64, arm, riscv64, ppc64 (ppc64le), mips, mips64, s390x. Throws `Error` (`errc::invalid_argument`)
+/// with the known ones for any other.
 std::string qemu_binary_name(std::string_view arch);
 
 /// The binary for `arch`: `qemu_path` when it is given, else the first found in `$PATH`,
@@ -48,8 +48,8 @@ std::filesystem::path find_qemu(std::string_view arch = {}, std::string_view qem
 /// Asks the binary itself, over QMP, with a machine that has no parts; about 0.1 to 0.3 s.
 ///
 /// The answer is remembered in the cache folder (`$XDG_CACHE_HOME/qemuctl` or `~/.cache/qemuctl`; for root
-/// `/var/cache/qemuctl`), keyed by the binary's path, size and modification time. A cache that can not be read or written
-/// is no error. Throws `Error` (`errc::launch_failed`, with the binary's stderr). Takes at most 20 s.
+/// `/var/cache/qemuctl`), keyed by the binary's path, size and modification time. A cache that can not be read or
+/// written is no error. Throws `Error` (`errc::launch_failed`, with the binary's stderr). Takes at most 20 s.
 asio::awaitable<QemuInfo> probe_qemu(std::filesystem::path binary);
 
 } // namespace qemuctl

@@ -14,8 +14,9 @@ namespace qemuctl {
 /// Reads a `vm.json`. Keys are the members of `VmConfig` in camelCase.
 ///
 /// Relative paths in it are made relative to `base_dir`. Every error of the file is found and reported at once, in one
-/// `Error` (`errc::invalid_argument`) whose `detail` has a line for each: the path of the value (`disks[1].backend.type`),
-/// what was found, what was expected and, for an unknown key, the nearest known one. `source` names the file in it.
+/// `Error` (`errc::invalid_argument`) whose `detail` has a line for each: the path of the value
+/// (`disks[1].backend.type`), what was found, what was expected and, for an unknown key, the nearest known one.
+/// `source` names the file in it.
 VmConfig parse_vm_config(std::string_view text, const std::string& source = "vm.json",
                          const std::filesystem::path& base_dir = {});
 

@@ -1,0 +1,39 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "process.hpp"
+
+#include <qemuctl/instance.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace qemuctl::detail {
+
+/// QEMU's RunState (`qapi/run-state.json`) as one of the seven states; `unknown` for a word this library does not know.
+State state_from_run_state(std::string_view run_state) noexcept;
+
+/// What events told of the end of a VM, before its process is gone.
+struct ShutdownNotice {
+  std::string reason; ///< `reason` of the SHUTDOWN event: "guest-shutdown", "host-qmp-quit", "guest-panic", ...
+};
+
+/// The status while QEMU runs, from the reply to `query-status`.
+VmStatus running_status(const Json& query_status_reply);
+
+/// The status from a SHUTDOWN event: the guest is over, the process still there.
+VmStatus shutdown_status(const ShutdownNotice& notice);
+
+/// The status when no monitor answers although the process is there.
+VmStatus silent_status(std::string reason);
+
+/// The final status of a VM whose process is gone.
+/// `monitor_until_end`: the monitor was connected to the very end, so a SHUTDOWN event can not have been missed.
+VmStatus final_status(const ProcessExit& exit, const std::optional<ShutdownNotice>& notice, bool monitor_until_end);
+
+/// The final status of a VM whose process is not known, once its monitor is gone.
+VmStatus final_status(const ConnectionEnd& end, const std::optional<ShutdownNotice>& notice);
+
+} // namespace qemuctl::detail
