@@ -6,9 +6,11 @@
 #include <asio/detached.hpp>
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
-#include <asio/use_future.hpp>
 
+#include <exception>
+#include <future>
 #include <thread>
+#include <type_traits>
 #include <utility>
 
 namespace qemuctl::blocking {
@@ -29,7 +31,21 @@ struct Instance::Impl {
   /// Runs the coroutine that `make` returns and waits for its result.
   template<class Make>
   auto run(Make make) {
-    return asio::co_spawn(io_, std::move(make), asio::use_future).get();
+    // Not asio::use_future, which completes on a further thread of Asio's own.
+    using Result = typename std::invoke_result_t<Make>::value_type;
+    std::promise<Result> promise;
+    std::future<Result> future = promise.get_future();
+    if constexpr (std::is_void_v<Result>) {
+      asio::co_spawn(io_, std::move(make), [promise = std::move(promise)](std::exception_ptr failure) mutable {
+        failure ? promise.set_exception(failure) : promise.set_value();
+      });
+    } else {
+      asio::co_spawn(io_, std::move(make),
+                     [promise = std::move(promise)](std::exception_ptr failure, Result result) mutable {
+                       failure ? promise.set_exception(failure) : promise.set_value(std::move(result));
+                     });
+    }
+    return future.get();
   }
 
   /// The same for a call that makes no I/O.
