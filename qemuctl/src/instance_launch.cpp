@@ -99,11 +99,16 @@ asio::awaitable<void> await_started(QmpClient& qmp, FileDescriptor control, Laun
 asio::awaitable<Instance> Instance::launch(VmConfig config, LaunchOptions options) {
   const auto executor = co_await asio::this_coro::executor;
   if (config.name.empty()) config.name = random_name();
-  if (config.socket_dir.empty()) config.socket_dir = default_socket_dir();
+  // Absolute, so that the paths handed out stay right whatever becomes of the working directory.
+  config.socket_dir =
+      std::filesystem::absolute(config.socket_dir.empty() ? default_socket_dir() : config.socket_dir).string();
 
   // Everything that can be found wrong without a process, before there is one.
   const std::filesystem::path binary = find_qemu(config.arch, config.qemu_path);
   const QemuInfo qemu = co_await probe_qemu(binary);
+  CommandLineContext context;
+  build_command_line(config, qemu, context);
+  check_files(config);
   const detail::AcceleratorChoice choice = co_await detail::choose_accelerator(config, qemu);
   if (!choice.warning.empty() && options.on_warning) options.on_warning(choice.warning);
 
@@ -117,24 +122,20 @@ asio::awaitable<Instance> Instance::launch(VmConfig config, LaunchOptions option
     throw std::system_error(errno, std::system_category(), "launch VM " + config.name);
   FileDescriptor control(pair[0]);
   Inherited inherited;
-  CommandLineContext context;
   context.accel = choice.accel;
+  context.paused = options.paused;
   context.control_fd = inherited.add(FileDescriptor(pair[1]));
   context.monitor_fd = inherited.add(files.listen(files.monitor_path()));
   std::vector<FileDescriptor> serials;
   for (std::size_t i = 0; i < config.serials.size(); ++i) {
-    SerialConfig& serial = config.serials[i];
-    if (serial.type != "socket") {
-      context.serial_fds.push_back(-1);
-      serials.emplace_back();
-      continue;
-    }
-    if (serial.path.empty()) serial.path = files.serial_path(i);
-    context.serial_fds.push_back(inherited.add(files.listen(serial.path)));
-    serials.push_back(options.connect_serials ? connect_to(serial.path) : FileDescriptor());
+    context.serial_fds.push_back(-1);
+    serials.emplace_back();
+    if (config.serials[i].type != "socket") continue;
+    const std::string path = serial_socket_path(config, i);
+    context.serial_fds.back() = inherited.add(files.listen(path));
+    if (options.connect_serials) serials.back() = connect_to(path);
   }
   std::vector<std::string> argv = build_command_line(config, qemu, context);
-  if (options.paused) argv.push_back("-S");
 
   FileDescriptor log = files.open_log();
   inherited.add_borrowed(files.lock_fd());

@@ -139,10 +139,6 @@ FileDescriptor VmFiles::listen(const std::filesystem::path& path) {
   return fd;
 }
 
-std::filesystem::path VmFiles::serial_path(std::size_t index) const {
-  return dir_ / fmt::format("{}.serial{}", name_, index);
-}
-
 FileDescriptor VmFiles::open_log() {
   std::error_code ec;
   if (std::filesystem::file_size(log_path_, ec) > max_log_bytes && !ec)

@@ -32,9 +32,6 @@ class VmFiles {
   /// replaced; one that somebody listens on is `already_running`.
   FileDescriptor listen(const std::filesystem::path& path);
 
-  /// Where the socket of serial port `index` is when the configuration does not say.
-  std::filesystem::path serial_path(std::size_t index) const;
-
   /// Opens the log for appending; one that has grown over 1 MiB is kept as `<name>.log.old` and begun anew.
   FileDescriptor open_log();
   /// Where this run's part of the log begins.
