@@ -98,7 +98,7 @@ class Builder {
     const std::vector<std::string>& accels = qemu_.accelerators;
     if (!accels.empty() && std::find(accels.begin(), accels.end(), context_.accel) == accels.end())
       missing_.add("machine.accel", fmt::format("this QEMU ({}) was built without {}; it has {}", qemu_.path.string(),
-                                                context_.accel, list_of(accels)));
+                                                context_.accel, listed(accels)));
     option("-machine", (machine_.type.empty() ? "" : escape_option(machine_.type) + ",") + "accel=" + context_.accel);
     const std::string cpu = cpu_option(config_, qemu_, context_.accel);
     if (!cpu.empty()) option("-cpu", cpu);

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "problems.hpp"
 
+#include "text.hpp"
+
 #include <qemuctl/json.hpp>
 
 #include <fmt/format.h>
@@ -29,17 +31,17 @@ void Problems::throw_if_any(errc code, std::string operation, std::string subjec
 
 std::string in_quotes(std::string_view text) {
   constexpr std::size_t longest = 100;
-  if (text.size() <= longest) return Json(text).dump();
+  if (text.size() <= longest) return printable(Json(text).dump());
   // Not in the middle of a UTF-8 sequence.
   std::size_t end = longest;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return Json(std::string(text.substr(0, end)) + "...").dump();
+  return printable(Json(std::string(text.substr(0, end)) + "...").dump());
 }
 
-std::string list_of(const std::vector<std::string>& words) {
+std::string listed(const std::vector<std::string>& words, std::string_view conjunction) {
   std::string list;
   for (std::size_t i = 0; i < words.size(); ++i) {
-    if (i > 0) list += i + 1 == words.size() ? " or " : ", ";
+    if (i > 0) list += i + 1 == words.size() ? fmt::format(" {} ", conjunction) : ", ";
     list += in_quotes(words[i]);
   }
   return list;

@@ -36,6 +36,6 @@ class Problems {
 std::string in_quotes(std::string_view text);
 
 /// `"a", "b" or "c"`
-std::string list_of(const std::vector<std::string>& words);
+std::string listed(const std::vector<std::string>& words, std::string_view conjunction = "or");
 
 } // namespace qemuctl::detail

@@ -102,7 +102,7 @@ class Check {
     if (std::find(known.begin(), known.end(), value) != known.end()) return;
     const std::string near = nearest_word(value, known);
     problems_.add(path, in_quotes(value),
-                  list_of(known) +
+                  listed(known) +
                       (near.empty() || known.size() < 3 ? "" : fmt::format("; did you mean {}?", in_quotes(near))));
   }
 

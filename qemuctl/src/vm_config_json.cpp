@@ -1,3 +1,112 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
+#include "vm_config_check.hpp"
+#include "vm_config_format.hpp"
+
+#include <qemuctl/error.hpp>
+#include <qemuctl/file_descriptor.hpp>
 #include <qemuctl/vm_config_json.hpp>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <set>
+
+namespace qemuctl {
+
+namespace {
+
+constexpr const char* operation = "read the description of a VM";
+constexpr std::size_t max_file_size = 1 << 20;
+/// Far more than the keys have.
+constexpr std::size_t max_nesting = 64;
+
+[[noreturn]] void fail(std::error_code code, const std::filesystem::path& file, std::string detail) {
+  Diagnostics diagnostics;
+  diagnostics.operation = operation;
+  diagnostics.subject = file.string();
+  diagnostics.detail = std::move(detail);
+  throw Error(code, std::move(diagnostics));
+}
+
+/// The first key of a path: `disks` of `disks[1].id`.
+std::string_view section(std::string_view path) {
+  return path.substr(0, path.find_first_of(".["));
+}
+
+std::string read_file(const std::filesystem::path& file) {
+  // Not blocking: opening a FIFO that nobody writes to would wait for ever.
+  const FileDescriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat status {};
+  if (!fd || ::fstat(fd.get(), &status) != 0) fail(errc::not_found, file, std::generic_category().message(errno));
+  if (!S_ISREG(status.st_mode))
+    fail(errc::not_found, file, S_ISDIR(status.st_mode) ? "it is a folder" : "it is not a regular file");
+  std::string text;
+  std::array<char, 16384> buffer;
+  while (true) {
+    const ssize_t size = ::read(fd.get(), buffer.data(), buffer.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) fail(errc::not_found, file, std::generic_category().message(errno));
+    if (size == 0) return text;
+    text.append(buffer.data(), static_cast<std::size_t>(size));
+    if (text.size() > max_file_size) fail(errc::invalid_argument, file, "the file is larger than 1 MiB");
+  }
+}
+
+/// A VM name made of a file's; empty when nothing is left of it.
+std::string name_from(const std::filesystem::path& file) {
+  std::string name = file.stem().string();
+  for (char& c : name)
+    if (!detail::is_valid_vm_name(std::string("x") + c)) c = '-';
+  name.erase(0, name.find_first_not_of("-_."));
+  name.resize(std::min<std::size_t>(name.size(), 64));
+  return detail::is_valid_vm_name(name) ? name : std::string();
+}
+
+} // namespace
+
+VmConfig parse_vm_config(std::string_view text, const std::string& source, const std::filesystem::path& base_dir) {
+  // Editors of other systems write a byte order mark; it says nothing here.
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  JsonParseOptions options;
+  options.max_depth = max_nesting;
+  options.refuse_duplicate_keys = true;
+  options.source = source;
+  Json json;
+  try {
+    json = parse_json(text, options);
+  } catch (const Error& error) {
+    Diagnostics diagnostics = error.diagnostics();
+    diagnostics.operation = operation;
+    throw Error(error.code(), std::move(diagnostics));
+  }
+
+  detail::Problems problems;
+  detail::ReadContext context{problems, base_dir};
+  const VmConfig config = detail::vm_config_format().read(json, "", context).value_or(VmConfig());
+
+  // Of a part that could not be read in full nothing more can be said.
+  std::set<std::string, std::less<>> unread;
+  for (const auto& problem : problems.all()) unread.emplace(section(problem.path));
+  detail::Problems contradictions;
+  if (!unread.contains("")) detail::check_vm_config(config, contradictions);
+  for (const auto& problem : contradictions.all())
+    if (!unread.contains(section(problem.path))) problems.add(problem.path, problem.text);
+
+  problems.throw_if_any(errc::invalid_argument, operation, source);
+  return config;
+}
+
+VmConfig load_vm_config(const std::filesystem::path& file) {
+  const std::string text = read_file(file);
+  VmConfig config = parse_vm_config(text, file.string(), std::filesystem::absolute(file).parent_path());
+  if (config.name.empty()) config.name = name_from(file);
+  return config;
+}
+
+} // namespace qemuctl
