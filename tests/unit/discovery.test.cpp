@@ -1,0 +1,131 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "discovery.hpp"
+
+#include "catch.hpp"
+#include "process.hpp"
+#include "run.hpp"
+
+#include <qemuctl/error.hpp>
+
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <future>
+#include <string>
+#include <thread>
+
+using namespace qemuctl;
+using namespace qemuctl::detail;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+/// What is wrong with taking `pid` for a QEMU.
+Diagnostics refusal(int pid) {
+  try {
+    inspect_qemu_process(pid);
+  } catch (const Error& error) {
+    CHECK(error.code() == errc::not_found);
+    return error.diagnostics();
+  }
+  FAIL("it was taken for a QEMU");
+  return {};
+}
+
+/// A process that lives until this is gone.
+class Sleeper {
+ public:
+  explicit Sleeper(std::vector<std::string> argv) {
+    SpawnOptions options;
+    options.argv = std::move(argv);
+    process_.emplace(Process::spawn(context_.get_executor(), options));
+  }
+  ~Sleeper() {
+    process_->send_signal(SIGKILL);
+    test::run(context_, process_->wait());
+  }
+  Sleeper(const Sleeper&) = delete;
+  Sleeper& operator=(const Sleeper&) = delete;
+  int pid() const { return process_->pid(); }
+
+ private:
+  asio::io_context context_{1};
+  std::optional<Process> process_;
+};
+
+} // namespace
+
+TEST_CASE("The command line of a process is read as it was given", "[discovery]") {
+  const Sleeper sleeper({"/bin/sh", "-c", "kill -STOP $$; :", "", "with space", ""});
+  CHECK(read_command_line(sleeper.pid()) ==
+        std::vector<std::string>{"/bin/sh", "-c", "kill -STOP $$; :", "", "with space", ""});
+  CHECK(read_command_line(0x7fffffff).empty());
+}
+
+TEST_CASE("The state of a process tells running, stopped and gone apart", "[discovery]") {
+  CHECK(process_state(::getpid()) == 'R');
+  CHECK(process_state(0x7fffffff) == '\0');
+  const pid_t pid = ::fork();
+  REQUIRE(pid >= 0);
+  if (pid == 0) {
+    ::raise(SIGSTOP);
+    ::_exit(0);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(pid, &status, WUNTRACED) == pid);
+  CHECK(process_state(pid) == 'T');
+  ::kill(pid, SIGKILL);
+  siginfo_t info{};
+  REQUIRE(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) == 0);
+  CHECK(process_state(pid) == 'Z');
+  CHECK_THAT(refusal(pid).detail, ContainsSubstring("it has ended"));
+  ::waitpid(pid, &status, 0);
+  CHECK(process_state(pid) == '\0');
+}
+
+TEST_CASE("Something that is no QEMU process is refused with what it is", "[discovery]") {
+  CHECK(refusal(0x7fffffff).detail == "there is no such process");
+  CHECK(refusal(0).detail == "there is no such process");
+  CHECK(refusal(-1).detail == "there is no such process");
+  const Sleeper sleeper({"/bin/sleep", "60"});
+  CHECK(refusal(sleeper.pid()).detail == "it is no QEMU but /bin/sleep");
+  CHECK(refusal(sleeper.pid()).subject == "process " + std::to_string(sleeper.pid()));
+}
+
+TEST_CASE("A thread's number is refused with the process's", "[discovery]") {
+  std::promise<int> number;
+  std::promise<void> end;
+  std::jthread thread([&] {
+    number.set_value(static_cast<int>(::syscall(SYS_gettid)));
+    end.get_future().wait();
+  });
+  const int id = number.get_future().get();
+  CHECK(refusal(id).detail == "it is a thread of process " + std::to_string(::getpid()));
+  end.set_value();
+}
+
+TEST_CASE("A thread of the kernel is refused as such", "[discovery]") {
+  if (process_state(2) == '\0' || !read_command_line(2).empty()) return; // not visible in a container
+  CHECK(refusal(2).detail == "it is a thread of the kernel");
+}
+
+TEST_CASE("A QEMU that was started through the dynamic loader is found behind it", "[discovery]") {
+  // The loader itself is the program here; /bin/sleep plays QEMU under a link of that name.
+  const std::string folder = "/tmp/qemuctl-loader-" + std::to_string(::getpid());
+  std::filesystem::create_directory(folder);
+  std::filesystem::create_symlink("/bin/sleep", folder + "/qemu-system-x86_64");
+  std::string loader = "/lib64/ld-linux-x86-64.so.2";
+  if (!std::filesystem::exists(loader)) loader = "/lib/ld-linux-aarch64.so.1";
+  {
+    const Sleeper sleeper({loader, "--inhibit-cache", "--library-path",
+                           "/usr/lib/x86_64-linux-gnu:/usr/lib/aarch64-linux-gnu", folder + "/qemu-system-x86_64",
+                           "60"});
+    const QemuProcess qemu = inspect_qemu_process(sleeper.pid());
+    CHECK(qemu.argv == std::vector<std::string>{folder + "/qemu-system-x86_64", "60"});
+    CHECK(qemu.monitors.empty());
+  }
+  std::filesystem::remove_all(folder);
+}
