@@ -77,6 +77,15 @@ int thread_group(int id) {
   return id;
 }
 
+/// Why a process has no command line.
+std::string why_no_command_line(int pid) {
+  if (process_state(pid) == 'Z') return "it has ended; its parent has not collected its exit status";
+  std::error_code ec;
+  std::filesystem::read_symlink(proc(pid, "exe"), ec);
+  if (ec == std::errc::no_such_file_or_directory) return "it is a thread of the kernel, or has just ended";
+  return "it has no command line; it may be just starting";
+}
+
 /// The program and its arguments, without the dynamic loader in front when that was called by name
 /// (`ld-linux-x86-64.so.2 --library-path DIR /path/qemu-system-x86_64 ...`).
 std::vector<std::string> without_loader(std::vector<std::string> argv) {
@@ -249,9 +258,7 @@ QemuProcess inspect_qemu_process(int pid) {
     throw not_found(pid, fmt::format("it is a thread of process {}", group), "Use that number instead");
 
   std::vector<std::string> argv = read_command_line(pid);
-  if (argv.empty())
-    throw not_found(pid, process_state(pid) == 'Z' ? "it has ended; its parent has not collected its exit status"
-                                                   : "it is a thread of the kernel");
+  if (argv.empty()) throw not_found(pid, why_no_command_line(pid));
   argv = without_loader(std::move(argv));
   if (!is_qemu(pid, argv[0])) throw not_found(pid, fmt::format("it is no QEMU but {}", printable(argv[0])));
 

@@ -5,6 +5,7 @@
 #include "catch.hpp"
 #include "process.hpp"
 #include "run.hpp"
+#include "temp_dir.hpp"
 
 #include <qemuctl/error.hpp>
 
@@ -35,20 +36,24 @@ Diagnostics refusal(int pid) {
   return {};
 }
 
-/// A process that lives until this is gone.
-class Sleeper {
+/// A shell, under any name, that has stopped itself: the kernel lets the parent of a new program go on before it has
+/// set up its arguments.
+class StoppedShell {
  public:
-  explicit Sleeper(std::vector<std::string> argv) {
+  explicit StoppedShell(std::vector<std::string> argv) {
     SpawnOptions options;
     options.argv = std::move(argv);
+    for (const char* argument : {"-c", "kill -STOP $$; :", "", "with space", ""}) options.argv.emplace_back(argument);
     process_.emplace(Process::spawn(context_.get_executor(), options));
+    siginfo_t info{};
+    REQUIRE(::waitid(P_PID, static_cast<id_t>(pid()), &info, WSTOPPED | WNOWAIT) == 0);
   }
-  ~Sleeper() {
+  ~StoppedShell() {
     process_->send_signal(SIGKILL);
     test::run(context_, process_->wait());
   }
-  Sleeper(const Sleeper&) = delete;
-  Sleeper& operator=(const Sleeper&) = delete;
+  StoppedShell(const StoppedShell&) = delete;
+  StoppedShell& operator=(const StoppedShell&) = delete;
   int pid() const { return process_->pid(); }
 
  private:
@@ -59,8 +64,8 @@ class Sleeper {
 } // namespace
 
 TEST_CASE("The command line of a process is read as it was given", "[discovery]") {
-  const Sleeper sleeper({"/bin/sh", "-c", "kill -STOP $$; :", "", "with space", ""});
-  CHECK(read_command_line(sleeper.pid()) ==
+  const StoppedShell shell({"/bin/sh"});
+  CHECK(read_command_line(shell.pid()) ==
         std::vector<std::string>{"/bin/sh", "-c", "kill -STOP $$; :", "", "with space", ""});
   CHECK(read_command_line(0x7fffffff).empty());
 }
@@ -90,9 +95,9 @@ TEST_CASE("Something that is no QEMU process is refused with what it is", "[disc
   CHECK(refusal(0x7fffffff).detail == "there is no such process");
   CHECK(refusal(0).detail == "there is no such process");
   CHECK(refusal(-1).detail == "there is no such process");
-  const Sleeper sleeper({"/bin/sleep", "60"});
-  CHECK(refusal(sleeper.pid()).detail == "it is no QEMU but /bin/sleep");
-  CHECK(refusal(sleeper.pid()).subject == "process " + std::to_string(sleeper.pid()));
+  const StoppedShell shell({"/bin/sh"});
+  CHECK(refusal(shell.pid()).detail == "it is no QEMU but /bin/sh");
+  CHECK(refusal(shell.pid()).subject == "process " + std::to_string(shell.pid()));
 }
 
 TEST_CASE("A thread's number is refused with the process's", "[discovery]") {
@@ -109,23 +114,20 @@ TEST_CASE("A thread's number is refused with the process's", "[discovery]") {
 
 TEST_CASE("A thread of the kernel is refused as such", "[discovery]") {
   if (process_state(2) == '\0' || !read_command_line(2).empty()) return; // not visible in a container
-  CHECK(refusal(2).detail == "it is a thread of the kernel");
+  CHECK_THAT(refusal(2).detail, ContainsSubstring("it is a thread of the kernel"));
 }
 
 TEST_CASE("A QEMU that was started through the dynamic loader is found behind it", "[discovery]") {
-  // The loader itself is the program here; /bin/sleep plays QEMU under a link of that name.
-  const std::string folder = "/tmp/qemuctl-loader-" + std::to_string(::getpid());
-  std::filesystem::create_directory(folder);
-  std::filesystem::create_symlink("/bin/sleep", folder + "/qemu-system-x86_64");
+  // The loader itself is the program here; a shell plays QEMU.
+  const test::TempDir dir;
+  const std::string qemu = dir / "qemu-system-x86_64";
+  std::filesystem::create_symlink("/bin/sh", qemu);
   std::string loader = "/lib64/ld-linux-x86-64.so.2";
   if (!std::filesystem::exists(loader)) loader = "/lib/ld-linux-aarch64.so.1";
-  {
-    const Sleeper sleeper({loader, "--inhibit-cache", "--library-path",
-                           "/usr/lib/x86_64-linux-gnu:/usr/lib/aarch64-linux-gnu", folder + "/qemu-system-x86_64",
-                           "60"});
-    const QemuProcess qemu = inspect_qemu_process(sleeper.pid());
-    CHECK(qemu.argv == std::vector<std::string>{folder + "/qemu-system-x86_64", "60"});
-    CHECK(qemu.monitors.empty());
-  }
-  std::filesystem::remove_all(folder);
+  const StoppedShell shell(
+      {loader, "--inhibit-cache", "--library-path", "/usr/lib/x86_64-linux-gnu:/usr/lib/aarch64-linux-gnu", qemu});
+  const QemuProcess process = inspect_qemu_process(shell.pid());
+  CHECK(process.pid == shell.pid());
+  CHECK(process.argv == std::vector<std::string>{qemu, "-c", "kill -STOP $$; :", "", "with space", ""});
+  CHECK(process.monitors.empty());
 }
