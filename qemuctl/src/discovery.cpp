@@ -80,9 +80,9 @@ int thread_group(int id) {
 /// Why a process has no command line.
 std::string why_no_command_line(int pid) {
   if (process_state(pid) == 'Z') return "it has ended; its parent has not collected its exit status";
-  std::error_code ec;
-  std::filesystem::read_symlink(proc(pid, "exe"), ec);
-  if (ec == std::errc::no_such_file_or_directory) return "it is a thread of the kernel, or has just ended";
+  struct stat program {};
+  if (::stat(proc(pid, "exe").c_str(), &program) != 0 && errno == ENOENT)
+    return "it is a thread of the kernel, or has just ended";
   return "it has no command line; it may be just starting";
 }
 
