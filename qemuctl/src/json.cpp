@@ -338,6 +338,11 @@ std::string quoted(std::string_view text) {
   return out += "'";
 }
 
+/// A token of simdjson's reaches up to the next one.
+std::string_view word(std::string_view token) {
+  return token.substr(0, token.find_first_of(" \t\r\n"));
+}
+
 /// Reads one document with simdjson's On-Demand API. That looks only at what it is asked for, so every value is asked
 /// for and every separator looked at.
 ///
@@ -468,7 +473,7 @@ class Reader {
     if (!value.get_uint64().get(unsigned_integer)) return unsigned_integer;
     double real = 0;
     if (!value.get_double().get(real)) return real;
-    refuse(token.data(), quoted(token) + " is no JSON number, or too big for one");
+    refuse(token.data(), quoted(word(token)) + " is no JSON number, or too big for one");
   }
 
   /// What comes after an item or a member.
@@ -507,7 +512,7 @@ class Reader {
   [[noreturn]] void refuse_value(const char* at) const { refuse(at, "a value is expected, not " + found_at(at)); }
 
   [[noreturn]] void refuse_token(std::string_view token) const {
-    refuse(token.data(), quoted(token) + " is no JSON value");
+    refuse(token.data(), quoted(word(token)) + " is no JSON value");
   }
 
   [[noreturn]] void refuse_escape(const char* at) const {

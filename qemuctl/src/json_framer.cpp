@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "json_framer.hpp"
 
+#include "text.hpp"
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -18,13 +20,10 @@ constexpr auto structural = [] {
   return table;
 }();
 
-/// What a peer sent instead of JSON, for people: "SSH-2.0-OpenSSH_9.2p1..".
-std::string printable(std::string_view bytes) {
+/// The start of what a peer sent instead of JSON, for people: "SSH-2.0-OpenSSH_9.2p1".
+std::string excerpt(std::string_view bytes) {
   constexpr std::size_t enough = 40;
-  std::string text(bytes.substr(0, bytes.find_first_of("\r\n")).substr(0, enough));
-  std::ranges::replace_if(
-      text, [](char c) { return c < 0x20 || c > 0x7E; }, '.');
-  return text;
+  return printable(bytes.substr(0, bytes.find_first_of("\r\n")).substr(0, enough));
 }
 
 } // namespace
@@ -48,7 +47,7 @@ std::optional<std::string_view> JsonFramer::next() {
     scanned_ = start_;
     if (start_ == buffer_.size()) return std::nullopt;
     if (buffer_[start_] != '{')
-      return fail("a message starts with '" + printable(std::string_view(buffer_).substr(start_)) +
+      return fail("a message starts with '" + excerpt(std::string_view(buffer_).substr(start_)) +
                   "', which is no JSON object");
   }
 
