@@ -11,7 +11,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <set>
 #include <utility>
 
@@ -130,11 +129,18 @@ class Builder {
     if (!boot.append.empty()) option("-append", boot.append);
   }
 
-  /// A name for the image's node: the disk's id, so that people recognise it, or what fits of it and a number.
+  /// A name for the image's node: the disk's id, so that people recognise it, or what fits of it and a number. The node
+  /// of the file below has the same name with a suffix.
   std::string node_name(const std::string& id, std::size_t index) {
     constexpr std::size_t longest = max_node_name - file_node_suffix.size();
+    const auto take = [this](const std::string& name) {
+      const std::string file = name + std::string(file_node_suffix);
+      if (name.size() > longest || node_names_.contains(name) || node_names_.contains(file)) return false;
+      node_names_.insert({name, file});
+      return true;
+    };
     std::string name = id;
-    for (std::size_t number = index; name.size() > longest || !node_names_.insert(name).second; ++number) {
+    for (std::size_t number = index; !take(name); ++number) {
       const std::string suffix = fmt::format("-{}", number);
       name = id.substr(0, longest - suffix.size()) + suffix;
     }
