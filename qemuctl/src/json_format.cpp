@@ -79,6 +79,34 @@ const Json* find_path(const Json& object, std::string_view path) {
   return place;
 }
 
+/// Unknown keys, missing ones, and those that exclude each other.
+void check_keys(const Json& object, const std::vector<AnyKey>& keys, const std::string& path, ReadContext& context) {
+  std::vector<std::string> names;
+  for (const AnyKey& key : keys) names.push_back(key.name);
+  std::set<std::string> suggested;
+  for (const auto& [name, value] : object.as_object()) {
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    const std::string near = nearest_word(name, names);
+    context.problems.add(member_path(path, printable_key(name)),
+                         "unknown key; " + (near.empty() ? "known here: " + listed(names, "and")
+                                                         : fmt::format("did you mean {}?", in_quotes(near))));
+    suggested.insert(near);
+  }
+  for (const AnyKey& key : keys) {
+    if (!object.contains(key.name)) {
+      // A misspelt key is one mistake, not two.
+      if (key.required && !suggested.contains(key.name))
+        context.problems.add(member_path(path, key.name), "is missing, expected " + key.expected);
+      continue;
+    }
+    const auto other = std::find_if(key.instead_of.begin(), key.instead_of.end(),
+                                    [&](const std::string& place) { return find_path(object, place) != nullptr; });
+    if (other != key.instead_of.end())
+      context.problems.add(member_path(path, key.name),
+                           fmt::format("says the same as {}; leave one of them out", member_path(path, *other)));
+  }
+}
+
 } // namespace
 
 std::string describe(const Json& json) {
@@ -173,31 +201,30 @@ Format<std::uint64_t> size_in_mib(std::uint64_t min, std::uint64_t max) {
   return {expected, recognise, read, Json::object({{"anyOf", Json::array({std::move(number), std::move(string)})}})};
 }
 
-void check_keys(const Json& object, const std::vector<KeyFacts>& keys, const std::string& path, ReadContext& context) {
-  std::vector<std::string> names;
-  for (const KeyFacts& key : keys) names.push_back(key.name);
-  std::set<std::string> suggested;
-  for (const auto& [name, value] : object.as_object()) {
-    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
-    const std::string near = nearest_word(name, names);
-    context.problems.add(member_path(path, printable_key(name)),
-                         "unknown key; " + (near.empty() ? "known here: " + listed(names, "and")
-                                                         : fmt::format("did you mean {}?", in_quotes(near))));
-    suggested.insert(near);
+Json object_schema(const std::vector<AnyKey>& keys) {
+  Json properties = Json::object();
+  Json required_keys = Json::array();
+  for (const AnyKey& key : keys) {
+    properties.set(key.name, key.schema);
+    if (key.required) required_keys.push_back(key.name);
   }
-  for (const KeyFacts& key : keys) {
-    if (!object.contains(key.name)) {
-      // A misspelt key is one mistake, not two.
-      if (key.required && !suggested.contains(key.name))
-        context.problems.add(member_path(path, key.name), "is missing, expected " + key.expected);
-      continue;
-    }
-    const auto other = std::find_if(key.instead_of.begin(), key.instead_of.end(),
-                                    [&](const std::string& place) { return find_path(object, place) != nullptr; });
-    if (other != key.instead_of.end())
-      context.problems.add(member_path(path, key.name),
-                           fmt::format("says the same as {}; leave one of them out", member_path(path, *other)));
+  Json schema = Json::object({{"type", "object"}});
+  schema.set("properties", std::move(properties));
+  schema.set("additionalProperties", false);
+  if (required_keys.size() > 0) schema.set("required", std::move(required_keys));
+  return schema;
+}
+
+bool read_object(void* target, const std::vector<AnyKey>& keys, const Json& json, const std::string& path,
+                 ReadContext& context) {
+  if (!json.is_object()) {
+    context.problems.add(path, describe(json), "an object");
+    return false;
   }
+  check_keys(json, keys, path, context);
+  for (const AnyKey& key : keys)
+    if (const Json* member = json.find(key.name)) key.read(target, *member, member_path(path, key.name), context);
+  return true;
 }
 
 } // namespace qemuctl::detail

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -37,16 +38,19 @@ struct Format {
   Json schema; ///< draft 2020-12
 };
 
-/// One key of an object that is read into a T.
-template<typename T>
-struct Key {
+/// One key of an object.
+struct AnyKey {
   std::string name;
   bool required = false;
   std::vector<std::string> instead_of; ///< keys (`cpu.cores`) that say the same, so that only one can be there
-  std::function<void(T& target, const Json& json, const std::string& path, ReadContext& context)> read;
+  std::function<void(void* target, const Json& json, const std::string& path, ReadContext& context)> read;
   std::string expected;
   Json schema;
 };
+
+/// One key of an object that is read into a T.
+template<typename T>
+struct Key : AnyKey {};
 
 /// What stands there, for messages: a short value itself, otherwise its kind.
 std::string describe(const Json& json);
@@ -120,20 +124,21 @@ Format<std::vector<T>> list_of(Format<T> item) {
 
 /// A key whose value goes to `target`: a member of T, or a function that takes a T& and the value.
 template<typename T, typename Target, typename V>
-Key<T> key(std::string name, Target target, Format<V> format, std::string description) {
+Key<T> key(const char* name, Target target, Format<V> format, const char* description) {
   Key<T> result;
-  result.name = std::move(name);
-  result.expected = format.expected;
+  result.name = name;
+  result.expected = std::move(format.expected);
   result.schema = std::move(format.schema);
-  result.schema.set("description", std::move(description));
-  result.read = [target, read = std::move(format.read)](T& object, const Json& json, const std::string& path,
+  result.schema.set("description", description);
+  result.read = [target, read = std::move(format.read)](void* object, const Json& json, const std::string& path,
                                                         ReadContext& context) {
     std::optional<V> value = read(json, path, context);
     if (!value) return;
+    T& typed = *static_cast<T*>(object);
     if constexpr (std::is_member_object_pointer_v<Target>)
-      object.*target = std::move(*value);
+      typed.*target = std::move(*value);
     else
-      target(object, std::move(*value));
+      target(typed, std::move(*value));
   };
   return result;
 }
@@ -152,44 +157,26 @@ Key<T> instead_of(std::vector<std::string> others, Key<T> key) {
 
 /// The key that tells one kind of object from others: see `one_of_kinds`.
 template<typename T>
-Key<T> kind_key(std::string name, const std::string& kind, std::string description) {
+Key<T> kind_key(const char* name, const char* kind, const char* description) {
   return required(key<T>(
-      std::move(name), [](T&, const std::string&) {}, word({kind}), std::move(description)));
+      name, [](T&, const std::string&) {}, word({kind}), description));
 }
 
-/// The part of reading an object that does not depend on its type.
-struct KeyFacts {
-  std::string name;
-  bool required = false;
-  std::vector<std::string> instead_of;
-  std::string expected;
-};
-void check_keys(const Json& object, const std::vector<KeyFacts>& keys, const std::string& path, ReadContext& context);
+Json object_schema(const std::vector<AnyKey>& keys);
+/// Reads the keys, in their order, into `target`, which has the type they were made for. False: `json` is no object.
+bool read_object(void* target, const std::vector<AnyKey>& keys, const Json& json, const std::string& path,
+                 ReadContext& context);
 
 /// An object that is read into a T. The keys are read in this order, whatever the order in the file.
 template<typename T>
-Format<T> object(std::vector<Key<T>> keys) {
-  std::vector<KeyFacts> facts;
-  Json properties = Json::object();
-  Json required_keys = Json::array();
-  for (const Key<T>& key : keys) {
-    facts.push_back({key.name, key.required, key.instead_of, key.expected});
-    properties.set(key.name, key.schema);
-    if (key.required) required_keys.push_back(key.name);
-  }
-  Json schema = Json::object({{"type", "object"}, {"properties", properties}, {"additionalProperties", false}});
-  if (required_keys.size() > 0) schema.set("required", required_keys);
+Format<T> object(std::initializer_list<Key<T>> list) {
+  std::vector<AnyKey> keys(list.begin(), list.end());
+  Json schema = object_schema(keys);
   const auto recognise = [](const Json& json) { return json.is_object(); };
-  const auto read = [keys = std::move(keys), facts = std::move(facts)](const Json& json, const std::string& path,
-                                                                       ReadContext& context) -> std::optional<T> {
-    if (!json.is_object()) {
-      context.problems.add(path, describe(json), "an object");
-      return std::nullopt;
-    }
-    check_keys(json, facts, path, context);
-    T value;
-    for (const Key<T>& key : keys)
-      if (const Json* member = json.find(key.name)) key.read(value, *member, member_path(path, key.name), context);
+  const auto read = [keys = std::move(keys)](const Json& json, const std::string& path,
+                                             ReadContext& context) -> std::optional<T> {
+    T value{};
+    if (!read_object(&value, keys, json, path, context)) return std::nullopt;
     return value;
   };
   return {"an object", recognise, read, std::move(schema)};
