@@ -27,6 +27,7 @@ class Grammar {
   }
 
  private:
+  static bool is_digit(char c) { return c >= '0' && c <= '9'; }
   char peek() const { return rest_.empty() ? '\0' : rest_.front(); }
   bool take(std::string_view word) {
     if (!rest_.starts_with(word)) return false;
@@ -39,7 +40,7 @@ class Grammar {
   }
   bool digits() {
     bool any = false;
-    while (peek() >= '0' && peek() <= '9') any = take(rest_.substr(0, 1));
+    while (is_digit(peek())) any = take(rest_.substr(0, 1));
     return any;
   }
 
@@ -78,7 +79,8 @@ class Grammar {
     if (take(".") && !digits()) return false;
     if (take("e") || take("E")) {
       if (!take("+")) take("-");
-      if (!digits()) return false;
+      const std::size_t before = rest_.size();
+      if (!digits() || before - rest_.size() > 19) return false;
     }
     return std::isfinite(std::strtod(start.substr(0, start.size() - rest_.size()).c_str(), nullptr));
   }
