@@ -51,6 +51,8 @@ struct ConnectionEnd {
 
 /// The deadlines and limits of a connection. Durations are upper bounds; zero or negative ones expire at once.
 struct QmpClientOptions {
+  QmpClientOptions() = default; // no aggregate: GCC 12 corrupts an aggregate made in an expression that also awaits
+
   std::chrono::milliseconds connect_timeout{5'000};
   /// From the connection to the reply to `qmp_capabilities`. A QEMU that is still starting greets before it is ready,
   /// so a launcher needs a longer one.
@@ -67,6 +69,8 @@ struct QmpClientOptions {
 
 /// How one command is executed.
 struct ExecuteOptions {
+  ExecuteOptions() = default; // no aggregate, likewise
+
   std::optional<std::chrono::milliseconds> timeout; ///< instead of `QmpClientOptions::command_timeout`
   /// Sent with the command (SCM_RIGHTS), at most 16; Unix sockets only. Closed here once sent or given up.
   std::vector<FileDescriptor> file_descriptors;

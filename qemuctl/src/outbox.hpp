@@ -1,0 +1,56 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <qemuctl/file_descriptor.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace qemuctl::detail {
+
+/// The messages that wait to be written to a stream socket, in order, each with its file descriptors.
+///
+/// Each message gets its own `sendmsg`, because the kernel ties descriptors to the first byte of the call they were
+/// passed to, and QEMU gives them to the command that byte belongs to. A message of which a part was written is always
+/// written to its end, or the stream would be unreadable from there on.
+class Outbox {
+ public:
+  using Id = std::uint64_t;
+
+  /// How many descriptors one message can carry (TCP_MAX_FDS of QEMU's chardev/char-socket.c).
+  static constexpr std::size_t max_descriptors = 16;
+
+  void push(Id id, std::string bytes, std::vector<FileDescriptor> descriptors = {});
+
+  struct Flushed {
+    std::error_code broken; ///< the connection can not be written to any more; the messages stay
+    /// Messages dropped unsent because the kernel would not pass their descriptors on, such as too many in flight.
+    std::vector<std::pair<Id, std::error_code>> refused;
+  };
+
+  /// Writes what the socket takes without blocking.
+  Flushed flush(int socket);
+
+  /// Takes a message back, with its descriptors. False when it was begun or is gone: the peer may have seen it.
+  bool take_back(Id id);
+
+  bool empty() const noexcept { return messages_.empty(); }
+
+ private:
+  struct Message {
+    Id id;
+    std::string bytes;
+    std::vector<FileDescriptor> descriptors;
+    std::size_t written = 0;
+  };
+
+  std::deque<Message> messages_;
+};
+
+} // namespace qemuctl::detail
