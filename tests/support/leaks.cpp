@@ -33,7 +33,7 @@ using namespace std::chrono_literals;
 
 constexpr const char* marker = "QEMUCTL_TEST_PROCESS";
 /// A thread that was joined and a process that was reaped may stay in /proc for a moment.
-constexpr auto settle_time = 2s;
+constexpr auto settle_time = 1s;
 bool leaked = false;
 
 std::string read_file(const std::string& path) {
@@ -96,7 +96,7 @@ class LeakListener : public ListenerBase {
     const auto deadline = std::chrono::steady_clock::now() + settle_time;
     auto left = new_holdings();
     while (!left.empty() && std::chrono::steady_clock::now() < deadline) {
-      std::this_thread::sleep_for(2ms);
+      std::this_thread::sleep_for(5ms);
       left = new_holdings();
     }
     if (left.empty()) return;
@@ -123,8 +123,13 @@ CATCH_REGISTER_LISTENER(LeakListener)
 
 namespace test {
 
-void mark_descendants() {
-  setenv(marker, std::to_string(getpid()).c_str(), 1);
+void mark_descendants(char** argv) {
+  const auto self = std::to_string(getpid());
+  const char* mark = std::getenv(marker);
+  if (mark && mark == self) return;
+  setenv(marker, self.c_str(), 1);
+  // /proc shows the environment a program was started with: only so do forks that run no other program show the mark.
+  execv("/proc/self/exe", argv);
 }
 
 Holdings holdings() {

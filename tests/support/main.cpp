@@ -11,7 +11,7 @@
 #include "skip.hpp"
 
 int main(int argc, char** argv) {
-  test::mark_descendants();
+  test::mark_descendants(argv);
   const int result = Catch::Session().run(argc, argv);
   if (test::any_leaked()) return result == 0 ? 1 : result;
   // 77 is CTest's SKIP_RETURN_CODE. Catch2 3 returns 4 when every case was skipped.

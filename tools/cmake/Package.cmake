@@ -1,0 +1,35 @@
+# SPDX-FileCopyrightText: The qemuctl authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs the library with a CMake package and a pkg-config file, all of which can be moved to another prefix.
+include(CMakePackageConfigHelpers)
+
+if(NOT DEFINED BUILD_SHARED_LIBS)
+  set(BUILD_SHARED_LIBS OFF)
+endif()
+set(cmake_folder ${CMAKE_INSTALL_LIBDIR}/cmake/qemuctl)
+set(pkgconfig_folder ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+install(TARGETS qemuctl EXPORT qemuctl-targets FILE_SET HEADERS)
+install(EXPORT qemuctl-targets NAMESPACE qemuctl:: DESTINATION ${cmake_folder})
+configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/qemuctl-config.cmake.in ${PROJECT_BINARY_DIR}/qemuctl-config.cmake
+  INSTALL_DESTINATION ${cmake_folder})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/qemuctl-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES
+  ${PROJECT_BINARY_DIR}/qemuctl-config.cmake
+  ${PROJECT_BINARY_DIR}/qemuctl-config-version.cmake
+  ${CMAKE_CURRENT_LIST_DIR}/FindAsio.cmake
+  DESTINATION ${cmake_folder})
+
+# What a static library uses has to be linked by everybody, with pkg-config --static or without.
+set(PKGCONFIG_REQUIRES Requires)
+if(BUILD_SHARED_LIBS)
+  set(PKGCONFIG_REQUIRES Requires.private)
+endif()
+file(RELATIVE_PATH PREFIX_FROM_PKGCONFIG /${pkgconfig_folder} /)
+string(REGEX REPLACE "/$" "" PREFIX_FROM_PKGCONFIG "${PREFIX_FROM_PKGCONFIG}")
+get_target_property(asio_definitions asio::asio INTERFACE_COMPILE_DEFINITIONS)
+list(TRANSFORM asio_definitions PREPEND -D)
+list(JOIN asio_definitions " " ASIO_FLAGS)
+configure_file(${CMAKE_CURRENT_LIST_DIR}/qemuctl.pc.in ${PROJECT_BINARY_DIR}/qemuctl.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/qemuctl.pc DESTINATION ${pkgconfig_folder})
