@@ -8,7 +8,6 @@
 #include <asio/error.hpp>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -342,15 +341,7 @@ std::string last_lines(const std::filesystem::path& file, std::uint64_t offset, 
   if (start > offset) // begins in the middle of a line, unless that line is all there is
     if (const auto newline = text.find('\n'); newline + 1 < text.size()) text.remove_prefix(newline + 1);
 
-  std::vector<std::string> lines;
-  while (!text.empty() && lines.size() < max_lines) {
-    const auto newline = text.rfind('\n');
-    std::string_view line = newline == std::string_view::npos ? text : text.substr(newline + 1);
-    text.remove_suffix(newline == std::string_view::npos ? text.size() : text.size() - newline);
-    while (!line.empty() && (line.back() == '\r' || line.back() == ' ' || line.back() == '\t')) line.remove_suffix(1);
-    if (!line.empty()) lines.push_back(printable(line));
-  }
-  return fmt::format("{}", fmt::join(lines.rbegin(), lines.rend(), "\n"));
+  return tail_of(text, max_lines);
 }
 
 } // namespace qemuctl::detail

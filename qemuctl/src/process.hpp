@@ -20,17 +20,17 @@ namespace qemuctl::detail {
 
 /// How a process ended.
 struct ProcessExit {
-    std::optional<int> exit_code; ///< both empty: it is gone, but it was not our child, so the kernel does not tell
-    std::optional<int> signal;
-    std::string describe() const; ///< "exit status 1", "killed by signal 9 (Killed)", "gone"
+  std::optional<int> exit_code; ///< both empty: it is gone, but it was not our child, so the kernel does not tell
+  std::optional<int> signal;
+  std::string describe() const; ///< "exit status 1", "killed by signal 9 (Killed)", "gone"
 };
 
 struct SpawnOptions {
-    std::vector<std::string> argv; ///< argv[0] is the path of the binary
-    /// Handed to the child as descriptors 3, 4, 5, ... in this order; nothing else is inherited.
-    std::vector<int> inherited;
-    int output = -1;         ///< becomes stdout and stderr; -1: /dev/null
-    bool new_session = true; ///< setsid, so that signals from the terminal stay away
+  std::vector<std::string> argv; ///< argv[0] is the path of the binary
+  /// Handed to the child as descriptors 3, 4, 5, ... in this order; nothing else is inherited.
+  std::vector<int> inherited;
+  int output = -1;         ///< becomes stdout and stderr; -1: /dev/null
+  bool new_session = true; ///< setsid, so that signals from the terminal stay away
 };
 
 /// The first descriptor number that `SpawnOptions::inherited` gets.
@@ -41,36 +41,36 @@ inline constexpr int first_inherited_fd = 3;
 /// Bound to one executor. Destroying it neither blocks nor kills. A child that outlives it is reaped by the next
 /// `Process::spawn` in this program, so there are never more zombies than VMs were left to themselves since.
 class Process {
-public:
-    /// Starts a child. Throws `std::system_error` when the binary can not be executed (the error of exec itself).
-    static Process spawn(asio::any_io_executor executor, const SpawnOptions& options);
+ public:
+  /// Starts a child. Throws `std::system_error` when the binary can not be executed (the error of exec itself).
+  static Process spawn(asio::any_io_executor executor, const SpawnOptions& options);
 
-    /// Watches a process that is not (or need not be) a child. Throws `std::system_error` (ESRCH) when there is none.
-    static Process watch(asio::any_io_executor executor, int pid);
+  /// Watches a process that is not (or need not be) a child. Throws `std::system_error` (ESRCH) when there is none.
+  static Process watch(asio::any_io_executor executor, int pid);
 
-    Process(Process&&) noexcept;
-    Process& operator=(Process&&) noexcept;
-    ~Process();
+  Process(Process&&) noexcept;
+  Process& operator=(Process&&) noexcept;
+  ~Process();
 
-    int pid() const noexcept;
+  int pid() const noexcept;
 
-    /// Waits for the end; any number of waiters. Returns at once when it has ended. Can be cancelled.
-    asio::awaitable<ProcessExit> wait();
+  /// Waits for the end; any number of waiters. Returns at once when it has ended. Can be cancelled.
+  asio::awaitable<ProcessExit> wait();
 
-    /// The same with a deadline; nullopt when it is still alive then.
-    asio::awaitable<std::optional<ProcessExit>> wait_until(std::chrono::steady_clock::time_point deadline);
+  /// The same with a deadline; nullopt when it is still alive then.
+  asio::awaitable<std::optional<ProcessExit>> wait_until(std::chrono::steady_clock::time_point deadline);
 
-    /// How it ended, if it has; never blocks.
-    std::optional<ProcessExit> poll();
+  /// How it ended, if it has; never blocks.
+  std::optional<ProcessExit> poll();
 
-    /// Sends a signal through the pidfd, so it can never hit another process. False when it is gone.
-    bool send_signal(int signal) noexcept;
+  /// Sends a signal through the pidfd, so it can never hit another process. False when it is gone.
+  bool send_signal(int signal) noexcept;
 
-    struct Impl;
+  struct Impl;
 
-private:
-    explicit Process(std::shared_ptr<Impl> impl) noexcept;
-    std::shared_ptr<Impl> impl_;
+ private:
+  explicit Process(std::shared_ptr<Impl> impl) noexcept;
+  std::shared_ptr<Impl> impl_;
 };
 
 /// The last lines of a log file that were written after `offset`: at most `max_lines` and 4 KiB, control characters

@@ -1,3 +1,223 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
+#include "cache.hpp"
+#include "qemu_probe.hpp"
+
+#include <qemuctl/error.hpp>
 #include <qemuctl/qemu_info.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdlib>
+#include <utility>
+
+namespace qemuctl {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Architecture {
+  std::string_view name;    ///< GOARCH
+  std::string_view machine; ///< as uname(2) calls it
+  std::string_view qemu;    ///< as QEMU calls it
+  std::string_view package; ///< Debian's
+};
+
+constexpr Architecture architectures[] = {
+    {"amd64", "x86_64", "x86_64", "qemu-system-x86"},
+    {"386", "i686", "i386", "qemu-system-x86"},
+    {"arm64", "aarch64", "aarch64", "qemu-system-arm"},
+    {"arm", "armv7l", "arm", "qemu-system-arm"},
+    {"riscv64", "riscv64", "riscv64", "qemu-system-misc, in Debian 13 qemu-system-riscv"},
+    {"ppc64", "ppc64", "ppc64", "qemu-system-ppc"},
+    {"ppc64le", "ppc64le", "ppc64", "qemu-system-ppc"},
+    {"mips", "mips", "mips", "qemu-system-mips"},
+    {"mips64", "mips64", "mips64", "qemu-system-mips"},
+    {"s390x", "s390x", "s390x", "qemu-system-misc, in Debian 13 qemu-system-s390x"},
+};
+
+Error failure(errc code, std::string operation, std::string subject, std::string detail, std::string advice = {}) {
+  Diagnostics diagnostics;
+  diagnostics.operation = std::move(operation);
+  diagnostics.subject = std::move(subject);
+  diagnostics.detail = std::move(detail);
+  diagnostics.advice = std::move(advice);
+  return {make_error_code(code), std::move(diagnostics)};
+}
+
+/// The host's architecture in uname(2)'s words, the many 32-bit ones of a family as one.
+std::string host_machine() {
+  utsname host{};
+  ::uname(&host);
+  const std::string machine = host.machine;
+  if (machine.starts_with("armv")) return "armv7l";
+  return machine.size() == 4 && machine.front() == 'i' && machine.ends_with("86") ? "i686" : machine;
+}
+
+/// The entry for `arch`, or for the host when that is empty.
+const Architecture& find_architecture(std::string_view arch) {
+  const auto key = arch.empty() ? &Architecture::machine : &Architecture::name;
+  const std::string wanted = arch.empty() ? host_machine() : std::string(arch);
+  const auto found = std::ranges::find(architectures, wanted, key);
+  if (found != std::end(architectures)) return *found;
+
+  std::vector<std::string_view> known;
+  for (const Architecture& architecture : architectures) known.push_back(architecture.name);
+  throw failure(errc::invalid_argument, "choose a QEMU", arch.empty() ? "this host's architecture" : "architecture",
+                fmt::format("'{}' is not known", wanted), fmt::format("Known are {}", fmt::join(known, ", ")));
+}
+
+bool is_program(const fs::path& path) {
+  std::error_code ec;
+  return fs::is_regular_file(path, ec) && ::access(path.c_str(), X_OK) == 0;
+}
+
+/// The folders of `$PATH`, then those where QEMU may be although they are not in it.
+std::vector<fs::path> search_folders() {
+  std::vector<fs::path> folders;
+  const auto add = [&](fs::path folder) {
+    if (std::ranges::find(folders, folder) == folders.end()) folders.push_back(std::move(folder));
+  };
+  const char* path = std::getenv("PATH");
+  for (std::string_view rest = path ? path : ""; !rest.empty();) {
+    const std::size_t end = std::min(rest.find(':'), rest.size());
+    if (end > 0) add(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  for (const char* folder : {"/pkg/main/app-emulation.qemu.core/bin", "/usr/bin", "/usr/local/bin"}) add(folder);
+  return folders;
+}
+
+fs::path find_program(const std::string& name, const std::string& advice) {
+  const std::vector<fs::path> folders = search_folders();
+  for (const fs::path& folder : folders)
+    if (is_program(folder / name)) return fs::absolute(folder / name);
+  std::vector<std::string> searched;
+  for (const fs::path& folder : folders) searched.push_back(folder.native());
+  throw failure(errc::not_found, "find QEMU", name, fmt::format("it is not in any of {}", fmt::join(searched, ", ")),
+                advice);
+}
+
+fs::path check_program(const fs::path& path) {
+  std::error_code ec;
+  if (is_program(path)) return fs::absolute(path);
+  throw failure(errc::not_found, "find QEMU", path.native(),
+                !fs::exists(path, ec)            ? "there is no such file"
+                : !fs::is_regular_file(path, ec) ? "it is no file that could be executed"
+                                                 : "it is not executable");
+}
+
+/// The names in the reply to `qom-list-types`.
+std::vector<std::string> type_names(const Json& reply) {
+  std::vector<std::string> names;
+  for (const Json& type : reply.as_array()) names.push_back(type.at("name").as_string());
+  std::ranges::sort(names);
+  return names;
+}
+
+/// What the cache keeps. Throws `Error` when it has another shape.
+QemuInfo from_json(const fs::path& binary, const Json& json) {
+  QemuInfo info;
+  info.path = binary;
+  const Json& version = json.at("version");
+  const auto number = [&](std::size_t index) { return static_cast<int>(version.at(index).as_int()); };
+  info.version = {number(0), number(1), number(2)};
+  info.package = json.at("package").as_string();
+  for (const Json& name : json.at("accelerators").as_array()) info.accelerators.push_back(name.as_string());
+  for (const Json& name : json.at("devices").as_array()) info.devices.push_back(name.as_string());
+  return info;
+}
+
+Json to_json(const QemuInfo& info) {
+  const auto list = [](const std::vector<std::string>& names) {
+    return Json::array(Json::Array(names.begin(), names.end()));
+  };
+  Json json;
+  json.set("version", Json::array({info.version.major, info.version.minor, info.version.micro}));
+  json.set("package", info.package);
+  json.set("accelerators", list(info.accelerators));
+  json.set("devices", list(info.devices));
+  return json;
+}
+
+std::optional<QemuInfo> load(const fs::path& binary, const detail::CacheKey& key) {
+  try {
+    if (const auto json = detail::cache_load(key)) return from_json(binary, *json);
+  } catch (const Error&) { // not what we would have written
+  }
+  return std::nullopt;
+}
+
+Json concrete_types(std::string_view base) {
+  Json arguments;
+  arguments.set("implements", base);
+  arguments.set("abstract", false);
+  return arguments;
+}
+
+asio::awaitable<QemuInfo> ask(fs::path binary) {
+  constexpr std::chrono::seconds timeout(20);
+  // The machine without parts runs under any accelerator; TCG is not built in everywhere.
+  std::vector<std::string> arguments{"-machine", "none,accel=tcg:kvm"};
+  detail::QemuProbe probe = co_await detail::QemuProbe::start(binary, std::move(arguments), timeout);
+  const Json version = co_await probe.execute("query-version");
+  Json accel = concrete_types("accel");
+  const Json accelerators = co_await probe.execute("qom-list-types", std::move(accel));
+  Json device = concrete_types("device");
+  const Json devices = co_await probe.execute("qom-list-types", std::move(device));
+  co_await probe.end();
+
+  QemuInfo info;
+  info.path = std::move(binary);
+  const Json& numbers = version.at("qemu");
+  const auto number = [&](const char* name) { return static_cast<int>(numbers.at(name).as_int()); };
+  info.version = {number("major"), number("minor"), number("micro")};
+  info.package = version.at("package").as_string();
+  info.devices = type_names(devices);
+  constexpr std::string_view suffix = "-accel";
+  for (std::string& name : type_names(accelerators))
+    if (name.ends_with(suffix)) info.accelerators.push_back(name.substr(0, name.size() - suffix.size()));
+  co_return info;
+}
+
+} // namespace
+
+std::string to_string(const QemuVersion& version) {
+  return fmt::format("{}.{}.{}", version.major, version.minor, version.micro);
+}
+
+bool QemuInfo::has_device(std::string_view type) const noexcept {
+  return std::binary_search(devices.begin(), devices.end(), type);
+}
+
+std::string qemu_binary_name(std::string_view arch) {
+  return fmt::format("qemu-system-{}", find_architecture(arch).qemu);
+}
+
+fs::path find_qemu(std::string_view arch, std::string_view qemu_path) {
+  if (qemu_path.find('/') != std::string_view::npos) return check_program(qemu_path);
+  if (!qemu_path.empty()) return find_program(std::string(qemu_path), {});
+  const Architecture& architecture = find_architecture(arch);
+  return find_program(fmt::format("qemu-system-{}", architecture.qemu),
+                      fmt::format("Debian has it in the package {}", architecture.package));
+}
+
+asio::awaitable<QemuInfo> probe_qemu(fs::path binary) {
+  detail::CacheKey key{"qemu", binary.native(), detail::program_state(binary)};
+  const bool cacheable = !key.state.is_null();
+  if (cacheable)
+    if (std::optional<QemuInfo> known = load(binary, key)) co_return std::move(*known);
+  QemuInfo info = co_await ask(std::move(binary));
+  if (cacheable) detail::cache_store(key, to_json(info));
+  co_return info;
+}
+
+} // namespace qemuctl

@@ -4,7 +4,11 @@
 
 #include "utf8.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <cstddef>
+#include <vector>
 
 namespace qemuctl::detail {
 
@@ -38,6 +42,18 @@ std::string printable(std::string_view text) {
     text.remove_prefix(length == 0 ? 1 : length);
   }
   return out;
+}
+
+std::string tail_of(std::string_view text, std::size_t max_lines) {
+  std::vector<std::string> lines;
+  while (!text.empty() && lines.size() < max_lines) {
+    const std::size_t start = text.rfind('\n') + 1; // 0 when there is no more newline
+    const std::string_view line = text.substr(start);
+    text.remove_suffix(text.size() - (start == 0 ? 0 : start - 1));
+    if (const auto last = line.find_last_not_of(" \t\r"); last != std::string_view::npos)
+      lines.push_back(printable(line.substr(0, last + 1)));
+  }
+  return fmt::format("{}", fmt::join(lines.rbegin(), lines.rend(), "\n"));
 }
 
 } // namespace qemuctl::detail

@@ -28,7 +28,7 @@ struct QemuInfo {
   QemuVersion version;
   std::string package;                   ///< the builder's words, may be empty
   std::vector<std::string> accelerators; ///< built in: "kvm", "tcg"; not what works on this host
-  std::vector<std::string> devices;      ///< device types that `-device` knows, sorted; modules included
+  std::vector<std::string> devices;      ///< concrete device types, sorted; those in modules, too, but no aliases
 
   bool has_device(std::string_view type) const noexcept;
   bool operator==(const QemuInfo&) const = default;
@@ -47,9 +47,10 @@ std::filesystem::path find_qemu(std::string_view arch = {}, std::string_view qem
 
 /// Asks the binary itself, over QMP, with a machine that has no parts; about 0.1 to 0.3 s.
 ///
-/// The answer is remembered in the cache folder (`$XDG_CACHE_HOME/qemuctl` or `~/.cache/qemuctl`; for root
-/// `/var/cache/qemuctl`), keyed by the binary's path, size and modification time. A cache that can not be read or
-/// written is no error. Throws `Error` (`errc::launch_failed`, with the binary's stderr). Takes at most 20 s.
+/// The answer is remembered in the cache folder (`$XDG_CACHE_HOME/qemuctl`, else for root `/var/cache/qemuctl`, else
+/// `~/.cache/qemuctl`) until the binary's size or modification time changes, or a folder that QEMU has modules in. That
+/// of a script, which may run anything, is not remembered. A cache that can not be read or written is no error.
+/// Throws `Error` (`errc::launch_failed`, with the binary's last words). Takes at most 20 s, and 5 s for its end.
 asio::awaitable<QemuInfo> probe_qemu(std::filesystem::path binary);
 
 } // namespace qemuctl
