@@ -38,7 +38,10 @@ bool leaked = false;
 
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  // Not through stream buffer iterators: those throw when the process that a file in /proc tells of vanishes.
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
 }
 
 std::string first_line(std::string text) {
