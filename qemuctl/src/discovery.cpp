@@ -2,10 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "discovery.hpp"
 
+#include "socket_tables.hpp"
 #include "text.hpp"
 
 #include <qemuctl/error.hpp>
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -127,6 +129,23 @@ std::optional<std::string> listening_unix_socket(int pid, std::uint64_t inode) {
   return std::nullopt;
 }
 
+std::optional<TcpAddress> listening_tcp_socket(int pid, std::uint64_t inode) {
+  for (const char* name : {"net/tcp", "net/tcp6"}) {
+    std::ifstream table(proc(pid, name));
+    for (std::string line; std::getline(table, line);) {
+      const auto socket = parse_tcp_socket(line);
+      if (!socket || socket->inode != inode || socket->state != SocketState::listening) continue;
+      const bool ipv6 = std::string_view(name) == "net/tcp6";
+      if (is_any_address(socket->local.address)) return TcpAddress{ipv6 ? "::1" : "127.0.0.1", socket->local.port};
+      char text[INET6_ADDRSTRLEN] = {};
+      const auto* address = socket->local.address.data();
+      ::inet_ntop(ipv6 ? AF_INET6 : AF_INET, ipv6 ? address : address + 12, text, sizeof text);
+      return TcpAddress{text, socket->local.port};
+    }
+  }
+  return std::nullopt;
+}
+
 /// Turns what the command line says into addresses that can be connected to from here.
 class Resolver {
  public:
@@ -178,6 +197,7 @@ class Resolver {
 
     if (const auto name = listening_unix_socket(pid_, inode))
       return name->starts_with('@') ? (*this)(abstract_name(*name)) : (*this)(UnixPath{*name});
+    if (const auto address = listening_tcp_socket(pid_, inode)) return (*this)(*address);
     return problem("it is a socket that is connected to the program that started QEMU");
   }
 
