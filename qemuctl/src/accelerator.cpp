@@ -6,6 +6,7 @@
 #include "guest_machine.hpp"
 #include "qemu_probe.hpp"
 
+#include <qemuctl/command_line.hpp>
 #include <qemuctl/error.hpp>
 #include <qemuctl/file_descriptor.hpp>
 
@@ -69,7 +70,7 @@ struct Proof {
 
 asio::awaitable<Proof> try_kvm(std::filesystem::path binary, std::string machine, std::string cpu) {
   constexpr std::chrono::seconds timeout(10);
-  std::vector<std::string> arguments{"-machine", (machine.empty() ? "" : machine + ",") + "accel=kvm"};
+  std::vector<std::string> arguments{"-machine", (machine.empty() ? "" : escape_option(machine) + ",") + "accel=kvm"};
   if (!cpu.empty()) {
     arguments.emplace_back("-cpu");
     arguments.push_back(std::move(cpu));
@@ -113,9 +114,13 @@ asio::awaitable<std::string> why_kvm_fails(std::filesystem::path binary, std::st
 }
 
 GuestArch host_arch() {
-  QemuInfo native;
-  native.path = qemu_binary_name("");
-  return guest_machine({}, native).arch;
+  try {
+    QemuInfo native;
+    native.path = qemu_binary_name("");
+    return guest_machine({}, native).arch;
+  } catch (const Error&) { // a host that has no name here can still run guests
+    return GuestArch::other;
+  }
 }
 
 asio::awaitable<AcceleratorChoice> choose(VmConfig config, QemuInfo qemu) {

@@ -35,6 +35,8 @@ class QemuProbe {
   QemuProbe& operator=(QemuProbe&&) = delete;
   ~QemuProbe();
 
+  int pid() const noexcept { return process_->pid(); }
+
   /// Runs a QMP command. Whatever goes wrong is an `Error` as `start` throws it.
   asio::awaitable<Json> execute(std::string command, Json arguments = {});
 
