@@ -19,6 +19,9 @@ if(Asio_FOUND AND NOT TARGET asio::asio)
   add_library(asio::asio INTERFACE IMPORTED)
   target_include_directories(asio::asio INTERFACE "${Asio_INCLUDE_DIR}")
   # Asio 1.22 does not recognise the coroutines of Clang 16 by itself.
-  target_compile_definitions(asio::asio INTERFACE ASIO_STANDALONE ASIO_HAS_CO_AWAIT=1 ASIO_NO_DEPRECATED)
+  # And it takes std::aligned_alloc with std::free or operator new with operator delete depending on whether a standard
+  # header was included before it: files of one program would free what they have not allocated.
+  target_compile_definitions(asio::asio INTERFACE
+    ASIO_STANDALONE ASIO_HAS_CO_AWAIT=1 ASIO_HAS_STD_ALIGNED_ALLOC=1 ASIO_NO_DEPRECATED)
   target_link_libraries(asio::asio INTERFACE Threads::Threads)
 endif()
