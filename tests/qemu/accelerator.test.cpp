@@ -1,0 +1,144 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "accelerator.hpp"
+
+#include "environment.hpp"
+#include "machine.hpp"
+#include "process.hpp"
+#include "run.hpp"
+#include "skip.hpp"
+#include "temp_dir.hpp"
+
+#include <qemuctl/qmp_client.hpp>
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+using namespace qemuctl;
+using namespace qemuctl::detail;
+using Catch::Matchers::ContainsSubstring;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Whether a VM starts under KVM with this CPU model, found out by other means.
+bool starts_under_kvm(const fs::path& qemu, const std::string& model) {
+  int ends[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  FileDescriptor ours(ends[0]);
+  FileDescriptor its(ends[1]);
+  SpawnOptions options;
+  options.argv = {
+      qemu.native(),      "-machine", "q35,accel=kvm",         "-cpu", model, "-S", "-display", "none", "-chardev",
+      "socket,id=c,fd=3", "-mon",     "chardev=c,mode=control"};
+  options.inherited = {its.get()};
+  asio::io_context context(1);
+  Process process = Process::spawn(context.get_executor(), options);
+  its.reset();
+  bool started = false;
+  try {
+    QmpClient qmp(context.get_executor());
+    test::run(context, qmp.connect(std::move(ours)));
+    started = true;
+  } catch (const Error&) {
+  }
+  process.send_signal(SIGKILL);
+  test::run(context, process.wait());
+  return started;
+}
+
+void need_kvm() {
+  const FileDescriptor device(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
+  if (!device) test::skip("/dev/kvm can not be opened: KVM is not available to this user");
+}
+
+struct Scene {
+  explicit Scene(const fs::path& binary) : qemu(test::run([&] { return probe_qemu(binary); })) {}
+
+  AcceleratorChoice choose(const std::string& model) {
+    VmConfig config;
+    config.cpu.model = model;
+    return test::run([&] { return choose_accelerator(config, qemu); });
+  }
+
+  test::TempDir dir;
+  test::Environment cache{"XDG_CACHE_HOME", (dir / "cache").native()};
+  QemuInfo qemu;
+};
+
+} // namespace
+
+QEMU_TEST_CASE("KVM is chosen exactly when a VM really starts with it", "[accelerator]") {
+  need_kvm();
+  Scene scene(qemu);
+  for (const char* model : {"qemu64", "host", "max"}) {
+    CAPTURE(model);
+    const AcceleratorChoice choice = scene.choose(model);
+    const bool works = starts_under_kvm(qemu, model);
+    CHECK(choice.accel == (works ? "kvm" : "tcg"));
+    CHECK(choice.warning.empty() == works);
+    if (!works)
+      CHECK_THAT(
+          choice.warning,
+          ContainsSubstring(std::string("KVM does not work with the CPU model ") + model + " here (QEMU ") &&
+              ContainsSubstring("; using TCG, which is much slower. Set machine.accel to \"tcg\" to silence this, "
+                                "or cpu.model to one that KVM accepts"));
+  }
+  CHECK(scene.choose("").warning.empty() == starts_under_kvm(qemu, "host")); // the default
+}
+
+QEMU_TEST_CASE("A CPU model that QEMU does not know is no reason to remember anything", "[accelerator]") {
+  need_kvm();
+  Scene scene(qemu);
+  const AcceleratorChoice choice = scene.choose("no-such-model");
+  CHECK(choice.accel == "tcg");
+  CHECK_THAT(choice.warning, ContainsSubstring("no-such-model"));
+  for (const auto& file : fs::directory_iterator(scene.dir / "cache/qemuctl"))
+    CHECK_FALSE(file.path().filename().native().starts_with("kvm"));
+}
+
+QEMU_TEST_CASE("Whether KVM works is remembered for the binary and the CPU model", "[accelerator]") {
+  need_kvm();
+  Scene scene(qemu);
+  const AcceleratorChoice first = scene.choose("qemu64");
+  std::vector<fs::path> files;
+  for (const auto& file : fs::directory_iterator(scene.dir / "cache/qemuctl"))
+    if (file.path().filename().native().starts_with("kvm")) files.push_back(file.path());
+  if (first.accel != "kvm" && files.empty()) return; // refused without a signal, so it is asked again each time
+  REQUIRE(files.size() == 1);
+
+  // That the second answer comes from the file shows when the file lies.
+  std::string text;
+  {
+    std::ifstream in(files[0]);
+    text.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  const std::string value = "\"value\":";
+  const auto start = text.find(value);
+  REQUIRE(start != std::string::npos);
+  const std::string key = text.substr(0, start + value.size());
+  std::ofstream(files[0]) << key << "\"a lie\"}";
+  CHECK_THAT(scene.choose("qemu64").warning, ContainsSubstring("(a lie)"));
+  std::ofstream(files[0]) << key << "\"\"}";
+  CHECK(scene.choose("qemu64").accel == "kvm");
+}
+
+QEMU_TEST_CASE("Trying KVM leaves no core file", "[accelerator]") {
+  need_kvm();
+  Scene scene(qemu);
+  const fs::path before = fs::current_path();
+  const fs::path folder = scene.dir / "working folder";
+  fs::create_directory(folder);
+  fs::current_path(folder);
+  scene.choose("host");
+  fs::current_path(before);
+  CHECK(fs::is_empty(folder));
+}

@@ -1,0 +1,85 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "environment.hpp"
+#include "machine.hpp"
+#include "run.hpp"
+#include "temp_dir.hpp"
+
+#include <qemuctl/qemu_info.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <string>
+#include <vector>
+
+using namespace qemuctl;
+namespace fs = std::filesystem;
+
+namespace {
+
+QemuInfo probe(const fs::path& qemu) {
+  return test::run([&] { return probe_qemu(qemu); });
+}
+
+} // namespace
+
+QEMU_TEST_CASE("QEMU tells its version, accelerators and devices", "[qemu_info]") {
+  const test::TempDir dir;
+  const test::Environment cache("XDG_CACHE_HOME", dir.path().native());
+  const QemuInfo info = probe(qemu);
+  CHECK(info.path == qemu);
+  CHECK(info.version >= QemuVersion{7, 2, 0});
+  CHECK(info.version < QemuVersion{100, 0, 0});
+  CHECK(std::ranges::find(info.accelerators, "tcg") != info.accelerators.end());
+  CHECK(std::ranges::find(info.accelerators, "") == info.accelerators.end());
+  CHECK(std::ranges::is_sorted(info.devices));
+  CHECK(info.devices.size() > 100);
+  for (const char* device : {"virtio-blk-pci", "virtio-net-pci", "qemu-xhci", "VGA", "isa-serial", "pcie-root-port"}) {
+    CAPTURE(device);
+    CHECK(info.has_device(device));
+  }
+  CHECK_FALSE(info.has_device("device")); // abstract
+  CHECK_FALSE(info.has_device("no-such-device"));
+}
+
+QEMU_TEST_CASE("What QEMU told is remembered until the binary changes, and a damaged memory is replaced",
+               "[qemu_info]") {
+  const test::TempDir dir;
+  const test::Environment cache("XDG_CACHE_HOME", dir.path().native());
+  const QemuInfo first = probe(qemu);
+  std::vector<fs::path> files;
+  for (const auto& file : fs::directory_iterator(dir / "qemuctl")) files.push_back(file.path());
+  REQUIRE(files.size() == 1);
+  std::ifstream in(files[0]);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+
+  // That the second answer comes from the file shows when the file lies.
+  const std::string lie = std::regex_replace(text, std::regex(R"("package": ?"[^"]*")"), R"("package":"remembered")");
+  std::ofstream(files[0]) << lie;
+  CHECK(probe(qemu).package == "remembered");
+  CHECK(probe(qemu).devices == first.devices);
+
+  std::ofstream(files[0]) << lie.substr(0, lie.size() / 2);
+  CHECK(probe(qemu) == first);
+
+  // As if the file were about an earlier state of the binary.
+  std::ofstream(files[0]) << std::regex_replace(lie, std::regex(R"("size": ?)"), R"("size":1)");
+  CHECK(probe(qemu) == first);
+  std::ofstream(files[0]) << std::regex_replace(lie, std::regex(R"("modified": ?)"), R"("modified":1)");
+  CHECK(probe(qemu) == first);
+}
+
+QEMU_TEST_CASE("What a script told is not remembered, for it may run another QEMU the next time", "[qemu_info]") {
+  const test::TempDir dir;
+  const test::Environment cache("XDG_CACHE_HOME", (dir / "cache").native());
+  const fs::path script = dir / "qemu";
+  std::ofstream(script) << "#!/bin/sh\nexec '" << qemu.native() << "' \"$@\"\n";
+  fs::permissions(script, fs::perms::owner_all);
+  const QemuInfo info = probe(script);
+  CHECK(info.path == script);
+  CHECK(info.version >= QemuVersion{7, 2, 0});
+  CHECK_FALSE(fs::exists(dir / "cache/qemuctl"));
+}
