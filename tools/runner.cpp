@@ -1,0 +1,380 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "runner.hpp"
+
+#include "accelerator.hpp"
+#include "serial_port.hpp"
+
+#include <qemuctl/command_line.hpp>
+#include <qemuctl/error.hpp>
+#include <qemuctl/qemu_info.hpp>
+#include <qemuctl/vm_config_json.hpp>
+
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/use_awaitable.hpp>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <string>
+#include <utility>
+
+namespace tool {
+
+namespace {
+
+using namespace std::chrono_literals;
+using qemuctl::Instance;
+using qemuctl::VmConfig;
+using qemuctl::VmStatus;
+
+/// A guest needs less than this to shut down; after it the user is told what else to do.
+constexpr auto usual_shutdown_time = 30s;
+/// For what the guest has written before it ended, when stdout is slow.
+constexpr auto console_drain_time = 5s;
+constexpr auto output_flush_time = 2s;
+
+/// The serial port that becomes the console: the first that is a socket. Adds one when there is none.
+std::size_t choose_console_port(VmConfig& config) {
+  for (std::size_t i = 0; i < config.serials.size(); ++i)
+    if (config.serials[i].type == "socket") return i;
+  config.serials.emplace_back();
+  return config.serials.size() - 1;
+}
+
+/// Adds a signal unless it is ignored: who starts a program under `nohup`, or in the background of a script, wants it
+/// to stay so.
+void add_unless_ignored(asio::signal_set& signals, int signal) {
+  struct sigaction action {};
+  if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) return;
+  signals.add(signal);
+}
+
+bool is_canceled(const std::system_error& error) {
+  return error.code() == std::errc::operation_canceled;
+}
+
+} // namespace
+
+Runner::Runner(RunOptions options)
+    : options_(std::move(options)), stdout_(io_.get_executor(), STDOUT_FILENO),
+      stderr_(io_.get_executor(), STDERR_FILENO), signals_(io_), patience_(io_) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) add_unless_ignored(signals_, signal);
+  signals_.add(SIGCONT);
+}
+
+ExitStatus Runner::run() {
+  asio::co_spawn(io_, watch_signals(), asio::detached);
+  const auto on_end = [this](const std::exception_ptr& failure, ExitStatus status) {
+    exit_status_ = failure ? report(failure) : status;
+    finish();
+  };
+  asio::co_spawn(io_, do_what_was_asked(), asio::bind_cancellation_slot(cancel_.slot(), on_end));
+  io_.run();
+
+  stdout_.queue().flush(output_flush_time);
+  if (const std::error_code error = stdout_.queue().error(); error && error != std::errc::broken_pipe) {
+    say(fmt::format("cannot write to stdout: {}", error.message()));
+    if (options_.dry_run) exit_status_ = ExitStatus::failed;
+  }
+  stderr_.queue().flush(output_flush_time);
+  return exit_status_;
+}
+
+/// Ends everything that keeps the io_context busy.
+void Runner::finish() {
+  phase_ = Phase::ended;
+  vm_.reset();
+  if (console_) console_->close();
+  patience_.cancel();
+  signals_.cancel();
+  stdout_.queue().stop_waiting();
+  stderr_.queue().stop_waiting();
+}
+
+asio::awaitable<ExitStatus> Runner::do_what_was_asked() {
+  return is_attached() ? attach() : launch();
+}
+
+asio::awaitable<ExitStatus> Runner::launch() {
+  VmConfig config = qemuctl::load_vm_config(*options_.vm_file);
+  if (!options_.name.empty()) config.name = options_.name;
+  std::size_t console_port = 0;
+  if (options_.console) {
+    const std::size_t ports = config.serials.size();
+    console_port = choose_console_port(config);
+    if (config.serials.size() > ports) say_if_verbose("added a serial port for the console");
+  }
+  const auto ports = config.serials;
+
+  phase_ = Phase::starting;
+  if (options_.dry_run) co_return co_await dry_run(std::move(config));
+
+  qemuctl::LaunchOptions launch_options;
+  launch_options.connect_serials = options_.console;
+  launch_options.on_warning = [this](std::string_view text) { say(fmt::format("warning: {}", text)); };
+  Instance vm = co_await Instance::launch(std::move(config), std::move(launch_options));
+  vm_.emplace(std::move(vm));
+
+  if (options_.detach) {
+    introduce();
+    co_return ExitStatus::good;
+  }
+  std::optional<qemuctl::FileDescriptor> serial;
+  if (options_.console) {
+    // The others would be stuck as soon as their buffers are full, so they are disconnected.
+    for (std::size_t i = 0; i < ports.size(); ++i) {
+      if (ports[i].type != "socket") continue;
+      qemuctl::FileDescriptor port = vm_->take_serial(i);
+      if (i == console_port) serial = std::move(port);
+    }
+  }
+  co_return co_await follow(std::move(serial));
+}
+
+asio::awaitable<ExitStatus> Runner::dry_run(VmConfig config) {
+  const std::filesystem::path folder =
+      std::filesystem::absolute(config.socket_dir.empty() ? qemuctl::default_socket_dir() : config.socket_dir);
+  config.socket_dir = folder.string();
+  std::filesystem::path binary = qemuctl::find_qemu(config.arch, config.qemu_path);
+  const qemuctl::QemuInfo qemu = co_await qemuctl::probe_qemu(std::move(binary));
+  const qemuctl::detail::AcceleratorChoice choice = co_await qemuctl::detail::choose_accelerator(config, qemu);
+  if (!choice.warning.empty()) say(fmt::format("warning: {}", choice.warning));
+
+  qemuctl::CommandLineContext context;
+  context.accel = choice.accel;
+  context.monitor_path = folder / (config.name + ".sock");
+  print(qemuctl::quote_for_shell(qemuctl::build_command_line(config, qemu, context)));
+  std::error_code unreadable;
+  if (!std::filesystem::exists(folder, unreadable))
+    say(fmt::format("warning: the folder {} does not exist yet; QEMU needs it", folder.string()));
+  co_return ExitStatus::good;
+}
+
+asio::awaitable<ExitStatus> Runner::attach() {
+  qemuctl::AttachOptions attach_options;
+  attach_options.on_warning = [this](std::string_view text) { say(fmt::format("warning: {}", text)); };
+  if (options_.attach_pid) {
+    phase_ = Phase::starting;
+    Instance vm = co_await Instance::attach_by_pid(*options_.attach_pid, std::move(attach_options));
+    vm_.emplace(std::move(vm));
+  } else {
+    qemuctl::MonitorAddress address = qemuctl::parse_monitor_address(*options_.attach);
+    phase_ = Phase::starting;
+    Instance vm = co_await Instance::attach(std::move(address), std::move(attach_options));
+    vm_.emplace(std::move(vm));
+  }
+  std::optional<qemuctl::FileDescriptor> serial;
+  if (options_.console) {
+    const qemuctl::Json chardevs = co_await vm_->execute("query-chardev");
+    serial = connect_serial_port(first_serial_port(chardevs));
+  }
+  co_return co_await follow(std::move(serial));
+}
+
+asio::awaitable<ExitStatus> Runner::follow(std::optional<qemuctl::FileDescriptor> serial) {
+  phase_ = Phase::following;
+  qemuctl::StatusSubscription statuses = vm_->subscribe_status();
+  if (options_.verbose) asio::co_spawn(io_, print_events(vm_->subscribe_events()), asio::detached);
+  introduce();
+  if (serial) connect_console(std::move(*serial));
+
+  for (;;) {
+    const std::optional<VmStatus> status = co_await statuses.next();
+    if (!status) break;
+    last_status_ = *status;
+    if (!status->process_alive) break;
+    print_status(*status);
+  }
+  phase_ = Phase::ended;
+  patience_.cancel();
+  if (console_) {
+    const bool complete = co_await console_->wait_until_drained(console_drain_time);
+    if (!complete) say("the end of the guest's output is missing: stdout does not take it");
+    console_->close();
+  }
+  print_status(last_status_);
+  co_return conclude(last_status_);
+}
+
+ExitStatus Runner::conclude(const VmStatus& status) {
+  // A guest may still have done it when it was about to be forced.
+  if (requests_ > 1 && status.reason != "guest-shutdown") return ExitStatus::forced;
+  if (status.state == qemuctl::State::shutdown) return ExitStatus::good;
+  std::string text = status.state == qemuctl::State::crashed
+                         ? fmt::format("{} has crashed or was killed", vm_->name())
+                         : fmt::format("the connection to {} is lost; whether it runs is not known", vm_->name());
+  if (!status.reason.empty()) text += fmt::format(": {}", status.reason);
+  if (!vm_->log_file().empty()) text += fmt::format("; what QEMU said is in {}", vm_->log_file().string());
+  say(text);
+  return ExitStatus::failed;
+}
+
+asio::awaitable<void> Runner::print_events(qemuctl::EventSubscription events) {
+  for (;;) {
+    const std::optional<qemuctl::Event> event = co_await events.next();
+    if (!event) co_return;
+    if (event->lost > 0) say(fmt::format("{} events are missing here: there were too many", event->lost));
+    const std::string data = event->data.is_null() ? "{}" : event->data.dump();
+    print(fmt::format("event: {} {}", event->name, data));
+  }
+}
+
+asio::awaitable<void> Runner::watch_signals() {
+  for (;;) {
+    std::error_code ec;
+    const int signal = co_await signals_.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+    if (ec) co_return;
+    on_signal(signal);
+  }
+}
+
+void Runner::on_signal(int signal) {
+  if (signal == SIGCONT) {
+    if (console_) console_->restore_raw_mode();
+    return;
+  }
+  if (is_attached() || phase_ != Phase::following) return leave();
+  // A terminal that goes away tells it twice: itself, and by its shell. That is nobody's wish to force anything.
+  if (signal == SIGHUP && requests_ > 0) return;
+  ++requests_;
+  spawn_request(requests_ == 1 ? ask_to_shut_down() : force());
+}
+
+void Runner::leave() {
+  leaving_ = true;
+  cancel_.emit(asio::cancellation_type::terminal);
+}
+
+/// Apart from the coroutine that follows the VM: a request to a QEMU that does not answer must not keep the next one,
+/// or the VM's end, from being noticed.
+void Runner::spawn_request(asio::awaitable<void> request) {
+  asio::co_spawn(io_, std::move(request), [this](const std::exception_ptr& failure) {
+    // A VM that has ended meanwhile has done what was wanted.
+    if (failure && vm_ && vm_->status().process_alive) report(failure);
+  });
+}
+
+asio::awaitable<void> Runner::ask_to_shut_down() {
+  if (phase_ != Phase::following) co_return;
+  const qemuctl::State state = vm_->state();
+  if (state == qemuctl::State::running) {
+    say(fmt::format("asking {} to shut down; press Ctrl-C again to force it", vm_->name()));
+  } else {
+    say(fmt::format("asking {} to shut down; it is {}, so it may not react: press Ctrl-C again to force it",
+                    vm_->name(), qemuctl::to_string(state)));
+  }
+  co_await vm_->shutdown();
+  if (phase_ != Phase::following) co_return;
+  patience_.expires_after(usual_shutdown_time);
+  std::error_code ec;
+  co_await patience_.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+  const bool still_waiting = !ec && phase_ == Phase::following && requests_ == 1;
+  if (still_waiting) say(fmt::format("{} has not shut down yet; press Ctrl-C again to force it", vm_->name()));
+}
+
+asio::awaitable<void> Runner::force() {
+  if (phase_ != Phase::following) co_return;
+  patience_.cancel();
+  if (requests_ > 2) {
+    say(fmt::format("killing {}", vm_->name()));
+    co_await vm_->force_stop();
+    co_return;
+  }
+  // Not killed at once: a QEMU that quits writes what it holds of its disk images.
+  say(fmt::format("forcing {} to end; press Ctrl-C again to kill it at once", vm_->name()));
+  co_await vm_->stop(0ms);
+}
+
+void Runner::connect_console(qemuctl::FileDescriptor serial) {
+  Console::Handlers handlers;
+  handlers.on_leave = [this] { on_console_left(); };
+  handlers.on_message = [this](std::string_view text) { say(text); };
+  console_.emplace(io_.get_executor(), std::move(serial), stdout_.queue(), std::move(handlers));
+  if (console_->is_interactive())
+    say(fmt::format("connected to the serial port of {}; leave with Ctrl-]", vm_->name()));
+  else
+    say_if_verbose(fmt::format("connected to the serial port of {}", vm_->name()));
+  console_->start();
+}
+
+void Runner::on_console_left() {
+  if (is_attached()) return leave();
+  say(fmt::format("left the console; {} goes on, Ctrl-C shuts it down", vm_->name()));
+}
+
+void Runner::introduce() {
+  print(fmt::format("name: {}", vm_->name()));
+  if (vm_->pid()) print(fmt::format("pid: {}", *vm_->pid()));
+  print(fmt::format("socket: {}", qemuctl::to_string(vm_->monitor())));
+  const qemuctl::QmpGreeting& qemu = vm_->qemu();
+  say_if_verbose(fmt::format("QEMU {}.{}.{} {}", qemu.major, qemu.minor, qemu.micro, qemu.package));
+  if (!vm_->accelerator().empty()) say_if_verbose(fmt::format("accelerator: {}", vm_->accelerator()));
+  if (!vm_->log_file().empty()) say_if_verbose(fmt::format("log: {}", vm_->log_file().string()));
+  if (!vm_->command_line().empty())
+    say_if_verbose(fmt::format("command line: {}", qemuctl::quote_for_shell(vm_->command_line())));
+}
+
+void Runner::print_status(const VmStatus& status) {
+  const std::string_view state = qemuctl::to_string(status.state);
+  const std::string& why = status.reason.empty() && status.run_state != state ? status.run_state : status.reason;
+  std::string line = fmt::format("state: {}", state);
+  if (!why.empty()) line += fmt::format(" ({})", why);
+  if (status.lost > 0) say(fmt::format("{} changes of state are missing here: there were too many", status.lost));
+  if (line == last_status_line_) return;
+  last_status_line_ = line;
+  print(line);
+}
+
+ExitStatus Runner::report(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const std::system_error& error) {
+    if (leaving_ && is_canceled(error)) {
+      if (phase_ == Phase::ended) return conclude(last_status_);
+      if (!is_attached()) {
+        say("interrupted before the VM had started; nothing was left running");
+        return ExitStatus::failed;
+      }
+      say(vm_ ? fmt::format("left {} alone", vm_->name()) : "interrupted");
+      return ExitStatus::good;
+    }
+    say(error.what());
+    const bool wrong_input =
+        phase_ == Phase::reading || (phase_ == Phase::starting && error.code() == qemuctl::errc::invalid_argument);
+    return wrong_input ? ExitStatus::usage : ExitStatus::failed;
+  } catch (const std::exception& error) {
+    say(error.what());
+  } catch (...) {
+    say("cannot go on: an unknown error");
+  }
+  return ExitStatus::failed;
+}
+
+void Runner::print(std::string_view text) {
+  // With --console stdout belongs to the guest.
+  if (options_.console)
+    write_to_stderr(text);
+  else
+    stdout_.write_lines(text);
+}
+
+void Runner::say(std::string_view text) {
+  write_to_stderr(fmt::format("qemuctl-run: {}", text));
+}
+
+void Runner::say_if_verbose(std::string_view text) {
+  if (options_.verbose) say(text);
+}
+
+void Runner::write_to_stderr(std::string_view text) {
+  const bool raw = console_ && console_->is_raw() && stderr_.is_terminal();
+  stderr_.write_lines(text, raw ? console_->begin_line() : "", raw);
+}
+
+} // namespace tool
