@@ -1,0 +1,199 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// `qemuctl-run --console`: on a terminal, and between pipes as a script uses it.
+#include "catch.hpp"
+#include "program.hpp"
+#include "vm_folder.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+using Catch::Matchers::ContainsSubstring;
+using test::Program;
+using test::VmFolder;
+
+namespace {
+
+constexpr const char* ctrl_c = "\x03";
+constexpr const char* leave_key = "\x1d"; // Ctrl-]
+constexpr const char* prompt = "demo# ";
+
+std::vector<std::string> console(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), QEMUCTL_RUN);
+  arguments.emplace_back("--console");
+  return arguments;
+}
+
+bool same_settings(const termios& a, const termios& b) {
+  return a.c_iflag == b.c_iflag && a.c_oflag == b.c_oflag && a.c_cflag == b.c_cflag && a.c_lflag == b.c_lflag;
+}
+
+int read_pid(std::string text) {
+  const std::size_t at = text.find("pid: ");
+  REQUIRE(at != std::string::npos);
+  return std::stoi(text.substr(at + 5));
+}
+
+} // namespace
+
+QEMU_TEST_CASE("the console is interactive, and after the leave key the run goes on with Ctrl-C as usual") {
+  VmFolder folder(qemu, VmFolder::Guest::demo);
+  Program program(console({folder.vm_file()}), Program::Io::terminal);
+  const termios before = program.terminal_settings();
+  program.wait_for("connected to the serial port of vm; leave with Ctrl-]");
+  program.wait_for("qemuctl-demo: up");
+  program.wait_for_raw_mode(true);
+  program.wait_for(prompt);
+
+  program.type("echo $((6*7))\r");
+  program.wait_for("\n42\r\n");
+  program.wait_for(prompt);
+  // Ctrl-C is the guest's while the console is connected: it stops what runs there.
+  program.type("sh -c 'echo sleep''ing; exec sleep 1000'\r");
+  program.wait_for("\nsleeping\r\n");
+  program.type(ctrl_c);
+  program.wait_for(prompt);
+  CHECK_THAT(program.output(), !ContainsSubstring("asking"));
+
+  program.type(leave_key);
+  program.wait_for("left the console");
+  program.wait_for_raw_mode(false);
+  CHECK(same_settings(before, program.terminal_settings()));
+
+  program.type(ctrl_c);
+  program.wait_for("asking vm to shut down");
+  program.wait_for("state: shutdown");
+  CHECK(program.wait_for_end() == 0);
+  CHECK(folder.vms().empty());
+}
+
+QEMU_TEST_CASE("a guest that powers itself off ends the run with 0, and the terminal is as it was") {
+  VmFolder folder(qemu, VmFolder::Guest::demo);
+  Program program(console({folder.vm_file()}), Program::Io::terminal);
+  const termios before = program.terminal_settings();
+  program.wait_for(prompt);
+  program.type("poweroff\r");
+  program.wait_for("state: shutdown");
+  CHECK(program.wait_for_end() == 0);
+  CHECK(same_settings(before, program.terminal_settings()));
+}
+
+QEMU_TEST_CASE("SIGTERM in the middle of the console shuts the guest down and puts the terminal back") {
+  VmFolder folder(qemu, VmFolder::Guest::demo);
+  Program program(console({folder.vm_file()}), Program::Io::terminal);
+  const termios before = program.terminal_settings();
+  program.wait_for(prompt);
+  program.send_signal(SIGTERM);
+  // In raw mode a line of our own begins and ends with a carriage return, so it is not staggered.
+  program.wait_for("\r\nqemuctl-run: asking vm to shut down; press Ctrl-C again to force it\r\n");
+  program.wait_for("qemuctl-demo: power button pressed");
+  CHECK(program.wait_for_end() == 0);
+  CHECK(same_settings(before, program.terminal_settings()));
+}
+
+QEMU_TEST_CASE("the terminal is put back when QEMU is killed") {
+  VmFolder folder(qemu);
+  Program program(console({folder.vm_file()}), Program::Io::terminal);
+  const termios before = program.terminal_settings();
+  const int pid = read_pid(program.wait_for("state: running"));
+  program.wait_for_raw_mode(true);
+  REQUIRE(::kill(pid, SIGKILL) == 0);
+  program.wait_for("state: crashed");
+  CHECK(program.wait_for_end() == 1);
+  CHECK(same_settings(before, program.terminal_settings()));
+}
+
+QEMU_TEST_CASE("the option --console adds a serial port to a VM that has none that can be connected to") {
+  VmFolder folder(qemu);
+  Program program(console({folder.vm_file(), "-v"}));
+  program.wait_for_error("added a serial port for the console");
+  program.wait_for_error("connected to the serial port");
+  program.send_signal(SIGTERM);
+  program.wait_for_error("asking");
+  program.send_signal(SIGTERM);
+  CHECK(program.wait_for_end() == 3);
+}
+
+QEMU_TEST_CASE("between pipes the guest's output comes on stdout and the end of stdin ends nothing") {
+  VmFolder folder(qemu, VmFolder::Guest::demo);
+  Program program(console({folder.vm_file(), "-v"}));
+  program.type("echo $((6*7))\r");
+  program.close_input();
+  program.wait_for("qemuctl-demo: up");
+  program.wait_for_error("state: running");
+  // What a script does: it has seen what it waited for, so the VM may go.
+  program.send_signal(SIGTERM);
+  program.wait_for_error("event: POWERDOWN");
+  program.wait_for("qemuctl-demo: power button pressed");
+  program.wait_for_error("state: shutdown");
+  CHECK(program.wait_for_end() == 0);
+  for (const char* ours : {"state: ", "event: ", "qemuctl-run", "name: "})
+    CHECK_THAT(program.output(), !ContainsSubstring(ours));
+}
+
+QEMU_TEST_CASE("with --attach-pid the console finds the serial port, and leaving it leaves the guest alone") {
+  VmFolder folder(qemu, VmFolder::Guest::demo);
+  Program launcher({QEMUCTL_RUN, folder.vm_file(), "--detach"});
+  REQUIRE(launcher.wait_for_end() == 0);
+  const int pid = read_pid(launcher.output());
+
+  Program program(console({"--attach-pid", std::to_string(pid)}), Program::Io::terminal);
+  const termios before = program.terminal_settings();
+  program.wait_for("leave with Ctrl-]");
+  program.wait_for("qemuctl-demo: up");
+  program.wait_for(prompt);
+
+  // The port serves one client: a second is told so, and does not hang.
+  Program second(console({"--attach-pid", std::to_string(pid)}));
+  CHECK(second.wait_for_end() == 1);
+
+  program.type(leave_key);
+  CHECK(program.wait_for_end() == 0);
+  CHECK(same_settings(before, program.terminal_settings()));
+  CHECK(::kill(pid, 0) == 0);
+  CHECK(folder.vms() == std::vector<int>{pid});
+}
+
+QEMU_TEST_CASE("a guest that reads nothing can be left like any other") {
+  VmFolder folder(qemu);
+  Program program(console({folder.vm_file()}), Program::Io::terminal);
+  const int pid = read_pid(program.wait_for("state: running"));
+  program.wait_for_raw_mode(true);
+  REQUIRE(::kill(pid, SIGSTOP) == 0);
+  program.type(std::string(2 * 1024 * 1024, 'x')); // more than is kept for it
+  program.wait_for("the guest does not read what you type; it is dropped");
+  program.type(leave_key);
+  program.wait_for("left the console");
+  program.wait_for_raw_mode(false);
+  REQUIRE(::kill(pid, SIGCONT) == 0);
+}
+
+QEMU_TEST_CASE("a run that was stopped and continued puts its terminal in raw mode again") {
+  VmFolder folder(qemu);
+  Program program(console({folder.vm_file()}), Program::Io::terminal);
+  const termios before = program.terminal_settings();
+  program.wait_for("state: running");
+  program.wait_for_raw_mode(true);
+  program.change_terminal_settings(before); // as a shell does for a job that was stopped
+  program.send_signal(SIGCONT);
+  program.wait_for_raw_mode(true);
+}
+
+QEMU_TEST_CASE("a reader of the guest's output that is stuck keeps no signal from being heeded") {
+  VmFolder folder(qemu, VmFolder::Guest::demo);
+  Program program(console({folder.vm_file()}));
+  program.wait_for(prompt);
+  // More than the pipe and every buffer on the way hold, while nobody reads.
+  program.type("yes 0123456789012345678901234567890123456789\r");
+  program.wait_for_error("state: running");
+  program.stop_reading();
+  program.send_signal(SIGTERM);
+  program.wait_for_error("asking vm to shut down");
+  program.send_signal(SIGTERM);
+  program.wait_for_error("forcing vm");
+  CHECK(program.wait_for_end() == 3);
+}

@@ -1,0 +1,84 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <qemuctl/file_descriptor.hpp>
+
+#include <termios.h>
+
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace test {
+
+/// A program run as a user runs it: with pipes as stdin, stdout and stderr, or with a terminal of its own.
+///
+/// Every wait has a deadline and ends the case with all that was seen when it passes. The destructor kills the program.
+class Program {
+ public:
+  enum class Io { pipes, terminal };
+  using Duration = std::chrono::milliseconds;
+
+  explicit Program(std::vector<std::string> argv, Io io = Io::pipes);
+  ~Program();
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  int pid() const noexcept { return pid_; }
+
+  /// Waits until `text` comes on stdout (or the terminal), after what an earlier call has found, and returns what came
+  /// before it.
+  std::string wait_for(std::string_view text, Duration timeout = std::chrono::seconds(60));
+  /// The same on stderr; with a terminal there is only one stream.
+  std::string wait_for_error(std::string_view text, Duration timeout = std::chrono::seconds(60));
+  /// What came on stdout since the last call found something, up to the end of the line.
+  std::string read_line() { return wait_for("\n"); }
+
+  void type(std::string_view keys);              ///< to stdin; never blocks for long: the programs read it
+  void close_input();                            ///< not with a terminal
+  void close_output();                           ///< the reader goes away
+  void stop_reading() { reads_output_ = false; } ///< the reader of stdout is there, but stuck
+  void send_signal(int signal);
+
+  /// Waits for the end and returns the exit status, or minus the signal that killed it.
+  int wait_for_end(Duration timeout = std::chrono::seconds(60));
+
+  /// All that was written so far.
+  const std::string& output() const noexcept { return output_.text; }
+  const std::string& errors() const noexcept { return errors_.text; }
+
+  /// The terminal's settings, as the program sees them.
+  termios terminal_settings() const;
+  void change_terminal_settings(const termios& settings);
+  /// Waits until the terminal is in raw mode, or is not.
+  void wait_for_raw_mode(bool raw, Duration timeout = std::chrono::seconds(60));
+
+ private:
+  struct Stream {
+    qemuctl::FileDescriptor fd;
+    std::string text;
+    std::size_t found = 0;
+    bool receive();
+  };
+  using Deadline = std::chrono::steady_clock::time_point;
+
+  std::string wait_for(Stream& stream, std::string_view text, Duration timeout);
+  /// Waits for output or the end; false when `deadline` has passed.
+  bool receive_some(Deadline deadline);
+  bool reap();
+  [[noreturn]] void fail(const std::string& what) const;
+
+  std::string name_;
+  qemuctl::FileDescriptor input_; ///< for a terminal, its other side is `output_.fd`
+  Stream output_, errors_;
+  qemuctl::FileDescriptor terminal_; ///< the program's side, kept open: so it can be looked at afterwards
+  qemuctl::FileDescriptor process_;
+  int pid_ = -1;
+  bool reads_output_ = true;
+  bool ended_ = false;
+  int status_ = 0;
+};
+
+} // namespace test

@@ -1,0 +1,334 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "catch.hpp"
+#include "program.hpp"
+#include "vm_folder.hpp"
+
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+using Catch::Matchers::ContainsSubstring;
+using test::Program;
+using test::VmFolder;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr const char* ctrl_c = "\x03";
+
+std::vector<std::string> qemuctl_run(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), QEMUCTL_RUN);
+  return arguments;
+}
+
+/// Reads the first lines of a run, which say what it follows, and returns the PID.
+int read_introduction(Program& program) {
+  program.wait_for("name: vm");
+  program.wait_for("pid: ");
+  const int pid = std::stoi(program.read_line());
+  program.wait_for("socket: ");
+  return pid;
+}
+
+/// A VM that was left running, for the cases about attaching.
+int start_detached(const VmFolder& folder) {
+  Program program(qemuctl_run({folder.vm_file(), "--detach"}));
+  REQUIRE(program.wait_for_end() == 0);
+  const auto vms = folder.vms();
+  REQUIRE(vms.size() == 1);
+  return vms.front();
+}
+
+bool runs(int pid) {
+  return ::kill(pid, 0) == 0;
+}
+
+} // namespace
+
+TEST_CASE("the options --help and --version print to stdout and exit with 0") {
+  Program help(qemuctl_run({"--help"}));
+  CHECK(help.wait_for_end() == 0);
+  for (const char* word : {"vm.json", "--dry-run", "--detach", "--name", "--console", "--verbose", "--attach-pid",
+                           "--attach", "Ctrl-]", "Exit status"})
+    CHECK_THAT(help.output(), ContainsSubstring(word));
+  CHECK(help.errors().empty());
+
+  Program version(qemuctl_run({"--version"}));
+  CHECK(version.wait_for_end() == 0);
+  CHECK_THAT(version.output(), ContainsSubstring("qemuctl-run 0."));
+}
+
+TEST_CASE("wrong usage exits with 2, says what is wrong and points to --help") {
+  const std::vector<std::vector<std::string>> wrong = {
+      {},
+      {"--nonsense"},
+      {"a.json", "b.json"},
+      {"vm.json", "--attach-pid", "1"},
+      {"--attach-pid", "0"},
+      {"--attach-pid", "x"},
+      {"--attach-pid", "1", "--attach", "/x"},
+      {"--attach", "/x", "--detach"},
+      {"--attach", "/x", "--dry-run"},
+      {"--attach", "/x", "--name", "x"},
+      {"vm.json", "--detach", "--dry-run"},
+      {"vm.json", "--detach", "--console"},
+  };
+  for (const auto& arguments : wrong) {
+    Program program(qemuctl_run(arguments));
+    CHECK(program.wait_for_end() == 2);
+    CHECK(program.output().empty());
+    CHECK_THAT(program.errors(), ContainsSubstring("qemuctl-run: ") && ContainsSubstring("--help"));
+  }
+}
+
+TEST_CASE("a vm.json that is missing or wrong exits with 2 and names the file or the value") {
+  test::TempDir folder;
+  Program missing(qemuctl_run({(folder / "none.json").string()}));
+  CHECK(missing.wait_for_end() == 2);
+  CHECK_THAT(missing.errors(), ContainsSubstring("qemuctl-run: cannot ") && ContainsSubstring("none.json"));
+
+  std::ofstream(folder / "bad.json") << R"({"memori": {"sizeMib": 128}})";
+  Program bad(qemuctl_run({(folder / "bad.json").string()}));
+  CHECK(bad.wait_for_end() == 2);
+  CHECK_THAT(bad.errors(), ContainsSubstring("memori") && ContainsSubstring("memory"));
+  CHECK(bad.output().empty());
+}
+
+TEST_CASE("a bad monitor address exits with 2, a monitor that is not there with 1") {
+  Program bad(qemuctl_run({"--attach", "tcp:localhost"}));
+  CHECK(bad.wait_for_end() == 2);
+
+  test::TempDir folder;
+  Program missing(qemuctl_run({"--attach", (folder / "none.sock").string()}));
+  CHECK(missing.wait_for_end() == 1);
+  CHECK_THAT(missing.errors(), ContainsSubstring("none.sock"));
+}
+
+TEST_CASE("the option --attach-pid of a process that is no QEMU exits with 1") {
+  Program program(qemuctl_run({"--attach-pid", std::to_string(::getpid())}));
+  CHECK(program.wait_for_end() == 1);
+  CHECK_THAT(program.errors(), ContainsSubstring(std::to_string(::getpid())));
+}
+
+QEMU_TEST_CASE("a VM that can not start exits with 1 and quotes QEMU") {
+  VmFolder folder(qemu);
+  folder.config.set("extraArgs", qemuctl::Json::array({"-device", "no-such-device"}));
+  Program program(qemuctl_run({folder.vm_file()}));
+  CHECK(program.wait_for_end() == 1);
+  CHECK_THAT(program.errors(), ContainsSubstring("no-such-device"));
+  CHECK(folder.vms().empty());
+}
+
+QEMU_TEST_CASE("Ctrl-C asks the guest to shut down, and when it does the status is 0") {
+  VmFolder folder(qemu, VmFolder::Guest::demo);
+  Program program(qemuctl_run({folder.vm_file()}), Program::Io::terminal);
+  const int pid = read_introduction(program);
+  program.wait_for("state: running");
+  Program guest(qemuctl_run({"--attach-pid", std::to_string(pid), "--console"}));
+  guest.wait_for("qemuctl-demo: up");
+  program.type(ctrl_c);
+  program.wait_for("asking vm to shut down; press Ctrl-C again to force it");
+  program.wait_for("state: shutdown");
+  CHECK(program.wait_for_end() == 0);
+  CHECK(guest.wait_for_end() == 0);
+  CHECK(folder.vms().empty());
+}
+
+QEMU_TEST_CASE("a second Ctrl-C forces a guest that ignores the first, and the status is 3") {
+  VmFolder folder(qemu);
+  Program program(qemuctl_run({folder.vm_file()}), Program::Io::terminal);
+  const int pid = read_introduction(program);
+  program.wait_for("state: running");
+  program.type(ctrl_c);
+  program.wait_for("press Ctrl-C again to force it");
+  CHECK(runs(pid));
+  program.type(ctrl_c);
+  program.wait_for("forcing vm");
+  CHECK(program.wait_for_end() == 3);
+  test::wait_until_gone(pid);
+  CHECK(folder.vms().empty());
+}
+
+QEMU_TEST_CASE("a QEMU that is stuck is killed by the third Ctrl-C") {
+  VmFolder folder(qemu);
+  Program program(qemuctl_run({folder.vm_file()}), Program::Io::terminal);
+  const int pid = read_introduction(program);
+  program.wait_for("state: running");
+  REQUIRE(::kill(pid, SIGSTOP) == 0);
+  for (const char* answer : {"asking vm", "forcing vm", "killing vm"}) {
+    program.type(ctrl_c);
+    program.wait_for(answer);
+  }
+  CHECK(program.wait_for_end() == 3);
+  test::wait_until_gone(pid);
+}
+
+QEMU_TEST_CASE("SIGTERM and SIGHUP ask the guest to shut down, and a second SIGHUP does not force it") {
+  VmFolder folder(qemu);
+  Program program(qemuctl_run({folder.vm_file(), "-v"}));
+  const int pid = read_introduction(program);
+  program.wait_for("state: running");
+  program.send_signal(SIGHUP);
+  program.wait_for("event: POWERDOWN");
+  program.send_signal(SIGHUP);
+  program.send_signal(SIGTERM); // counts, and shows that the signal before was passed over
+  program.wait_for_error("forcing vm");
+  CHECK_THAT(program.errors(), !ContainsSubstring("killing"));
+  CHECK(program.wait_for_end() == 3);
+  test::wait_until_gone(pid);
+}
+
+QEMU_TEST_CASE("a QEMU that is killed ends the run with status 1 and says so") {
+  VmFolder folder(qemu);
+  Program program(qemuctl_run({folder.vm_file()}));
+  const int pid = read_introduction(program);
+  program.wait_for("state: running");
+  REQUIRE(::kill(pid, SIGKILL) == 0);
+  program.wait_for("state: crashed (");
+  CHECK(program.wait_for_end() == 1);
+  CHECK_THAT(program.errors(), ContainsSubstring("qemuctl-run: vm has crashed or was killed") &&
+                                   ContainsSubstring("signal 9") && ContainsSubstring("vm.log"));
+}
+
+QEMU_TEST_CASE("the option --detach prints three lines and leaves the VM running, and --attach-pid follows it and "
+               "leaves it alone") {
+  VmFolder folder(qemu);
+  Program launcher(qemuctl_run({folder.vm_file(), "--detach"}));
+  CHECK(launcher.wait_for_end() == 0);
+  const auto vms = folder.vms();
+  REQUIRE(vms.size() == 1);
+  const int pid = vms.front();
+  CHECK(launcher.output() == "name: vm\npid: " + std::to_string(pid) + "\nsocket: " + folder.socket() + "\n");
+
+  for (const auto& target : {std::vector<std::string>{"--attach-pid", std::to_string(pid)},
+                             std::vector<std::string>{"--attach", folder.socket()}}) {
+    Program follower(qemuctl_run(target), Program::Io::terminal);
+    CHECK(read_introduction(follower) == pid);
+    follower.wait_for("state: running");
+    follower.type(ctrl_c);
+    CHECK(follower.wait_for_end() == 0);
+    CHECK(runs(pid));
+  }
+
+  Program follower(qemuctl_run({"--attach-pid", std::to_string(pid)}));
+  follower.wait_for("state: running");
+  REQUIRE(::kill(pid, SIGTERM) == 0); // which QEMU takes as an order to end, so nothing has gone wrong
+  follower.wait_for("state: shutdown");
+  CHECK(follower.wait_for_end() == 0);
+  test::wait_until_gone(pid);
+}
+
+QEMU_TEST_CASE("the option --name takes the place of the name in vm.json") {
+  VmFolder folder(qemu);
+  Program program(qemuctl_run({folder.vm_file(), "--detach", "--name", "other"}));
+  CHECK(program.wait_for_end() == 0);
+  CHECK_THAT(program.output(), ContainsSubstring("name: other\n") && ContainsSubstring("/other.sock\n"));
+}
+
+QEMU_TEST_CASE("a second run of a VM that runs is refused and does it no harm") {
+  VmFolder folder(qemu);
+  const int pid = start_detached(folder);
+  Program again(qemuctl_run({folder.vm_file()}));
+  CHECK(again.wait_for_end() == 1);
+  CHECK_THAT(again.errors(), ContainsSubstring("vm"));
+  CHECK(folder.vms() == std::vector<int>{pid});
+  CHECK(std::filesystem::exists(folder.socket()));
+}
+
+QEMU_TEST_CASE("the line of --dry-run starts the VM when it is pasted into a shell") {
+  VmFolder folder(qemu);
+  folder.config.set("serials", qemuctl::Json::array({qemuctl::Json::object({{"type", "socket"}})}));
+  Program dry_run(qemuctl_run({folder.vm_file(), "--dry-run"}));
+  REQUIRE(dry_run.wait_for_end() == 0);
+  CHECK(folder.vms().empty());
+  CHECK_FALSE(std::filesystem::exists(folder.socket()));
+  const std::string line = dry_run.output();
+  CHECK(std::count(line.begin(), line.end(), '\n') == 1);
+
+  Program shell({"/bin/sh", "-c", "exec " + line});
+  // The monitor exists when QEMU has made it, which only looking again can tell; attaching to it is the test.
+  const auto deadline = std::chrono::steady_clock::now() + 30s;
+  while (!std::filesystem::exists(folder.socket()) && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(5ms);
+  Program follower(qemuctl_run({"--attach", folder.socket()}));
+  CHECK(read_introduction(follower) == shell.pid());
+  follower.wait_for("state: running");
+  shell.send_signal(SIGTERM);
+  CHECK(follower.wait_for_end() == 0);
+  CHECK(shell.wait_for_end() == 0);
+}
+
+QEMU_TEST_CASE("the option -v prints QMP events with the states, and what was started on stderr") {
+  VmFolder folder(qemu);
+  Program program(qemuctl_run({folder.vm_file(), "-v"}));
+  const int pid = read_introduction(program);
+  program.wait_for("state: running");
+  program.send_signal(SIGINT);
+  program.wait_for("event: POWERDOWN {}");
+  REQUIRE(::kill(pid, SIGTERM) == 0);
+  program.wait_for("event: SHUTDOWN {");
+  program.wait_for("state: shutdown");
+  CHECK(program.wait_for_end() == 0);
+  for (const char* word : {"command line: ", "accelerator: ", "log: ", "QEMU "})
+    CHECK_THAT(program.errors(), ContainsSubstring(word));
+}
+
+QEMU_TEST_CASE("a reader of stdout that goes away does not disturb the run") {
+  VmFolder folder(qemu);
+  Program program(qemuctl_run({folder.vm_file()}));
+  const int pid = read_introduction(program);
+  program.close_output();
+  program.send_signal(SIGINT);
+  program.wait_for_error("asking vm to shut down");
+  CHECK(runs(pid));
+  program.send_signal(SIGINT);
+  CHECK(program.wait_for_end() == 3);
+}
+
+TEST_CASE("a guest that has not shut down after a while is mentioned once more") {
+  VmFolder folder(test::qemus().front());
+  Program program(qemuctl_run({folder.vm_file()}));
+  program.wait_for("state: running");
+  program.send_signal(SIGINT);
+  program.wait_for_error("asking vm to shut down");
+  program.wait_for_error("vm has not shut down yet; press Ctrl-C again to force it", 60s);
+}
+
+TEST_CASE("Ctrl-C before the VM has started leaves nothing behind") {
+  VmFolder folder(test::qemus().front());
+  const std::string stuck = folder.path("qemu-system-stuck");
+  const std::string called = folder.path("called"), never = folder.path("never");
+  REQUIRE(::mkfifo(called.c_str(), 0600) == 0);
+  REQUIRE(::mkfifo(never.c_str(), 0600) == 0);
+  std::ofstream(stuck) << "#!/bin/sh\necho called > " << called << "\nread nothing < " << never << '\n';
+  std::filesystem::permissions(stuck, std::filesystem::perms::owner_all);
+  folder.config.set("qemuPath", stuck);
+  Program program(qemuctl_run({folder.vm_file()}));
+  Program({"/bin/cat", called}).wait_for("called");
+  program.send_signal(SIGINT);
+  CHECK(program.wait_for_end(10s) == 1);
+  CHECK_THAT(program.errors(), ContainsSubstring("interrupted before the VM had started"));
+}
+
+TEST_CASE("a stdout that takes nothing is an error of --dry-run") {
+  VmFolder folder(test::qemus().front());
+  Program shell({"/bin/sh", "-c", "exec " QEMUCTL_RUN " --dry-run " + folder.vm_file() + " > /dev/full"});
+  CHECK(shell.wait_for_end() == 1);
+  CHECK_THAT(shell.errors(), ContainsSubstring("cannot write to stdout"));
+}
+
+QEMU_TEST_CASE("a run without stdin, stdout and stderr works") {
+  VmFolder folder(qemu);
+  Program shell({"/bin/sh", "-c", "exec " QEMUCTL_RUN " --detach " + folder.vm_file() + " <&- >&- 2>&-"});
+  CHECK(shell.wait_for_end() == 0);
+  CHECK(folder.vms().size() == 1);
+}
