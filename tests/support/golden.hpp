@@ -1,0 +1,37 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Descriptions of VMs and the command lines they become: tests/data/golden.
+#pragma once
+
+#include <qemuctl/vm_config.hpp>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace test {
+
+/// The folder of this checkout.
+std::filesystem::path source_dir();
+
+/// With `UPDATE_GOLDEN=1` in the environment files with expected results are written instead of compared.
+bool update_golden();
+
+std::string read_file(const std::filesystem::path& file);
+void write_file(const std::filesystem::path& file, const std::string& text);
+
+struct Golden {
+  std::string name;
+  std::string vm_json;
+  std::filesystem::path argv_file; ///< the words of the command line, one in each line
+  std::string not_started;         ///< why it can not be started by the tests, from `not-started`; empty: it can
+
+  /// Relative paths are relative to `base_dir`.
+  qemuctl::VmConfig config(const std::filesystem::path& base_dir) const;
+};
+
+/// All of them, sorted by name.
+std::vector<Golden> goldens();
+
+} // namespace test
