@@ -1,0 +1,13 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <qemuctl/vm_config.hpp>
+
+namespace test {
+
+/// Makes the files that `config` names and that are not there: small empty disk images in their formats, and a kernel
+/// that QEMU accepts but that does nothing.
+void make_files(const qemuctl::VmConfig& config);
+
+} // namespace test
