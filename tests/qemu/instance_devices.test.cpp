@@ -1,0 +1,275 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "catch.hpp"
+#include "machine.hpp"
+#include "run.hpp"
+#include "small_vm.hpp"
+#include "temp_dir.hpp"
+
+#include <qemuctl/instance.hpp>
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <fstream>
+
+using namespace qemuctl;
+using namespace std::chrono_literals;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+std::string first_bytes(const std::filesystem::path& file, std::size_t count) {
+  std::string bytes(count, '\0');
+  std::ifstream(file, std::ios::binary).read(bytes.data(), static_cast<std::streamsize>(count));
+  return bytes;
+}
+
+/// What the server says first, within 10 s.
+std::string greeting_of(const FileDescriptor& socket) {
+  timeval patience{10, 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  char buffer[12];
+  const ssize_t size = ::recv(socket.get(), buffer, sizeof buffer, MSG_WAITALL);
+  return std::string(buffer, size > 0 ? static_cast<std::size_t>(size) : 0);
+}
+
+std::pair<FileDescriptor, FileDescriptor> socket_pair() {
+  int fds[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
+  return {FileDescriptor(fds[0]), FileDescriptor(fds[1])};
+}
+
+} // namespace
+
+QEMU_TEST_CASE("A VNC client's socket is handed to QEMU, which then speaks VNC on it") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    VmConfig config = test::small_vm(qemu, dir);
+    config.display.type = "vnc";
+    Instance vm = co_await Instance::launch(config, test::for_test());
+    auto [ours, qemus] = socket_pair();
+    co_await vm.add_vnc_client(std::move(qemus), true);
+    CHECK(greeting_of(ours) == "RFB 003.008\n");
+  });
+}
+
+QEMU_TEST_CASE("A VNC client is refused by a VM without VNC, instead of being forgotten") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    auto [ours, qemus] = socket_pair();
+    try {
+      co_await vm.add_vnc_client(std::move(qemus));
+      FAIL("a VM without a display took a client");
+    } catch (const Error& error) {
+      CHECK(error.code() == errc::not_supported);
+      CHECK_THAT(error.what(), ContainsSubstring("display.type"));
+    }
+  });
+}
+
+QEMU_TEST_CASE("A SPICE client and password are refused by a VM without SPICE, in QEMU's words") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    auto [ours, qemus] = socket_pair();
+    for (int client = 0; client < 2; ++client) {
+      try {
+        if (client)
+          co_await vm.add_spice_client(std::move(qemus));
+        else
+          co_await vm.set_spice_password("secret");
+        FAIL("a VM without SPICE took it");
+      } catch (const Error& error) {
+        CHECK(error.code() == errc::command_failed);
+        CHECK_THAT(error.what(), ContainsSubstring("SPICE") && !ContainsSubstring("secret"));
+      }
+    }
+  });
+}
+
+QEMU_TEST_CASE("A VNC password can be set and made to expire, where the display asks for one") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    VmConfig config = test::small_vm(qemu, dir);
+    config.display.type = "vnc";
+    config.display.vnc.password = true;
+    Instance vm = co_await Instance::launch(config, test::for_test());
+    co_await vm.set_vnc_password("secret");
+    co_await vm.set_vnc_password("secret", PasswordExpiry::in(60s));
+    co_await vm.set_vnc_password("secret", PasswordExpiry::at(std::chrono::system_clock::now() + 60s));
+    co_await vm.set_vnc_password("secret", PasswordExpiry::never());
+    co_await vm.set_vnc_password("secret", PasswordExpiry::now());
+    Instance plain = co_await Instance::launch(test::small_vm(qemu, dir, "plain"), test::for_test());
+    try {
+      co_await plain.set_vnc_password("secret");
+      FAIL("a VM without a VNC password took one");
+    } catch (const Error& error) {
+      CHECK(error.code() == errc::command_failed);
+    }
+  });
+}
+
+QEMU_TEST_CASE("The screen is written as PNG or PPM, replacing the file as a whole") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    VmConfig config = test::small_vm(qemu, dir);
+    config.display.video = "VGA";
+    Instance vm = co_await Instance::launch(config, test::for_test());
+    std::ofstream(dir / "screen.png") << "what was there before";
+    const ScreenshotFormat png = co_await vm.screendump(dir / "screen.png");
+    CHECK(png == ScreenshotFormat::png);
+    CHECK(first_bytes(dir / "screen.png", 4) == "\x89PNG");
+    const ScreenshotFormat ppm = co_await vm.screendump(dir / "screen.ppm", ScreenshotFormat::ppm);
+    CHECK(ppm == ScreenshotFormat::ppm);
+    CHECK(first_bytes(dir / "screen.ppm", 2) == "P6");
+    // No descriptor set is left in QEMU.
+    const Json sets = co_await vm.execute("query-fdsets");
+    CHECK(sets.size() == 0);
+  });
+}
+
+QEMU_TEST_CASE("A screenshot that fails leaves the file as it was, and nothing beside it") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    std::filesystem::create_directory(dir / "shots");
+    std::ofstream(dir / "shots" / "screen.png") << "before";
+    try {
+      co_await vm.screendump(dir / "shots" / "screen.png");
+      FAIL("there is no screen");
+    } catch (const Error& error) {
+      CHECK(error.code() == errc::command_failed);
+    }
+    CHECK(first_bytes(dir / "shots" / "screen.png", 6) == "before");
+    const auto files = std::filesystem::directory_iterator(dir / "shots");
+    CHECK(std::distance(begin(files), end(files)) == 1);
+    const Json sets = co_await vm.execute("query-fdsets");
+    CHECK(sets.size() == 0);
+  });
+}
+
+QEMU_TEST_CASE("A disk is known and limited by the id it was given") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    std::filesystem::resize_file((std::ofstream(dir / "disk.img"), dir / "disk.img"), 1 << 20);
+    VmConfig config = test::small_vm(qemu, dir);
+    DiskConfig disk;
+    disk.id = "system";
+    disk.backend.path = (dir / "disk.img").string();
+    config.disks.push_back(disk);
+    Instance vm = co_await Instance::launch(config, test::for_test());
+
+    std::vector<BlockDevice> devices = co_await vm.query_block();
+    REQUIRE(devices.size() == 1);
+    CHECK(devices[0].id == "system");
+    CHECK(devices[0].driver == "raw");
+    CHECK(devices[0].inserted);
+    CHECK_FALSE(devices[0].read_only);
+    CHECK(devices[0].throttle == IoThrottle{});
+
+    IoThrottle limits;
+    limits.bps = 100 << 20;
+    limits.iops_read = 100;
+    limits.iops_write = 200;
+    co_await vm.set_io_throttle("system", limits);
+    devices = co_await vm.query_block();
+    CHECK(devices[0].throttle == limits);
+    co_await vm.set_io_throttle(devices[0].qdev, IoThrottle{});
+    devices = co_await vm.query_block();
+    CHECK(devices[0].throttle == IoThrottle{});
+
+    try {
+      co_await vm.set_io_throttle("drive0", limits);
+      FAIL("a disk that is not there was limited");
+    } catch (const Error& error) {
+      CHECK(error.code() == errc::not_found);
+      CHECK_THAT(error.what(), ContainsSubstring("system"));
+    }
+    limits.bps_read = 1;
+    try {
+      co_await vm.set_io_throttle("system", limits);
+      FAIL("a total and a part were set at once");
+    } catch (const Error& error) {
+      CHECK(error.code() == errc::command_failed);
+    }
+  });
+}
+
+QEMU_TEST_CASE("A USB device is unplugged when its DEVICE_DELETED has come, and its id is free then") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    VmConfig config = test::small_vm(qemu, dir);
+    config.usb.emplace();
+    Instance vm = co_await Instance::launch(config, test::for_test());
+    const Json tablet = parse_json(R"({"driver": "usb-tablet", "id": "pen"})");
+    for (int i = 0; i < 20; ++i) {
+      co_await vm.device_add(tablet);
+      const UnplugResult result = co_await vm.device_del("pen");
+      REQUIRE(result == UnplugResult::deleted);
+    }
+    try {
+      co_await vm.device_del("pen");
+      FAIL("a device that is not there was unplugged");
+    } catch (const Error& error) {
+      CHECK(error.code() == errc::command_failed);
+      CHECK(error.diagnostics().qmp_class == "DeviceNotFound");
+    }
+  });
+}
+
+QEMU_TEST_CASE("A guest that does not let go of a PCI device makes the unplug time out, not hang") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    VmConfig config = test::small_vm(qemu, dir);
+    config.extra_args = test::words("-device", R"({"driver":"pcie-root-port","id":"rp0","chassis":1,"slot":1})");
+    LaunchOptions options = test::for_test();
+    options.paused = true; // nobody in the guest to answer
+    Instance vm = co_await Instance::launch(config, std::move(options));
+    co_await vm.device_add(parse_json(R"({"driver": "e1000e", "id": "nic", "bus": "rp0", "addr": "0x0"})"));
+    const UnplugResult first = co_await vm.device_del("nic", 200ms);
+    CHECK(first == UnplugResult::timed_out);
+    // Asking again waits for the same answer instead of failing on "already in the process of unplug".
+    const UnplugResult second = co_await vm.device_del("nic", 200ms);
+    CHECK(second == UnplugResult::timed_out);
+    // A reset completes what is pending.
+    Instance other = co_await Instance::attach(vm.monitor());
+    EventSubscription deleted = vm.subscribe_events(events_named(test::words("DEVICE_DELETED")));
+    co_await other.reset();
+    const auto event = co_await deleted.next(10s);
+    REQUIRE(event);
+    CHECK(event->data.at("device").as_string() == "nic");
+  });
+}
+
+QEMU_TEST_CASE("Keys are sent by QEMU's names, and a wrong one is refused") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    co_await vm.send_key(test::words("ctrl", "alt", "delete"));
+    std::vector<std::vector<std::string>> wrong(3);
+    wrong[0].push_back("any-key");
+    wrong[1].resize(17, "a");
+    for (const auto& keys : wrong) {
+      try {
+        co_await vm.send_key(keys);
+        FAIL("a wrong key was sent");
+      } catch (const Error& error) {
+        CHECK((error.code() == errc::command_failed || error.code() == errc::invalid_argument));
+      }
+    }
+  });
+}
+
+QEMU_TEST_CASE("The human monitor answers in text") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    const std::string status = co_await vm.human_monitor_command("info status");
+    CHECK_THAT(status, ContainsSubstring("running"));
+    const std::string unknown = co_await vm.human_monitor_command("no-such-command");
+    CHECK_THAT(unknown, ContainsSubstring("unknown command"));
+  });
+}

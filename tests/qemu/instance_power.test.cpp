@@ -1,0 +1,112 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "catch.hpp"
+#include "machine.hpp"
+#include "run.hpp"
+#include "small_vm.hpp"
+#include "temp_dir.hpp"
+
+#include <qemuctl/instance.hpp>
+
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+
+#include <csignal>
+
+using namespace qemuctl;
+using namespace std::chrono_literals;
+using test::status_with;
+
+QEMU_TEST_CASE("A guest that ignores the power button is stopped by QEMU quitting") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    EventSubscription pressed = vm.subscribe_events(events_named(test::words("POWERDOWN")));
+    const StopResult first = co_await vm.stop(200ms);
+    CHECK(first == StopResult::quit);
+    CHECK(pressed.try_next());
+    CHECK(vm.state() == State::shutdown);
+    const StopResult second = co_await vm.stop(200ms);
+    CHECK(second == StopResult::already_stopped);
+  });
+}
+
+QEMU_TEST_CASE("A QEMU that does not answer is killed in the end, and stop says so") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    ::kill(*vm.pid(), SIGSTOP);
+    const auto begin = std::chrono::steady_clock::now();
+    const StopResult result = co_await vm.stop(100ms);
+    CHECK(result == StopResult::killed);
+    CHECK(std::chrono::steady_clock::now() - begin < 15s);
+    CHECK_FALSE(vm.status().process_alive);
+  });
+}
+
+QEMU_TEST_CASE("Force kills at once") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    co_await vm.force_stop();
+    CHECK(vm.state() == State::crashed);
+    CHECK(vm.status().signal == SIGKILL);
+    co_await vm.force_stop(); // nothing left to do
+    co_await vm.quit();
+  });
+}
+
+QEMU_TEST_CASE("A guest that has ended is stopped although QEMU would stay") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    VmConfig config = test::small_vm(qemu, dir);
+    config.extra_args = test::words("-action", "shutdown=pause,reboot=shutdown");
+    Instance vm = co_await Instance::launch(config, test::for_test());
+    StatusSubscription changes = vm.subscribe_status();
+    // Writing to the reset register is what a guest does to reboot; here that means to shut down.
+    co_await vm.human_monitor_command("o/b 0xcf9 6");
+    const VmStatus ended = co_await status_with(changes, State::shutdown);
+    CHECK(ended.process_alive);
+    const StopResult result = co_await vm.stop(5s);
+    CHECK(result == StopResult::guest_shut_down);
+    CHECK_FALSE(vm.status().process_alive);
+  });
+}
+
+QEMU_TEST_CASE("What is asked of a VM that has ended says that it has") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    co_await vm.quit();
+    try {
+      co_await vm.pause();
+      FAIL("a VM that has ended was paused");
+    } catch (const Error& error) {
+      CHECK(error.code() == errc::disconnected);
+      CHECK_THAT(error.what(), Catch::Matchers::ContainsSubstring("the VM has ended (shutdown: host-qmp-quit)"));
+    }
+    const VmStatus status = co_await vm.query_status();
+    CHECK(status.state == State::shutdown);
+  });
+}
+
+QEMU_TEST_CASE("Calls in flight end when the VM is killed, and say that their outcome is unknown") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    ::kill(*vm.pid(), SIGSTOP);
+    asio::co_spawn(
+        co_await asio::this_coro::executor,
+        [pid = *vm.pid()]() -> asio::awaitable<void> {
+          ::kill(pid, SIGKILL);
+          co_return;
+        },
+        asio::detached);
+    try {
+      co_await vm.execute("query-version");
+      FAIL("a killed process answered");
+    } catch (const Error& error) {
+      CHECK(error.code() == errc::interrupted);
+    }
+  });
+}

@@ -1,0 +1,182 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "catch.hpp"
+#include "machine.hpp"
+#include "run.hpp"
+#include "small_vm.hpp"
+#include "temp_dir.hpp"
+
+#include <qemuctl/instance.hpp>
+
+#include <csignal>
+
+using namespace qemuctl;
+using namespace std::chrono_literals;
+using test::status_with;
+
+QEMU_TEST_CASE("A launched VM runs and says who it is") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    CHECK(vm.state() == State::running);
+    CHECK(vm.status().run_state == "running");
+    CHECK(vm.name() == "vm");
+    CHECK(vm.accelerator() == "tcg");
+    CHECK(vm.qemu().major >= 7);
+    CHECK(vm.pid().value_or(0) > 0);
+    CHECK(to_string(vm.monitor()) == (dir / "vm.sock").string());
+    CHECK(vm.log_file() == dir / "vm.log");
+  });
+}
+
+QEMU_TEST_CASE("Pause, resume and reset are seen as QEMU sees them") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    LaunchOptions options = test::for_test();
+    options.paused = true;
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), std::move(options));
+    StatusSubscription changes = vm.subscribe_status();
+    CHECK((co_await changes.next())->state == State::prelaunch);
+
+    co_await vm.resume();
+    co_await status_with(changes, State::running);
+    co_await vm.pause();
+    co_await status_with(changes, State::paused);
+    // The CPUs stay stopped, and QEMU calls that "prelaunch": not running, not paused.
+    co_await vm.reset();
+    const VmStatus after_reset = co_await status_with(changes, State::prelaunch);
+    CHECK(after_reset.run_state == "prelaunch");
+    const VmStatus asked = co_await vm.query_status();
+    CHECK(asked.state == State::prelaunch);
+    co_await vm.resume();
+    co_await status_with(changes, State::running);
+    co_await vm.reset();
+    const VmStatus running = co_await vm.query_status();
+    CHECK(running.state == State::running);
+  });
+}
+
+QEMU_TEST_CASE("A VM that is told to quit is shutdown, and says why") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    StatusSubscription changes = vm.subscribe_status();
+    co_await vm.quit();
+    const VmStatus end = co_await vm.wait();
+    CHECK(end.state == State::shutdown);
+    CHECK(end.reason == "host-qmp-quit");
+    CHECK_FALSE(end.process_alive);
+    CHECK(end.exit_code == 0);
+    // The last thing a subscription delivers is the end, and then it ends too.
+    std::optional<VmStatus> last;
+    while (auto change = co_await changes.next(5s)) last = change;
+    REQUIRE(last);
+    CHECK(*last == end);
+    CHECK_FALSE(std::filesystem::exists(dir / "vm.sock"));
+    CHECK_FALSE(std::filesystem::exists(dir / "vm.lock"));
+  });
+}
+
+QEMU_TEST_CASE("A VM that gets SIGTERM is shutdown, one that gets SIGKILL has crashed") {
+  const test::TempDir dir;
+  const int signal = GENERATE(SIGTERM, SIGKILL);
+  test::run([&]() -> asio::awaitable<void> {
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    ::kill(*vm.pid(), signal);
+    const VmStatus end = co_await vm.wait();
+    CHECK_FALSE(end.process_alive);
+    if (signal == SIGTERM) {
+      CHECK(end.state == State::shutdown);
+      CHECK(end.reason == "host-signal");
+      CHECK(end.exit_code == 0);
+    } else {
+      CHECK(end.state == State::crashed);
+      CHECK(end.signal == SIGKILL);
+    }
+    // Our files are gone, although a killed QEMU removes nothing.
+    CHECK_FALSE(std::filesystem::exists(dir / "vm.sock"));
+  });
+}
+
+QEMU_TEST_CASE("A guest panic is a crash, whatever QEMU does next") {
+  const test::TempDir dir;
+  const std::string action = GENERATE("pause", "shutdown");
+  test::run([&]() -> asio::awaitable<void> {
+    VmConfig config = test::small_vm(qemu, dir);
+    config.extra_args = test::words("-device", "pvpanic", "-action", "panic=" + action);
+    Instance vm = co_await Instance::launch(config, test::for_test());
+    StatusSubscription changes = vm.subscribe_status();
+    // What a guest's kernel does: it tells the device at port 0x505.
+    co_await vm.human_monitor_command("o/b 0x505 1");
+    const VmStatus status = co_await status_with(changes, State::crashed);
+    if (action == "pause") {
+      CHECK(status.run_state == "guest-panicked");
+      CHECK(status.process_alive);
+    } else {
+      const VmStatus end = co_await vm.wait();
+      CHECK(end.state == State::crashed);
+      CHECK(end.reason == "guest-panic");
+    }
+  });
+}
+
+QEMU_TEST_CASE("A guest that is stopped by an I/O error is paused, with the reason") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    VmConfig config = test::small_vm(qemu, dir);
+    // The firmware reads the first sector to see whether it can boot from it.
+    config.extra_args =
+        test::words("-blockdev",
+                    R"({"driver":"blkdebug","node-name":"bad","image":{"driver":"null-co","size":1048576},)"
+                    R"("inject-error":[{"event":"read_aio","errno":5,"once":false}]})",
+                    "-device", R"({"driver":"virtio-blk-pci","drive":"bad","rerror":"stop","bootindex":0})");
+    LaunchOptions options = test::for_test();
+    options.paused = true;
+    Instance vm = co_await Instance::launch(config, std::move(options));
+    StatusSubscription changes = vm.subscribe_status();
+    co_await vm.resume();
+    const VmStatus status = co_await status_with(changes, State::paused);
+    CHECK(status.run_state == "io-error");
+    CHECK(status.reason == "io-error");
+  });
+}
+
+QEMU_TEST_CASE("A QEMU that does not answer is unknown when asked, and known again afterwards") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    LaunchOptions options = test::for_test();
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), std::move(options));
+    const int pid = *vm.pid();
+    ::kill(pid, SIGSTOP);
+    ExecuteOptions briefly;
+    briefly.timeout = 200ms;
+    try {
+      co_await vm.execute("query-status", Json(), std::move(briefly));
+      FAIL("a stopped process answered");
+    } catch (const Error& error) {
+      CHECK(error.code() == errc::interrupted);
+    }
+    ::kill(pid, SIGCONT);
+    const VmStatus status = co_await vm.query_status();
+    CHECK(status.state == State::running);
+  });
+}
+
+QEMU_TEST_CASE("A status subscription that is not read says how much it lost") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    StatusSubscription small = vm.subscribe_status(1);
+    StatusSubscription all = vm.subscribe_status();
+    for (int i = 0; i < 3; ++i) {
+      co_await vm.pause();
+      co_await status_with(all, State::paused);
+      co_await vm.resume();
+      co_await status_with(all, State::running);
+    }
+    const auto seen = co_await small.next();
+    REQUIRE(seen);
+    CHECK(seen->state == State::running);
+    CHECK(seen->lost == 6);
+  });
+}

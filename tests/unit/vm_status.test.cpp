@@ -1,0 +1,100 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "vm_status.hpp"
+
+#include "catch.hpp"
+
+using namespace qemuctl;
+using detail::ProcessExit;
+using detail::ShutdownNotice;
+
+namespace {
+
+ProcessExit exited(int code) {
+  ProcessExit exit;
+  exit.exit_code = code;
+  return exit;
+}
+
+ProcessExit killed(int signal) {
+  ProcessExit exit;
+  exit.signal = signal;
+  return exit;
+}
+
+} // namespace
+
+TEST_CASE("Every RunState of QEMU has one of the seven states") {
+  const std::pair<const char*, State> expected[] = {
+      {"running", State::running},        {"finish-migrate", State::running},
+      {"postmigrate", State::running},    {"paused", State::paused},
+      {"debug", State::paused},           {"save-vm", State::paused},
+      {"restore-vm", State::paused},      {"colo", State::paused},
+      {"watchdog", State::paused},        {"io-error", State::paused},
+      {"suspended", State::suspended},    {"prelaunch", State::prelaunch},
+      {"preconfig", State::prelaunch},    {"inmigrate", State::prelaunch},
+      {"shutdown", State::shutdown},      {"guest-panicked", State::crashed},
+      {"internal-error", State::crashed},
+  };
+  for (const auto& [run_state, state] : expected) CHECK(detail::state_from_run_state(run_state) == state);
+}
+
+TEST_CASE("A RunState from the future is unknown, and its name is kept") {
+  const VmStatus status = detail::running_status(Json::object({{"status", "teleporting"}, {"running", true}}));
+  CHECK(status.state == State::unknown);
+  CHECK(status.run_state == "teleporting");
+  CHECK(status.reason == "teleporting");
+}
+
+TEST_CASE("A migrated VM runs only when its CPUs do") {
+  CHECK(detail::running_status(Json::object({{"status", "postmigrate"}, {"running", true}})).state == State::running);
+  CHECK(detail::running_status(Json::object({{"status", "postmigrate"}, {"running", false}})).state == State::paused);
+}
+
+TEST_CASE("A plain state has no reason and an I/O error has one") {
+  CHECK(detail::running_status(Json::object({{"status", "paused"}})).reason.empty());
+  CHECK(detail::running_status(Json::object({{"status", "io-error"}})).reason == "io-error");
+}
+
+TEST_CASE("A process that is gone after SHUTDOWN is shutdown with QEMU's reason") {
+  const VmStatus status = detail::final_status(exited(0), ShutdownNotice{"guest-shutdown"}, true);
+  CHECK(status.state == State::shutdown);
+  CHECK(status.reason == "guest-shutdown");
+  CHECK_FALSE(status.process_alive);
+  CHECK(status.exit_code == 0);
+}
+
+TEST_CASE("A guest that panicked has crashed, also when QEMU ended in an orderly way because of it") {
+  CHECK(detail::shutdown_status(ShutdownNotice{"guest-panic"}).state == State::crashed);
+  CHECK(detail::final_status(exited(0), ShutdownNotice{"guest-panic"}, true).state == State::crashed);
+}
+
+TEST_CASE("A process that was killed or failed has crashed") {
+  CHECK(detail::final_status(killed(9), std::nullopt, true).state == State::crashed);
+  CHECK(detail::final_status(killed(9), std::nullopt, true).signal == 9);
+  CHECK(detail::final_status(exited(1), std::nullopt, false).state == State::crashed);
+  // Not our child: the kernel does not tell how it ended, but QEMU announces every orderly end.
+  CHECK(detail::final_status(ProcessExit{}, std::nullopt, true).state == State::crashed);
+}
+
+TEST_CASE("What can not be known is unknown") {
+  const VmStatus lost = detail::final_status(ProcessExit{}, std::nullopt, false);
+  CHECK(lost.state == State::unknown);
+  CHECK_FALSE(lost.process_alive);
+
+  ConnectionEnd cut;
+  cut.kind = ConnectionEnd::Kind::cut;
+  cut.reason = "reset";
+  const VmStatus remote = detail::final_status(cut, std::nullopt);
+  CHECK(remote.state == State::unknown);
+  CHECK(remote.process_alive);
+  CHECK_THAT(remote.reason, Catch::Matchers::ContainsSubstring("reset"));
+}
+
+TEST_CASE("A VM whose process is not known is shutdown once it announced that before its monitor went") {
+  ConnectionEnd end;
+  end.kind = ConnectionEnd::Kind::clean;
+  const VmStatus status = detail::final_status(end, ShutdownNotice{"host-qmp-quit"});
+  CHECK(status.state == State::shutdown);
+  CHECK_FALSE(status.process_alive);
+}
