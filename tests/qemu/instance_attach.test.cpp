@@ -180,9 +180,7 @@ QEMU_TEST_CASE("A VM whose monitor is taken away is unknown while it lives, and 
     Instance other = co_await Instance::attach(UnixPath{(dir / "b.sock").string()});
     StatusSubscription changes = vm.subscribe_status();
     // `yank` is QEMU's own way to cut a connection that hangs.
-    Json yank =
-        Json::object({{"instances", Json::array({Json::object({{"type", "chardev"}, {"id", "compat_monitor0"}})})}});
-    co_await other.execute("yank", std::move(yank));
+    co_await other.execute("yank", yank_arguments("compat_monitor0"));
     const VmStatus unknown = co_await status_with(changes, State::unknown);
     CHECK(unknown.process_alive);
     CHECK_FALSE(vm.pid() == std::nullopt);
