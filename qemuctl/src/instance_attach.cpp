@@ -73,7 +73,8 @@ asio::awaitable<std::shared_ptr<Instance::Impl>> attach_to(MonitorAddress addres
 
 asio::awaitable<Instance> Instance::attach(MonitorAddress address, AttachOptions options) {
   Found nothing;
-  co_return Instance(co_await attach_to(std::move(address), std::move(options), std::move(nothing)));
+  std::shared_ptr<Impl> impl = co_await attach_to(std::move(address), std::move(options), std::move(nothing));
+  co_return Instance(std::move(impl));
 }
 
 asio::awaitable<Instance> Instance::attach_by_pid(int pid, AttachOptions options) {
@@ -105,7 +106,8 @@ asio::awaitable<Instance> Instance::attach_by_pid(int pid, AttachOptions options
         found.process = std::move(process);
         found.name = qemu.name;
         found.argv = qemu.argv;
-        co_return Instance(co_await attach_to(*monitor.address, options, std::move(found)));
+        std::shared_ptr<Impl> impl = co_await attach_to(*monitor.address, options, std::move(found));
+        co_return Instance(std::move(impl));
       } catch (const Error& error) {
         any_in_use = any_in_use || error.code() == errc::monitor_in_use;
         obstacle = error.what();

@@ -582,6 +582,10 @@ class Reader {
 
 } // namespace
 
+Json parse_json(std::string_view text) {
+  return parse_json(text, JsonParseOptions{});
+}
+
 Json parse_json(std::string_view text, const JsonParseOptions& options) {
   return Reader(text, options).read_document();
 }

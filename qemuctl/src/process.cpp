@@ -271,8 +271,10 @@ Process::Process(Process&&) noexcept = default;
 Process& Process::operator=(Process&&) noexcept = default;
 Process::~Process() = default;
 
+void reap_orphans() { Orphans::instance().reap(); }
+
 Process Process::spawn(asio::any_io_executor executor, const SpawnOptions& options) {
-  Orphans::instance().reap();
+  reap_orphans();
 
   const int pid = start_child(options);
   FileDescriptor pidfd = pidfd_of(pid);

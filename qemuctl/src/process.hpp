@@ -73,6 +73,9 @@ class Process {
   std::shared_ptr<Impl> impl_;
 };
 
+/// Reaps the children that have ended after their `Process` was destroyed. `Process::spawn` does so by itself. Thread-safe.
+void reap_orphans();
+
 /// The last lines of a log file that were written after `offset`: at most `max_lines` and 4 KiB, control characters
 /// replaced, trimmed. Empty when there is nothing.
 std::string last_lines(const std::filesystem::path& file, std::uint64_t offset, std::size_t max_lines = 10);

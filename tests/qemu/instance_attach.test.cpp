@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
+#include "discovery.hpp"
 #include "machine.hpp"
 #include "process.hpp"
 #include "run.hpp"
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <thread>
 
 using namespace qemuctl;
 using namespace std::chrono_literals;
@@ -46,7 +48,8 @@ asio::awaitable<Instance> attach_when_up(MonitorAddress address) {
   for (int attempt = 0;; ++attempt) {
     bool again = false;
     try {
-      co_return co_await Instance::attach(address);
+      Instance vm = co_await Instance::attach(address);
+      co_return vm;
     } catch (const Error& error) {
       if (attempt == 1'000 || error.code() != errc::connect_failed) throw;
       again = true;
@@ -123,6 +126,8 @@ QEMU_TEST_CASE("Attaching by PID takes the first monitor that is free") {
 QEMU_TEST_CASE("A QEMU without a monitor is told how to have one") {
   test::run([&]() -> asio::awaitable<void> {
     ForeignQemu foreign(co_await asio::this_coro::executor, qemu, test::words());
+    // A process has its command line a moment after it has its PID.
+    while (detail::read_command_line(foreign.pid()).empty()) std::this_thread::yield();
     try {
       Instance vm = co_await Instance::attach_by_pid(foreign.pid());
       FAIL("there is nothing to attach to");

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include <algorithm>
 #include <fstream>
 
 using namespace qemuctl;
@@ -24,6 +25,11 @@ std::string first_bytes(const std::filesystem::path& file, std::size_t count) {
   std::string bytes(count, '\0');
   std::ifstream(file, std::ios::binary).read(bytes.data(), static_cast<std::streamsize>(count));
   return bytes;
+}
+
+/// Whether QEMU still holds a descriptor in one of its sets. (Sets whose descriptor it has used stay, empty, in 7.2.)
+bool has_descriptors(const Json& sets) {
+  return std::ranges::any_of(sets.as_array(), [](const Json& set) { return set.at("fds").size() > 0; });
 }
 
 /// What the server says first, within 10 s.
@@ -125,9 +131,8 @@ QEMU_TEST_CASE("The screen is written as PNG or PPM, replacing the file as a who
     const ScreenshotFormat ppm = co_await vm.screendump(dir / "screen.ppm", ScreenshotFormat::ppm);
     CHECK(ppm == ScreenshotFormat::ppm);
     CHECK(first_bytes(dir / "screen.ppm", 2) == "P6");
-    // No descriptor set is left in QEMU.
     const Json sets = co_await vm.execute("query-fdsets");
-    CHECK(sets.size() == 0);
+    CHECK_FALSE(has_descriptors(sets));
   });
 }
 
@@ -147,7 +152,7 @@ QEMU_TEST_CASE("A screenshot that fails leaves the file as it was, and nothing b
     const auto files = std::filesystem::directory_iterator(dir / "shots");
     CHECK(std::distance(begin(files), end(files)) == 1);
     const Json sets = co_await vm.execute("query-fdsets");
-    CHECK(sets.size() == 0);
+    CHECK_FALSE(has_descriptors(sets));
   });
 }
 

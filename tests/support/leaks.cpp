@@ -4,6 +4,7 @@
 #include "leaks.hpp"
 
 #include "catch.hpp"
+#include "process.hpp"
 
 #if __has_include(<catch2/reporters/catch_reporter_event_listener.hpp>)
   #include <catch2/catch_test_case_info.hpp>
@@ -110,6 +111,8 @@ class LeakListener : public ListenerBase {
 
  private:
   test::Holdings new_holdings() const {
+    // A VM that dies with its Instance is reaped by the next launch, of which there may be none in this case.
+    qemuctl::detail::reap_orphans();
     auto now = test::holdings();
     for (const auto& entry : before_)
       if (const auto same = now.find(entry.first); same != now.end() && *same == entry) now.erase(same);

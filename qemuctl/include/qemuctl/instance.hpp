@@ -61,6 +61,7 @@ std::string_view to_string(StopResult result) noexcept;
 using WarningHandler = std::function<void(std::string_view)>;
 
 struct LaunchOptions {
+  LaunchOptions() = default; // no aggregate: see `QmpClientOptions`
   /// From the start of the process to the reply to `qmp_capabilities`.
   std::chrono::milliseconds start_timeout{30'000};
   bool paused = false; ///< start with the CPUs stopped (`-S`); `resume` lets them go
@@ -74,6 +75,7 @@ struct LaunchOptions {
 };
 
 struct AttachOptions {
+  AttachOptions() = default;
   WarningHandler on_warning;
   QmpClientOptions qmp;
 };

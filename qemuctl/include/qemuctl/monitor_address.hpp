@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 namespace qemuctl {
@@ -12,6 +13,9 @@ namespace qemuctl {
 /// A Unix socket in the file system. Paths longer than `sun_path` (107 bytes) work too; a relative path is relative to
 /// the current directory.
 struct UnixPath {
+  UnixPath() = default;
+  UnixPath(std::string socket_path) : path(std::move(socket_path)) {}
+
   std::string path;
   bool operator==(const UnixPath&) const = default;
 };
@@ -19,6 +23,9 @@ struct UnixPath {
 /// A Unix socket in the abstract name space; `name` is without the leading NUL and may contain any byte.
 /// QEMU pads the name with NULs to the full length of `sun_path` when `tight=off`.
 struct UnixAbstract {
+  UnixAbstract() = default;
+  UnixAbstract(std::string socket_name, bool is_tight = true) : name(std::move(socket_name)), tight(is_tight) {}
+
   std::string name;
   bool tight = true;
   bool operator==(const UnixAbstract&) const = default;
@@ -26,6 +33,9 @@ struct UnixAbstract {
 
 /// A TCP socket. `host` is a name or a numeric address, IPv6 without brackets.
 struct TcpAddress {
+  TcpAddress() = default;
+  TcpAddress(std::string host_name, std::uint16_t port_number) : host(std::move(host_name)), port(port_number) {}
+
   std::string host;
   std::uint16_t port = 0;
   bool operator==(const TcpAddress&) const = default;
