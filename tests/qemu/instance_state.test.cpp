@@ -36,7 +36,7 @@ QEMU_TEST_CASE("Pause, resume and reset are seen as QEMU sees them") {
     options.paused = true;
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), std::move(options));
     StatusSubscription changes = vm.subscribe_status();
-    CHECK((co_await changes.next())->state == State::prelaunch);
+    co_await status_with(changes, State::prelaunch);
 
     co_await vm.resume();
     co_await status_with(changes, State::running);
@@ -128,7 +128,7 @@ QEMU_TEST_CASE("A guest that is stopped by an I/O error is paused, with the reas
     config.extra_args =
         test::words("-blockdev",
                     R"({"driver":"blkdebug","node-name":"bad","image":{"driver":"null-co","size":1048576},)"
-                    R"("inject-error":[{"event":"read_aio","errno":5,"once":false}]})",
+                    R"("inject-error":[{"event":"none","iotype":"read","errno":5,"once":false}]})",
                     "-device", R"({"driver":"virtio-blk-pci","drive":"bad","rerror":"stop","bootindex":0})");
     LaunchOptions options = test::for_test();
     options.paused = true;
