@@ -1,0 +1,188 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the library costs over the same work done by bare system calls, in the same run and in turn, against real QEMU.
+#include "bare_qmp.hpp"
+#include "samples.hpp"
+
+#include <qemuctl/instance.hpp>
+
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/io_context.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+
+namespace {
+
+using namespace qemuctl;
+
+double microseconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
+}
+
+VmConfig bench_vm(const std::filesystem::path& dir) {
+  VmConfig config;
+  config.name = "bench";
+  config.socket_dir = dir.string();
+  config.machine.accel = "tcg"; // named, so that the same thing is measured on every machine
+  config.memory.size_mib = 64;
+  return config;
+}
+
+/// A launch ends when QEMU's main loop has answered. Both sides start the same command line.
+asio::awaitable<bench::Samples> measure_launch(std::filesystem::path dir, int rounds) {
+  bench::Samples samples;
+  samples.name = "launch to running (TCG, q35, 64 MiB)";
+  const VmConfig config = bench_vm(dir);
+  LaunchOptions options;
+  std::vector<std::string> argv;
+  std::string monitor;
+  for (int i = -1; i < rounds; ++i) { // the first round warms up
+    auto begin = std::chrono::steady_clock::now();
+    Instance vm = co_await Instance::launch(config, options);
+    const double library = microseconds_since(begin);
+    argv = vm.command_line();
+    monitor = to_string(vm.monitor());
+    co_await vm.force_stop();
+
+    begin = std::chrono::steady_clock::now();
+    bench::BareQemu bare = bench::launch_bare(argv, monitor);
+    const double by_hand = microseconds_since(begin);
+    bench::kill_and_reap(bare.pid);
+    if (i < 0) continue;
+    samples.library.push_back(library);
+    samples.bare.push_back(by_hand);
+  }
+  co_return samples;
+}
+
+/// One command at a time; a sample is the mean over `batch` of them.
+asio::awaitable<bench::Samples> measure_round_trip(Instance& vm, bench::BareQmp& bare, int rounds, int batch) {
+  bench::Samples samples;
+  samples.name = "query-status, one at a time";
+  for (int i = -1; i < rounds; ++i) {
+    auto begin = std::chrono::steady_clock::now();
+    for (int j = 0; j < batch; ++j) co_await vm.execute("query-status");
+    const double library = microseconds_since(begin) / batch;
+    begin = std::chrono::steady_clock::now();
+    for (int j = 0; j < batch; ++j) {
+      // As many bytes as the library sends: QEMU reads byte by byte, so length is time.
+      bare.send("{\"execute\":\"query-status\",\"id\":\"abcd1234\"}\n");
+      bare.receive(1);
+    }
+    const double by_hand = microseconds_since(begin) / batch;
+    if (i < 0) continue;
+    samples.library.push_back(library);
+    samples.bare.push_back(by_hand);
+  }
+  co_return samples;
+}
+
+/// `in_flight` commands sent before the first reply is read; a sample is the time for one of them.
+asio::awaitable<bench::Samples> measure_in_flight(Instance& vm, bench::BareQmp& bare, int rounds, int in_flight) {
+  bench::Samples samples;
+  samples.name = fmt::format("query-status, {} in flight", in_flight);
+  const auto executor = co_await asio::this_coro::executor;
+  asio::steady_timer done(executor);
+  for (int i = -1; i < rounds; ++i) {
+    auto begin = std::chrono::steady_clock::now();
+    int left = in_flight;
+    std::exception_ptr failure;
+    done.expires_at(asio::steady_timer::time_point::max());
+    for (int j = 0; j < in_flight; ++j)
+      asio::co_spawn(executor, vm.execute("query-status"), [&](std::exception_ptr thrown, const Json&) {
+        if (thrown) failure = thrown;
+        if (--left == 0) done.cancel();
+      });
+    std::error_code woken;
+    co_await done.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+    if (failure) std::rethrow_exception(failure);
+    const double library = microseconds_since(begin) / in_flight;
+
+    std::string commands;
+    for (int j = 0; j < in_flight; ++j) commands += "{\"execute\":\"query-status\",\"id\":\"abcd1234\"}\n";
+    begin = std::chrono::steady_clock::now();
+    bare.send(commands);
+    bare.receive(in_flight);
+    const double by_hand = microseconds_since(begin) / in_flight;
+    if (i < 0) continue;
+    samples.library.push_back(library);
+    samples.bare.push_back(by_hand);
+  }
+  co_return samples;
+}
+
+/// The largest reply there is, read and parsed. The bare side parses with simdjson alone and keeps nothing.
+asio::awaitable<bench::Samples> measure_schema(Instance& vm, bench::BareQmp& bare, int rounds) {
+  bench::Samples samples;
+  samples.name = "query-qmp-schema with parsing";
+  simdjson::dom::parser parser;
+  for (int i = -1; i < rounds; ++i) {
+    auto begin = std::chrono::steady_clock::now();
+    const Json schema = co_await vm.execute("query-qmp-schema");
+    const double library = microseconds_since(begin);
+    begin = std::chrono::steady_clock::now();
+    bare.send("{\"execute\":\"query-qmp-schema\",\"id\":\"abcd1234\"}\n");
+    const std::string_view reply = bare.receive(1);
+    simdjson::dom::element parsed;
+    if (parser.parse(reply.data(), reply.size()).get(parsed) || schema.size() < 100)
+      throw std::runtime_error("no schema");
+    const double by_hand = microseconds_since(begin);
+    if (i < 0) continue;
+    samples.library.push_back(library);
+    samples.bare.push_back(by_hand);
+  }
+  co_return samples;
+}
+
+asio::awaitable<void> run_all(std::filesystem::path dir) {
+  std::vector<bench::Samples> all;
+  all.push_back(co_await measure_launch(dir, 20));
+
+  LaunchOptions options;
+  options.kill_on_destruction = true;
+  options.paused = true; // a guest would compete for the processor
+  const VmConfig config = bench_vm(dir);
+  Instance vm = co_await Instance::launch(config, std::move(options));
+  fmt::print("QEMU {}.{}.{} ({})\n", vm.qemu().major, vm.qemu().minor, vm.qemu().micro, vm.qemu().package);
+  bench::BareQmp bare(bench::connect_bare(to_string(vm.monitor())));
+  bare.negotiate();
+  all.push_back(co_await measure_round_trip(vm, bare, 60, 100));
+  all.push_back(co_await measure_in_flight(vm, bare, 200, 32));
+  all.push_back(co_await measure_schema(vm, bare, 60));
+  for (const bench::Samples& samples : all) bench::print_raw(samples);
+  bench::print_table(all);
+}
+
+} // namespace
+
+int main() {
+  std::string pattern = (std::filesystem::temp_directory_path() / "qemuctl-bench-XXXXXX").string();
+  if (!::mkdtemp(pattern.data())) {
+    std::perror(pattern.c_str());
+    return 1;
+  }
+  int status = 0;
+  asio::io_context context(1);
+  asio::co_spawn(context, run_all(pattern), [&](std::exception_ptr failure) {
+    try {
+      if (failure) std::rethrow_exception(failure);
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "qemuctl_bench: {}\n", error.what());
+      status = 1;
+    }
+  });
+  context.run();
+  std::filesystem::remove_all(pattern);
+  return status;
+}
