@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
+#include "text.hpp"
 #include "utf8.hpp"
 
 #include <qemuctl/error.hpp>
@@ -8,305 +9,15 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <cmath>
-#include <limits>
+#include <cstddef>
+#include <cstdint>
 #include <new>
 #include <set>
+#include <string>
+#include <string_view>
+#include <utility>
 
 namespace qemuctl {
-
-namespace {
-
-// --- values -----------------------------------------------------------------------------------------------------
-
-const char* name_of(Json::Kind kind) {
-  switch (kind) {
-  case Json::Kind::null:
-    return "null";
-  case Json::Kind::boolean:
-    return "a boolean";
-  case Json::Kind::integer:
-  case Json::Kind::unsigned_integer:
-    return "an integer";
-  case Json::Kind::real:
-    return "a real number";
-  case Json::Kind::string:
-    return "a string";
-  case Json::Kind::array:
-    return "an array";
-  case Json::Kind::object:
-    return "an object";
-  }
-  return "an unknown value";
-}
-
-[[noreturn]] void refuse_access(std::string detail) {
-  throw Error(errc::invalid_argument, {.operation = "use a JSON value", .detail = std::move(detail)});
-}
-
-[[noreturn]] void refuse_kind(const char* expected, Json::Kind found) {
-  refuse_access(std::string(expected) + " is expected, not " + name_of(found));
-}
-
-} // namespace
-
-Json Json::array(Array items) {
-  return Json(std::move(items));
-}
-
-Json Json::object(Object members) {
-  return Json(std::move(members));
-}
-
-Json::Kind Json::kind() const noexcept {
-  static_assert(std::variant_size_v<decltype(value_)> == static_cast<std::size_t>(Kind::object) + 1);
-  return static_cast<Kind>(value_.index());
-}
-
-bool Json::as_bool() const {
-  if (const auto* value = std::get_if<bool>(&value_)) return *value;
-  refuse_kind("a boolean", kind());
-}
-
-std::int64_t Json::as_int() const {
-  if (const auto* value = std::get_if<std::int64_t>(&value_)) return *value;
-  if (is_integer()) refuse_access("the integer " + dump() + " is too big for 64 signed bits");
-  refuse_kind("an integer", kind());
-}
-
-std::uint64_t Json::as_uint() const {
-  if (const auto* value = std::get_if<std::uint64_t>(&value_)) return *value;
-  if (const auto* value = std::get_if<std::int64_t>(&value_)) {
-    if (*value < 0) refuse_access("an integer from 0 is expected, not " + dump());
-    return static_cast<std::uint64_t>(*value);
-  }
-  refuse_kind("an integer", kind());
-}
-
-double Json::as_double() const {
-  if (const auto* value = std::get_if<double>(&value_)) return *value;
-  if (const auto* value = std::get_if<std::int64_t>(&value_)) return static_cast<double>(*value);
-  if (const auto* value = std::get_if<std::uint64_t>(&value_)) return static_cast<double>(*value);
-  refuse_kind("a number", kind());
-}
-
-const std::string& Json::as_string() const {
-  if (const auto* value = std::get_if<std::string>(&value_)) return *value;
-  refuse_kind("a string", kind());
-}
-
-const Json::Array& Json::as_array() const {
-  if (const auto* value = std::get_if<Array>(&value_)) return *value;
-  refuse_kind("an array", kind());
-}
-
-Json::Array& Json::as_array() {
-  if (auto* value = std::get_if<Array>(&value_)) return *value;
-  refuse_kind("an array", kind());
-}
-
-const Json::Object& Json::as_object() const {
-  if (const auto* value = std::get_if<Object>(&value_)) return *value;
-  refuse_kind("an object", kind());
-}
-
-Json::Object& Json::as_object() {
-  if (auto* value = std::get_if<Object>(&value_)) return *value;
-  refuse_kind("an object", kind());
-}
-
-const Json& Json::at(std::string_view key) const {
-  if (!is_object()) refuse_kind("an object", kind());
-  if (const Json* value = find(key)) return *value;
-  refuse_access("the member " + Json(key).dump() + " is missing");
-}
-
-const Json& Json::at(std::size_t index) const {
-  const Array& items = as_array();
-  if (index >= items.size())
-    refuse_access("the array has " + std::to_string(items.size()) + " items, none with index " + std::to_string(index));
-  return items[index];
-}
-
-const Json* Json::find(std::string_view key) const noexcept {
-  const auto* members = std::get_if<Object>(&value_);
-  if (members == nullptr) return nullptr;
-  const auto found = std::ranges::find(*members, key, &Member::first);
-  return found == members->end() ? nullptr : &found->second;
-}
-
-Json& Json::set(std::string_view key, Json value) {
-  if (is_null()) value_ = Object{};
-  Object& members = as_object();
-  const auto found = std::ranges::find(members, key, &Member::first);
-  if (found == members.end())
-    members.emplace_back(std::string(key), std::move(value));
-  else
-    found->second = std::move(value);
-  return *this;
-}
-
-Json& Json::push_back(Json value) {
-  if (is_null()) value_ = Array{};
-  as_array().push_back(std::move(value));
-  return *this;
-}
-
-std::size_t Json::size() const noexcept {
-  if (const auto* items = std::get_if<Array>(&value_)) return items->size();
-  if (const auto* members = std::get_if<Object>(&value_)) return members->size();
-  return 0;
-}
-
-// --- writing ----------------------------------------------------------------------------------------------------
-
-namespace {
-
-void write_escape(unsigned char c, std::string& out) {
-  switch (c) {
-  case '"':
-    out += "\\\"";
-    return;
-  case '\\':
-    out += "\\\\";
-    return;
-  case '\b':
-    out += "\\b";
-    return;
-  case '\f':
-    out += "\\f";
-    return;
-  case '\n':
-    out += "\\n";
-    return;
-  case '\r':
-    out += "\\r";
-    return;
-  case '\t':
-    out += "\\t";
-    return;
-  default:
-    constexpr std::string_view digits = "0123456789abcdef";
-    out += "\\u00";
-    out += digits[c >> 4];
-    out += digits[c & 0xF];
-  }
-}
-
-void write_string(std::string_view text, std::string& out) {
-  out += '"';
-  std::size_t done = 0; // what comes before is written
-  std::size_t i = 0;
-  while (i < text.size()) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\') {
-      ++i;
-    } else if (const std::size_t length = detail::utf8_length(text.substr(i)); length > 1) {
-      i += length;
-    } else {
-      out.append(text, done, i - done);
-      if (length == 0)
-        out += "\\ufffd";
-      else
-        write_escape(c, out);
-      done = ++i;
-    }
-  }
-  out.append(text, done, i - done);
-  out += '"';
-}
-
-void write_real(double value, std::string& out) {
-  if (!std::isfinite(value)) {
-    out += "null";
-    return;
-  }
-  std::array<char, 32> buffer; // the shortest form that reads back as the same value has at most 24 characters
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
-  const std::string_view digits(buffer.data(), static_cast<std::size_t>(end - buffer.data()));
-  out += digits;
-  if (digits.find_first_of(".e") == std::string_view::npos) out += ".0"; // it stays a real number when read back
-}
-
-/// Writes on one line when `indent` is negative.
-void write(const Json& value, std::string& out, int indent) {
-  const bool lines = indent >= 0;
-  const auto new_line = [&](int depth) {
-    if (!lines) return;
-    out += '\n';
-    out.append(2 * static_cast<std::size_t>(depth), ' ');
-  };
-  const int inner = lines ? indent + 1 : indent;
-
-  switch (value.kind()) {
-  case Json::Kind::null:
-    out += "null";
-    break;
-  case Json::Kind::boolean:
-    out += value.as_bool() ? "true" : "false";
-    break;
-  case Json::Kind::integer:
-    out += std::to_string(value.as_int());
-    break;
-  case Json::Kind::unsigned_integer:
-    out += std::to_string(value.as_uint());
-    break;
-  case Json::Kind::real:
-    write_real(value.as_double(), out);
-    break;
-  case Json::Kind::string:
-    write_string(value.as_string(), out);
-    break;
-  case Json::Kind::array: {
-    out += '[';
-    bool first = true;
-    for (const Json& item : value.as_array()) {
-      if (!std::exchange(first, false)) out += ',';
-      new_line(inner);
-      write(item, out, inner);
-    }
-    if (!first) new_line(indent);
-    out += ']';
-    break;
-  }
-  case Json::Kind::object: {
-    out += '{';
-    bool first = true;
-    for (const auto& [key, member] : value.as_object()) {
-      if (!std::exchange(first, false)) out += ',';
-      new_line(inner);
-      write_string(key, out);
-      out += lines ? ": " : ":";
-      write(member, out, inner);
-    }
-    if (!first) new_line(indent);
-    out += '}';
-    break;
-  }
-  }
-}
-
-} // namespace
-
-void Json::dump_to(std::string& out) const {
-  write(*this, out, -1);
-}
-
-std::string Json::dump() const {
-  std::string out;
-  dump_to(out);
-  return out;
-}
-
-std::string Json::pretty() const {
-  std::string out;
-  write(*this, out, 0);
-  return out;
-}
-
-// --- reading ----------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -318,24 +29,13 @@ bool is_space(char c) {
   return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/// The start of `text` for an error message, in single quotes and with what is unprintable escaped.
+/// The start of `text` for an error message, in single quotes.
 std::string quoted(std::string_view text) {
   constexpr std::size_t enough = 20;
-  std::string out = "'";
-  std::size_t i = 0;
-  while (i < text.size() && i < enough) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    const std::size_t length = detail::utf8_length(text.substr(i));
-    if (length == 0)
-      out += "\\ufffd";
-    else if (length == 1 && (c < 0x20 || c == 0x7F))
-      write_escape(c, out);
-    else
-      out.append(text, i, length);
-    i += std::max<std::size_t>(length, 1);
-  }
-  if (i < text.size()) out += "...";
-  return out += "'";
+  std::size_t length = 0;
+  while (length < text.size() && length < enough)
+    length += std::max<std::size_t>(detail::utf8_length(text.substr(length)), 1);
+  return "'" + detail::printable(text.substr(0, length)) + (length < text.size() ? "...'" : "'");
 }
 
 /// A token of simdjson's reaches up to the next one.

