@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "duration_text.hpp"
 #include "wakeup.hpp"
 
 #include <qemuctl/error.hpp>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -19,13 +21,18 @@ namespace qemuctl::detail {
 ///
 /// When it is full the oldest item gives way and the one behind it counts the loss in its member `lost`, so a consumer
 /// learns of it with the very next item.
-template<class Item>
+template<class T>
 class BoundedQueue {
  public:
-  BoundedQueue(asio::any_io_executor executor, std::size_t capacity)
-      : wakeup_(std::move(executor)), capacity_(std::max<std::size_t>(capacity, 1)) {}
+  using Item = T;
+
+  /// `item_name` and `subject` are for errors: what is waited for, and from whom.
+  BoundedQueue(asio::any_io_executor executor, std::size_t capacity, std::string item_name, std::string subject)
+      : wakeup_(std::move(executor)), capacity_(std::max<std::size_t>(capacity, 1)), item_name_(std::move(item_name)),
+        subject_(std::move(subject)) {}
 
   void push(Item item) {
+    if (closed_) return;
     std::uint64_t lost = 0;
     if (items_.size() == capacity_) {
       lost = items_.front().lost + 1;
@@ -36,7 +43,7 @@ class BoundedQueue {
     wakeup_.notify();
   }
 
-  /// Nothing will be pushed any more; what is queued is still delivered.
+  /// Nothing more is taken; what is queued is still delivered.
   void close() noexcept {
     closed_ = true;
     wakeup_.notify();
@@ -49,26 +56,37 @@ class BoundedQueue {
     return item;
   }
 
-  /// The next item; nullopt when the queue is closed and empty. Throws `errc::timed_out`, saying what was waited for.
-  asio::awaitable<std::optional<Item>> next(std::optional<std::chrono::milliseconds> timeout, std::string waiting_for) {
+  /// Suspends until there is an item or the queue is closed. Throws `errc::timed_out`.
+  asio::awaitable<void> wait(std::optional<std::chrono::milliseconds> timeout) {
     const auto deadline = timeout ? deadline_in(*timeout) : Wakeup::time_point::max();
     while (items_.empty() && !closed_) {
       if (std::chrono::steady_clock::now() >= deadline) {
         Diagnostics diagnostics;
-        diagnostics.operation = "wait for " + waiting_for;
-        diagnostics.detail = "none came within " + std::to_string(timeout->count()) + " ms";
+        diagnostics.operation = "wait for " + item_name_;
+        diagnostics.subject = subject_;
+        diagnostics.detail = "none came within " + duration_text(*timeout);
         throw Error(errc::timed_out, std::move(diagnostics));
       }
       co_await wakeup_.wait_until(deadline);
     }
-    co_return try_next();
   }
 
  private:
   Wakeup wakeup_;
-  std::size_t capacity_;
+  const std::size_t capacity_;
+  const std::string item_name_, subject_;
   std::deque<Item> items_;
   bool closed_ = false;
 };
+
+/// The next item of a queue, which it keeps alive; nullopt once the queue is closed and empty, or when there is none.
+/// The item is taken after the last suspension, so a wait that is given up or cancelled loses nothing.
+template<class Queue>
+asio::awaitable<std::optional<typename Queue::Item>> next_item(std::shared_ptr<Queue> queue,
+                                                               std::optional<std::chrono::milliseconds> timeout) {
+  if (!queue) co_return std::nullopt;
+  co_await queue->wait(timeout);
+  co_return queue->try_next();
+}
 
 } // namespace qemuctl::detail

@@ -2,43 +2,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "wakeup.hpp"
+#include "bounded_queue.hpp"
 
 #include <qemuctl/qmp_client.hpp>
 
-#include <asio/any_io_executor.hpp>
-
 #include <cstddef>
-#include <cstdint>
-#include <deque>
-#include <optional>
 #include <string>
 #include <utility>
 
 namespace qemuctl {
 
 /// What a client and one of its subscriptions share.
-struct EventSubscription::Queue {
-  Queue(asio::any_io_executor executor, EventFilter wanted, std::size_t limit, std::string client)
-      : changed(std::move(executor)), filter(std::move(wanted)), capacity(limit), subject(std::move(client)) {}
+struct EventSubscription::Queue : detail::BoundedQueue<Event> {
+  Queue(asio::any_io_executor executor, EventFilter wanted, std::size_t capacity, std::string client)
+      : BoundedQueue(std::move(executor), capacity, "an event", std::move(client)), filter(std::move(wanted)) {}
 
-  void push(const Event& event);
-
-  std::optional<Event> pop();
-
-  /// No more events will come.
-  void close() noexcept {
-    closed = true;
-    changed.notify();
+  /// Pushes an event that is wanted.
+  void offer(const Event& event) {
+    if (!filter || filter(event)) push(event);
   }
 
-  detail::Wakeup changed;
   const EventFilter filter;
-  const std::size_t capacity;
-  const std::string subject; ///< named in errors
-  std::deque<Event> events;
-  std::uint64_t lost = 0; ///< dropped before the first one of `events`
-  bool closed = false;
 };
 
 } // namespace qemuctl

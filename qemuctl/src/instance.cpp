@@ -169,13 +169,21 @@ void Instance::Impl::fail(errc code, std::string operation, std::string detail, 
 StatusSubscription::StatusSubscription() noexcept = default;
 StatusSubscription::StatusSubscription(std::shared_ptr<Queue> queue) noexcept : queue_(std::move(queue)) {}
 StatusSubscription::StatusSubscription(StatusSubscription&&) noexcept = default;
-StatusSubscription& StatusSubscription::operator=(StatusSubscription&&) noexcept = default;
-StatusSubscription::~StatusSubscription() = default;
+
+StatusSubscription& StatusSubscription::operator=(StatusSubscription&& other) noexcept {
+  if (this != &other) {
+    if (queue_) queue_->close();
+    queue_ = std::move(other.queue_);
+  }
+  return *this;
+}
+
+StatusSubscription::~StatusSubscription() {
+  if (queue_) queue_->close();
+}
 
 asio::awaitable<std::optional<VmStatus>> StatusSubscription::next(std::optional<std::chrono::milliseconds> timeout) {
-  auto queue = queue_; // the subscription may be moved or destroyed meanwhile
-  if (!queue) co_return std::nullopt;
-  co_return co_await queue->next(timeout, "a status change");
+  return detail::next_item(queue_, timeout);
 }
 
 Instance::Instance(std::shared_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
@@ -225,7 +233,8 @@ asio::awaitable<VmStatus> Instance::query_status() {
 }
 
 StatusSubscription Instance::subscribe_status(std::size_t capacity) {
-  auto queue = std::make_shared<StatusSubscription::Queue>(impl_->executor, capacity);
+  auto queue =
+      std::make_shared<StatusSubscription::Queue>(impl_->executor, capacity, "a status change", impl_->subject());
   queue->push(impl_->status);
   if (impl_->over())
     queue->close();

@@ -257,7 +257,7 @@ void QmpClient::Impl::perform(QmpSession::Ready& negotiated) {
 void QmpClient::Impl::perform(QmpSession::EventReceived& received) {
   // By index and with an owner of its own: a filter may subscribe or unsubscribe.
   for (std::size_t i = 0; i < subscriptions.size(); ++i)
-    if (const auto queue = subscriptions[i].lock()) queue->push(received.event);
+    if (const auto queue = subscriptions[i].lock()) queue->offer(received.event);
 }
 
 template<typename Answer>
@@ -383,9 +383,8 @@ asio::awaitable<Json> QmpClient::execute(std::string command, Json arguments, Ex
 }
 
 EventSubscription QmpClient::subscribe(EventFilter filter, std::size_t capacity) {
-  auto queue =
-      std::make_shared<EventSubscription::Queue>(impl_->executor, std::move(filter), std::max<std::size_t>(capacity, 1),
-                                                 impl_->subject.empty() ? impl_->options.subject : impl_->subject);
+  auto queue = std::make_shared<EventSubscription::Queue>(
+      impl_->executor, std::move(filter), capacity, impl_->subject.empty() ? impl_->options.subject : impl_->subject);
   if (impl_->end) queue->close();
   auto& subscriptions = impl_->subscriptions;
   std::erase_if(subscriptions, [](const auto& subscription) { return subscription.expired(); });
