@@ -1,0 +1,168 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "catch.hpp"
+#include "machine.hpp"
+#include "run.hpp"
+#include "temp_dir.hpp"
+
+#include <qemuctl/instance.hpp>
+
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/read.hpp>
+#include <asio/read_until.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
+#include <asio/write.hpp>
+#include <sys/socket.h>
+
+#include <array>
+
+using namespace qemuctl;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// A guest takes 2 s on an idle machine; many times that when all tests run at once.
+constexpr auto patience = 150s;
+
+VmConfig demo_vm(const std::filesystem::path& qemu, const test::TempDir& dir) {
+  const test::DemoGuest guest = test::demo_guest();
+  VmConfig config;
+  config.name = "demo";
+  config.qemu_path = qemu.string();
+  config.socket_dir = dir.path().string();
+  config.machine.accel = "tcg";
+  config.memory.size_mib = 256;
+  config.boot.kernel = guest.kernel.string();
+  config.boot.initrd = guest.initrd.string();
+  config.boot.append = "console=ttyS0 quiet panic=-1";
+  config.serials.emplace_back();
+  return config;
+}
+
+/// The guest's serial console. What it writes is read all the time, as a terminal would.
+class SerialConsole {
+ public:
+  SerialConsole(asio::any_io_executor executor, Instance& vm) : port_(executor, vm.take_serial(0).release()) {}
+
+  asio::awaitable<void> until(std::string text) {
+    const std::size_t size =
+        co_await asio::async_read_until(port_, asio::dynamic_buffer(seen_), text, asio::use_awaitable);
+    seen_.erase(0, size);
+  }
+  asio::awaitable<void> type(std::string text) {
+    co_await asio::async_write(port_, asio::buffer(text), asio::use_awaitable);
+  }
+
+ private:
+  asio::posix::stream_descriptor port_;
+  std::string seen_;
+};
+
+LaunchOptions with_console() {
+  LaunchOptions options;
+  options.kill_on_destruction = true;
+  options.connect_serials = true;
+  return options;
+}
+
+} // namespace
+
+QEMU_TEST_CASE("A guest shuts down when its power button is pressed") {
+  const test::TempDir dir;
+  test::run(
+      [&]() -> asio::awaitable<void> {
+        Instance vm = co_await Instance::launch(demo_vm(qemu, dir), with_console());
+        SerialConsole console(co_await asio::this_coro::executor, vm);
+        co_await console.until("qemuctl-demo: up");
+        const StopResult result = co_await vm.stop(patience);
+        CHECK(result == StopResult::guest_shut_down);
+        CHECK(vm.status().reason == "guest-shutdown");
+        CHECK(vm.status().exit_code == 0);
+      },
+      patience);
+}
+
+QEMU_TEST_CASE("A guest boots again after a reset, and then also by itself, and stays the same VM") {
+  const test::TempDir dir;
+  test::run(
+      [&]() -> asio::awaitable<void> {
+        Instance vm = co_await Instance::launch(demo_vm(qemu, dir), with_console());
+        const auto pid = vm.pid();
+        EventSubscription resets = vm.subscribe_events(events_named(std::vector<std::string>(1, "RESET")));
+        SerialConsole console(co_await asio::this_coro::executor, vm);
+        co_await console.until("qemuctl-demo: up");
+        co_await vm.reset();
+        co_await console.until("qemuctl-demo: up");
+        const auto ours = co_await resets.next(1s);
+        REQUIRE(ours);
+        CHECK_FALSE(ours->data.at("guest").as_bool());
+        co_await console.type("reboot -f\n");
+        co_await console.until("qemuctl-demo: up");
+        const auto guests = co_await resets.next(1s);
+        REQUIRE(guests);
+        CHECK(guests->data.at("guest").as_bool());
+        const VmStatus status = co_await vm.query_status();
+        CHECK(status.state == State::running);
+        CHECK(vm.pid() == pid);
+        co_await vm.force_stop();
+      },
+      patience);
+}
+
+QEMU_TEST_CASE("A guest that powers off by itself has shut down") {
+  const test::TempDir dir;
+  test::run(
+      [&]() -> asio::awaitable<void> {
+        Instance vm = co_await Instance::launch(demo_vm(qemu, dir), with_console());
+        SerialConsole console(co_await asio::this_coro::executor, vm);
+        co_await console.until("qemuctl-demo: up");
+        co_await console.type("poweroff -f\n");
+        const VmStatus end = co_await vm.wait();
+        CHECK(end.state == State::shutdown);
+        CHECK(end.reason == "guest-shutdown");
+      },
+      patience);
+}
+
+QEMU_TEST_CASE("A whole VNC handshake goes over a descriptor that was handed to a running guest") {
+  const test::TempDir dir;
+  test::run(
+      [&]() -> asio::awaitable<void> {
+        VmConfig config = demo_vm(qemu, dir);
+        config.display.type = "vnc";
+        config.display.video = "VGA";
+        Instance vm = co_await Instance::launch(std::move(config), with_console());
+        SerialConsole console(co_await asio::this_coro::executor, vm);
+        co_await console.until("qemuctl-demo: up");
+
+        int pair[2];
+        REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+        asio::posix::stream_descriptor client(co_await asio::this_coro::executor, pair[0]);
+        co_await vm.add_vnc_client(FileDescriptor(pair[1]), true);
+
+        // RFC 6143, section 7.1: version, security type 1 (none), its result, ClientInit, ServerInit.
+        std::string version(12, '\0');
+        co_await asio::async_read(client, asio::buffer(version), asio::use_awaitable);
+        CHECK(version == "RFB 003.008\n");
+        co_await asio::async_write(client, asio::buffer(version), asio::use_awaitable);
+        std::array<unsigned char, 2> security{};
+        co_await asio::async_read(client, asio::buffer(security), asio::use_awaitable);
+        CHECK(security[0] == 1);
+        CHECK(security[1] == 1);
+        co_await asio::async_write(client, asio::buffer(security, 1), asio::use_awaitable);
+        std::array<unsigned char, 4> result{};
+        co_await asio::async_read(client, asio::buffer(result), asio::use_awaitable);
+        CHECK(result[3] == 0);
+        co_await asio::async_write(client, asio::buffer(security, 1), asio::use_awaitable); // shared: yes
+        std::array<unsigned char, 24> init{};
+        co_await asio::async_read(client, asio::buffer(init), asio::use_awaitable);
+        std::string name(init[23], '\0');
+        co_await asio::async_read(client, asio::buffer(name), asio::use_awaitable);
+        CHECK(name == "QEMU (demo)");
+        const int width = init[0] * 256 + init[1];
+        CHECK(width >= 640);
+        co_await vm.force_stop();
+      },
+      patience);
+}
