@@ -107,6 +107,8 @@ asio::awaitable<Instance> Instance::launch(VmConfig config, LaunchOptions option
   const std::filesystem::path binary = find_qemu(config.arch, config.qemu_path);
   const QemuInfo qemu = co_await probe_qemu(binary);
   CommandLineContext context;
+  context.accel = config.machine.accel;
+  if (context.accel == "auto") context.accel = qemu.accelerators.empty() ? "tcg" : qemu.accelerators.front();
   build_command_line(config, qemu, context);
   check_files(config);
   const detail::AcceleratorChoice choice = co_await detail::choose_accelerator(config, qemu);
