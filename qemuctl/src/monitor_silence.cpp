@@ -36,6 +36,7 @@ std::string name_holder(const MonitorHolder& holder) {
 } // namespace
 
 Error explain_silence(const SilentMonitor& monitor) {
+  const auto waited = elapsed_text(monitor.since);
   MonitorUse use;
   if (!monitor.address)
     use.served = MonitorUse::Served::nobody;
@@ -45,7 +46,6 @@ Error explain_silence(const SilentMonitor& monitor) {
   // First, because even a QEMU that runs again would not serve us then.
   if (use.holder) return in_use(monitor, name_holder(*use.holder));
 
-  const auto waited = elapsed_text(monitor.since);
   if (const auto pid = monitor.peer_pid ? monitor.peer_pid : use.server_pid) {
     switch (process_state(*pid)) {
     case 'T':
