@@ -394,3 +394,22 @@ QEMU_TEST_CASE("What another user's QEMU hides is said, with what to do", "[disc
   CHECK_THAT(seen, ContainsSubstring("QEMU inherited its socket, and its descriptors can not be read; run this as root "
                                      "or as QEMU's user\n"));
 }
+
+QEMU_TEST_CASE("A monitor of a QEMU under another root is reached through that", "[discovery]") {
+  need_root();
+  const fs::path root = qemu.parent_path().parent_path().parent_path();
+  const fs::path loader = "usr/lib64/ld-linux-x86-64.so.2";
+  if (root == "/" || !fs::exists(root / loader)) return; // only a QEMU with all of its libraries can be locked up so
+  const test::TempDir dir;
+  const std::string socket = "/qemuctl-test-" + std::to_string(::getpid()) + ".sock";
+  const fs::path launcher =
+      make_launcher(dir, "exec chroot " + quoted(root) + " /" + loader.native() +
+                             " --library-path /usr/lib/x86_64-linux-gnu /usr/bin/qemu-system-x86_64 \"$@\"");
+  {
+    RunningQemu running(launcher, {"-qmp", "unix:" + socket + ",server=on,wait=off"});
+    CHECK(running.checked_address() ==
+          MonitorAddress(UnixPath{"/proc/" + std::to_string(running.pid()) + "/root" + socket}));
+    CHECK(inspect_qemu_process(running.pid()).argv[0] == "/usr/bin/qemu-system-x86_64");
+  }
+  fs::remove(root / socket.substr(1));
+}

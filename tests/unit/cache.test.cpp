@@ -126,6 +126,7 @@ TEST_CASE("A damaged, foreign or oversized cache file is ignored and replaced", 
   if (::geteuid() == 0) {
     REQUIRE(::chown(file.c_str(), 65'534, 65'534) == 0);
     CHECK_FALSE(cache_load(key).has_value());
+    REQUIRE(::chown(file.c_str(), 0, 0) == 0);
   }
   const fs::path elsewhere = cache.dir / "elsewhere";
   fs::rename(file, elsewhere);
