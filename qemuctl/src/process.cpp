@@ -271,7 +271,9 @@ Process::Process(Process&&) noexcept = default;
 Process& Process::operator=(Process&&) noexcept = default;
 Process::~Process() = default;
 
-void reap_orphans() { Orphans::instance().reap(); }
+void reap_orphans() {
+  Orphans::instance().reap();
+}
 
 Process Process::spawn(asio::any_io_executor executor, const SpawnOptions& options) {
   reap_orphans();

@@ -63,7 +63,8 @@ class Process {
   /// How it ended, if it has; never blocks.
   std::optional<ProcessExit> poll();
 
-  /// Sends a signal through the pidfd, so it can never hit another process. False when it is gone.
+  /// Sends a signal through the pidfd, so it can never hit another process. False when it is gone, or is not ours to
+  /// signal.
   bool send_signal(int signal) noexcept;
 
   struct Impl;
