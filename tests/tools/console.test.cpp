@@ -44,10 +44,17 @@ QEMU_TEST_CASE("the console is interactive, and after the leave key the run goes
   VmFolder folder(qemu, VmFolder::Guest::demo);
   Program program(console({folder.vm_file()}), Program::Io::terminal);
   const termios before = program.terminal_settings();
+  program.wait_for("pid: ");
+  const std::string pid = program.read_line();
   program.wait_for("connected to the serial port of vm; leave with Ctrl-]");
   program.wait_for("qemuctl-demo: up");
   program.wait_for_raw_mode(true);
   program.wait_for(prompt);
+
+  // The port serves one client, and the public monitor is free: who comes second is told what is the matter.
+  Program second(console({"--attach-pid", std::to_string(std::stoi(pid))}));
+  CHECK(second.wait_for_end() == 1);
+  CHECK_THAT(second.errors(), ContainsSubstring("another client uses it"));
 
   program.type("echo $((6*7))\r");
   program.wait_for("\n42\r\n");
@@ -147,9 +154,10 @@ QEMU_TEST_CASE("with --attach-pid the console finds the serial port, and leaving
   program.wait_for("qemuctl-demo: up");
   program.wait_for(prompt);
 
-  // The port serves one client: a second is told so, and does not hang.
+  // The monitor serves one client: a second is told so, and does not hang.
   Program second(console({"--attach-pid", std::to_string(pid)}));
   CHECK(second.wait_for_end() == 1);
+  CHECK_THAT(second.errors(), ContainsSubstring("qemuctl-run") && ContainsSubstring(std::to_string(program.pid())));
 
   program.type(leave_key);
   CHECK(program.wait_for_end() == 0);
