@@ -35,6 +35,8 @@ using qemuctl::VmStatus;
 
 /// A guest needs less than this to shut down; after it the user is told what else to do.
 constexpr auto usual_shutdown_time = 30s;
+/// From the end of a monitor to the end of its QEMU.
+constexpr auto exit_time = 1s;
 /// For what the guest has written before it ended, when stdout is slow.
 constexpr auto console_drain_time = 5s;
 constexpr auto output_flush_time = 2s;
@@ -269,13 +271,20 @@ asio::awaitable<void> Runner::ask_to_shut_down() {
     say(fmt::format("asking {} to shut down; it is {}, so it may not react: press Ctrl-C again to force it",
                     vm_->name(), qemuctl::to_string(state)));
   }
-  co_await vm_->shutdown();
+  std::exception_ptr failure;
+  try {
+    co_await vm_->shutdown();
+  } catch (...) {
+    failure = std::current_exception();
+  }
   if (phase_ != Phase::following) co_return;
-  patience_.expires_after(usual_shutdown_time);
+  // A QEMU that ends closes its monitor a moment before it is gone, and then there is nothing to report.
+  patience_.expires_after(failure ? exit_time : usual_shutdown_time);
   std::error_code ec;
   co_await patience_.async_wait(asio::redirect_error(asio::use_awaitable, ec));
-  const bool still_waiting = !ec && phase_ == Phase::following && requests_ == 1;
-  if (still_waiting) say(fmt::format("{} has not shut down yet; press Ctrl-C again to force it", vm_->name()));
+  if (ec || phase_ != Phase::following) co_return;
+  if (failure) std::rethrow_exception(failure);
+  if (requests_ == 1) say(fmt::format("{} has not shut down yet; press Ctrl-C again to force it", vm_->name()));
 }
 
 asio::awaitable<void> Runner::force() {

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <system_error>
@@ -204,6 +205,19 @@ void Program::close_input() {
 
 void Program::close_output() {
   output_.fd.reset();
+}
+
+void Program::stop_reading(Duration timeout) {
+  reads_output_ = false;
+  const std::string path = fmt::format("/proc/{}/fd/1", pid_);
+  const FileDescriptor writer(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!writer) throw_errno("open the program's stdout");
+  pollfd can_write{writer.get(), POLLOUT, 0};
+  const Deadline deadline = std::chrono::steady_clock::now() + timeout;
+  while (::poll(&can_write, 1, 0) != 0) {
+    if (std::chrono::steady_clock::now() > deadline) fail("did not fill its pipe in time");
+    receive_some(std::min(deadline, std::chrono::steady_clock::now() + Duration(10)));
+  }
 }
 
 void Program::send_signal(int signal) {

@@ -35,11 +35,13 @@ class Program {
   std::string wait_for_error(std::string_view text, Duration timeout = std::chrono::seconds(60));
   /// What came on stdout since the last call found something, up to the end of the line.
   std::string read_line() { return wait_for("\n"); }
+  std::string read_error_line() { return wait_for_error("\n"); } ///< the same on stderr
 
-  void type(std::string_view keys);              ///< to stdin; never blocks for long: the programs read it
-  void close_input();                            ///< not with a terminal
-  void close_output();                           ///< the reader goes away
-  void stop_reading() { reads_output_ = false; } ///< the reader of stdout is there, but stuck
+  void type(std::string_view keys); ///< to stdin; never blocks for long: the programs read it
+  void close_input();               ///< not with a terminal
+  void close_output();              ///< the reader goes away
+  /// From now on the reader of stdout is there, but stuck; returns when the pipe is full.
+  void stop_reading(Duration timeout = std::chrono::seconds(60));
   void send_signal(int signal);
 
   /// Waits for the end and returns the exit status, or minus the signal that killed it.
