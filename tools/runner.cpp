@@ -14,6 +14,7 @@
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
 #include <asio/redirect_error.hpp>
+#include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
 #include <fmt/core.h>
 #include <unistd.h>
@@ -122,10 +123,15 @@ asio::awaitable<ExitStatus> Runner::launch() {
   launch_options.on_warning = [this](std::string_view text) { say(fmt::format("warning: {}", text)); };
   Instance vm = co_await Instance::launch(std::move(config), std::move(launch_options));
   vm_.emplace(std::move(vm));
+  phase_ = Phase::following;
 
   if (options_.detach) {
     introduce();
     co_return ExitStatus::good;
+  }
+  if (std::exchange(leaving_, false)) { // the VM had started when the launch was to be cancelled
+    co_await asio::this_coro::reset_cancellation_state();
+    on_signal(SIGTERM);
   }
   std::optional<qemuctl::FileDescriptor> serial;
   if (options_.console) {
@@ -367,7 +373,7 @@ ExitStatus Runner::report(const std::exception_ptr& failure) {
 
 void Runner::print(std::string_view text) {
   // With --console stdout belongs to the guest.
-  if (options_.console)
+  if (options_.console && !options_.dry_run)
     write_to_stderr(text);
   else
     stdout_.write_lines(text);

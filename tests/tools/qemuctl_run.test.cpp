@@ -324,6 +324,16 @@ TEST_CASE("Ctrl-C before the VM has started leaves nothing behind") {
   CHECK_THAT(program.errors(), ContainsSubstring("interrupted before the VM had started"));
 }
 
+QEMU_TEST_CASE("the line of --dry-run has the serial port that --console would add") {
+  VmFolder folder(qemu);
+  Program without(qemuctl_run({folder.vm_file(), "--dry-run"}));
+  CHECK(without.wait_for_end() == 0);
+  CHECK_THAT(without.output(), !ContainsSubstring("vm.serial0"));
+  Program with(qemuctl_run({folder.vm_file(), "--dry-run", "--console"}));
+  CHECK(with.wait_for_end() == 0);
+  CHECK_THAT(with.output(), ContainsSubstring("vm.serial0"));
+}
+
 TEST_CASE("a stdout that takes nothing is an error of --dry-run") {
   VmFolder folder(test::qemus().front());
   Program shell({"/bin/sh", "-c", "exec " QEMUCTL_RUN " --dry-run " + folder.vm_file() + " > /dev/full"});
