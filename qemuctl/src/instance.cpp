@@ -49,8 +49,12 @@ void Instance::Impl::detach() noexcept {
     if (files && !process->poll()) files->remove(); // while QEMU lives the name is ours
     process->send_signal(SIGKILL);
   }
+  detached_ = true;
   qmp.close(); // ends follow_events
   stop_following_.emit(asio::cancellation_type::all);
+  for (const auto& subscriber : subscribers)
+    if (auto queue = subscriber.lock()) queue->close();
+  status_changed.notify();
 }
 
 std::string Instance::Impl::subject() const {
@@ -111,10 +115,15 @@ asio::awaitable<void> Instance::Impl::follow_events(EventSubscription events) {
     }
     co_await refresh_status();
   }
+  if (detached_) co_return;
   monitor_lost_ = true;
   status_changed.notify();
   // A process that dies closes its sockets just before its pidfd tells, so "no monitor" is news only when it lives on.
-  if (!process || co_await wait_over(detail::deadline_in(end_of_process_timeout))) co_return;
+  if (!process) co_return;
+  const auto deadline = detail::deadline_in(end_of_process_timeout);
+  while (!over_ && !detached_ && std::chrono::steady_clock::now() < deadline)
+    co_await status_changed.wait_until(deadline);
+  if (over_ || detached_) co_return;
   const ConnectionEnd end = co_await qmp.wait_closed();
   lost_while_alive_ = true;
   set_status(detail::silent_status("the monitor connection is over: " + end.reason));
@@ -151,9 +160,16 @@ asio::awaitable<Json> Instance::Impl::execute(std::string command, Json argument
   }
 }
 
+asio::awaitable<void> Instance::Impl::wait_change(detail::Wakeup::time_point deadline) {
+  auto self = shared_from_this();
+  co_await status_changed.wait_until(deadline);
+  if (detached_ && !over_)
+    fail(errc::disconnected, "wait for a change of state", "its Instance was destroyed meanwhile", "");
+}
+
 asio::awaitable<bool> Instance::Impl::wait_over(detail::Wakeup::time_point deadline) {
   auto self = shared_from_this();
-  while (!over_ && std::chrono::steady_clock::now() < deadline) co_await status_changed.wait_until(deadline);
+  while (!over_ && std::chrono::steady_clock::now() < deadline) co_await wait_change(deadline);
   co_return over_;
 }
 

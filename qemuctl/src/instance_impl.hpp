@@ -46,7 +46,10 @@ struct Instance::Impl : std::enable_shared_from_this<Instance::Impl> {
   /// Asks QEMU; never throws but for cancellation, since "no answer" is an answer: `unknown`.
   asio::awaitable<void> refresh_status();
 
-  /// True when the VM was over before the deadline.
+  /// Waits for the next change of the status, or the deadline. Throws `errc::disconnected` when the Instance goes away.
+  asio::awaitable<void> wait_change(detail::Wakeup::time_point deadline);
+
+  /// True when the VM was over before the deadline. Throws as `wait_change` does.
   asio::awaitable<bool> wait_over(detail::Wakeup::time_point deadline);
 
   [[noreturn]] void fail(errc code, std::string operation, std::string detail, std::string advice) const;
@@ -77,6 +80,7 @@ struct Instance::Impl : std::enable_shared_from_this<Instance::Impl> {
   bool monitor_lost_ = false;
   bool lost_while_alive_ = false;
   bool over_ = false;
+  bool detached_ = false;
   asio::cancellation_signal stop_following_;
 };
 

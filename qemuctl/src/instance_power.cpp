@@ -109,7 +109,7 @@ asio::awaitable<StopResult> Instance::stop(std::chrono::milliseconds timeout) {
   if (impl->status.state != State::shutdown) co_await try_execute(impl, "system_powerdown", left_until(deadline));
   // With -no-shutdown QEMU stays when the guest has ended.
   while (!impl->over() && impl->status.state != State::shutdown && steady_clock::now() < deadline)
-    co_await impl->status_changed.wait_until(deadline);
+    co_await impl->wait_change(deadline);
   const bool guest_ended = impl->status.state == State::shutdown;
   // A guest that has ended leaves QEMU a moment to go by itself before it is told to.
   if (guest_ended) co_await impl->wait_over(detail::deadline_in(exit_grace));

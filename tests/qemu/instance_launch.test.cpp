@@ -10,6 +10,7 @@
 
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -289,4 +290,43 @@ QEMU_TEST_CASE("An executor that goes away with a VM in it leaves nothing behind
       [](std::exception_ptr) {});
   while (!up) REQUIRE(context->run_one_for(10s) == 1);
   context.reset(); // destroys the coroutine, and with it the Instance
+}
+
+QEMU_TEST_CASE("What waits for a VM ends when its Instance is destroyed, and nothing keeps the program from ending") {
+  const test::TempDir dir;
+  asio::io_context context;
+  int pid = 0;
+  std::exception_ptr waiting;
+  bool subscription_ended = false;
+  test::run(context, [&]() -> asio::awaitable<void> {
+    std::optional<Instance> vm(co_await Instance::launch(test::small_vm(qemu, dir)));
+    pid = *vm->pid();
+    asio::co_spawn(context, vm->wait(), [&](std::exception_ptr failure, const VmStatus&) { waiting = failure; });
+    asio::co_spawn(
+        context,
+        [](StatusSubscription changes, bool& ended) -> asio::awaitable<void> {
+          while (co_await changes.next()) {
+          }
+          ended = true;
+        }(vm->subscribe_status(), subscription_ended),
+        asio::detached);
+    co_await vm->query_status();
+    vm.reset();
+  });
+  const auto begin = std::chrono::steady_clock::now();
+  context.restart();
+  context.run_for(20s); // returns as soon as nothing is left to do
+  CHECK(std::chrono::steady_clock::now() - begin < 500ms);
+  CHECK(subscription_ended);
+  REQUIRE(waiting);
+  try {
+    std::rethrow_exception(waiting);
+  } catch (const Error& error) {
+    CHECK(error.code() == errc::disconnected);
+  }
+  test::run([&]() -> asio::awaitable<void> {
+    Instance again = co_await Instance::attach_by_pid(pid);
+    CHECK(again.state() == State::running);
+    co_await again.force_stop();
+  });
 }
