@@ -13,42 +13,42 @@ namespace qemuctl::detail {
 
 /// A QMP monitor as a command line describes it, before anything is resolved against the running process.
 struct MonitorOption {
-    /// An inherited listening socket: descriptor number in the QEMU process.
-    struct InheritedFd {
-        int fd;
-        bool operator==(const InheritedFd&) const = default;
-    };
-    /// A monitor nobody can attach to: stdio, a pty, a client socket, ...; the text says what it is.
-    struct Unusable {
-        std::string what;
-        bool operator==(const Unusable&) const = default;
-    };
-    std::variant<MonitorAddress, InheritedFd, Unusable> target;
-    std::string option; ///< the option as it was written, for messages
-    bool operator==(const MonitorOption&) const = default;
+  /// An inherited listening socket: descriptor number in the QEMU process.
+  struct InheritedFd {
+    int fd;
+    bool operator==(const InheritedFd&) const = default;
+  };
+  /// A monitor nobody can attach to: stdio, a pty, a client socket, ...; the text says what it is.
+  struct Unusable {
+    std::string what;
+    bool operator==(const Unusable&) const = default;
+  };
+  std::variant<MonitorAddress, InheritedFd, Unusable> target;
+  std::string option; ///< the option as it was written, for messages
+  bool operator==(const MonitorOption&) const = default;
 };
 
 /// What a QEMU command line says of itself. Pure.
 struct QemuCommandLine {
-    std::string name; ///< from `-name`, empty when there is none
-    std::vector<MonitorOption> monitors;
-    bool operator==(const QemuCommandLine&) const = default;
+  std::string name; ///< from `-name`, empty when there is none
+  std::vector<MonitorOption> monitors;
+  bool operator==(const QemuCommandLine&) const = default;
 };
 
-/// Understands `-qmp`, `-qmp-pretty`, `-mon`/`-chardev` (also as `chardev:ID`), `-object monitor-qmp` (key=value and JSON),
-/// one or two dashes, doubled commas, old short booleans (`server,nowait`), `-name X`, `-name guest=X`.
+/// Understands `-qmp`, `-qmp-pretty`, `-mon`/`-chardev` (also as `chardev:ID`), `-object monitor-qmp` (key=value and
+/// JSON), one or two dashes, doubled commas, old short booleans (`server,nowait`), `-name X`, `-name guest=X`.
 QemuCommandLine parse_qemu_command_line(const std::vector<std::string>& argv);
 
 /// A running QEMU, found by PID.
 struct QemuProcess {
-    int pid = 0;
-    std::string name;
-    std::vector<std::string> argv;
-    struct Monitor {
-        std::optional<MonitorAddress> address; ///< resolved as seen from this process; nullopt: can not be attached to
-        std::string description;               ///< the option as written, and why it can not be used
-    };
-    std::vector<Monitor> monitors;
+  int pid = 0;
+  std::string name;
+  std::vector<std::string> argv;
+  struct Monitor {
+    std::optional<MonitorAddress> address; ///< resolved as seen from this process; nullopt: can not be attached to
+    std::string description;               ///< the option as written, and why it can not be used
+  };
+  std::vector<Monitor> monitors;
 };
 
 /// Reads /proc/PID: relative paths are resolved against the process's working directory and root
@@ -59,8 +59,8 @@ QemuProcess inspect_qemu_process(int pid);
 /// What holds the monitor behind a silent connection, from the kernel's socket tables (sock_diag for Unix sockets with
 /// their peers, /proc/net/tcp for TCP) and /proc/*/fd.
 struct MonitorHolder {
-    int pid = 0;
-    std::string command; ///< its name, from /proc/PID/comm
+  int pid = 0;
+  std::string command; ///< its name, from /proc/PID/comm
 };
 
 /// The client that `address` serves now, other than this process's own waiting connection; nullopt when the kernel does

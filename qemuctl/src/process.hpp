@@ -74,7 +74,8 @@ class Process {
   std::shared_ptr<Impl> impl_;
 };
 
-/// Reaps the children that have ended after their `Process` was destroyed. `Process::spawn` does so by itself. Thread-safe.
+/// Reaps the children that have ended after their `Process` was destroyed. `Process::spawn` does so by itself.
+/// Thread-safe.
 void reap_orphans();
 
 /// The last lines of a log file that were written after `offset`: at most `max_lines` and 4 KiB, control characters
