@@ -20,6 +20,15 @@ struct Found {
   std::vector<std::string> argv;
 };
 
+[[noreturn]] void fail(errc code, int pid, std::string detail, std::string advice) {
+  Diagnostics diagnostics;
+  diagnostics.operation = "attach";
+  diagnostics.subject = fmt::format("process {}", pid);
+  diagnostics.detail = std::move(detail);
+  diagnostics.advice = std::move(advice);
+  throw Error(code, std::move(diagnostics));
+}
+
 /// Connects, then learns the rest. `found` by PID is complete; otherwise the monitor's peer tells the process.
 asio::awaitable<std::shared_ptr<Instance::Impl>> attach_to(MonitorAddress address, AttachOptions options, Found found) {
   const auto executor = co_await asio::this_coro::executor;
@@ -29,6 +38,12 @@ asio::awaitable<std::shared_ptr<Instance::Impl>> attach_to(MonitorAddress addres
   EventSubscription state_events = qmp.subscribe(changes_run_state);
   co_await qmp.connect(address);
 
+  // QEMU silently takes over the socket path of another QEMU, so a path on the command line of one can be served by
+  // the other. Over TCP the kernel does not tell.
+  if (const std::optional<int> peer = qmp.peer_pid(); peer && found.process && *peer != found.process->pid())
+    fail(errc::connect_failed, found.process->pid(),
+         fmt::format("{} is served by process {} now", to_string(address), *peer),
+         "Attach to that process, or to another monitor of this one.");
   if (const std::optional<int> peer = qmp.peer_pid(); peer && !found.process) {
     try {
       // First the pidfd, then the look at the process: so it is the same one.
@@ -58,15 +73,6 @@ asio::awaitable<std::shared_ptr<Instance::Impl>> attach_to(MonitorAddress addres
   impl->monitor = std::move(address);
   co_await impl->start(std::move(state_events));
   co_return impl;
-}
-
-[[noreturn]] void fail(errc code, int pid, std::string detail, std::string advice) {
-  Diagnostics diagnostics;
-  diagnostics.operation = "attach";
-  diagnostics.subject = fmt::format("process {}", pid);
-  diagnostics.detail = std::move(detail);
-  diagnostics.advice = std::move(advice);
-  throw Error(code, std::move(diagnostics));
 }
 
 } // namespace

@@ -123,6 +123,32 @@ QEMU_TEST_CASE("Attaching by PID takes the first monitor that is free") {
   });
 }
 
+QEMU_TEST_CASE("A QEMU whose socket another one has taken over is not mistaken for that one") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    const auto executor = co_await asio::this_coro::executor;
+    const UnixPath path((dir / "a.sock").string());
+    ForeignQemu first(executor, qemu, with_monitors(dir / "a.sock"));
+    {
+      Instance vm = co_await attach_when_up(path);
+      CHECK(vm.pid() == first.pid());
+    }
+    ForeignQemu second(executor, qemu, with_monitors(dir / "a.sock"));
+    bool taken = false;
+    while (!taken) {
+      Instance vm = co_await attach_when_up(path);
+      taken = vm.pid() == second.pid();
+    }
+    try {
+      Instance vm = co_await Instance::attach_by_pid(first.pid());
+      FAIL("attached to the other VM");
+    } catch (const Error& error) {
+      CHECK(error.code() == errc::connect_failed);
+      CHECK_THAT(error.what(), ContainsSubstring(std::to_string(second.pid())));
+    }
+  });
+}
+
 QEMU_TEST_CASE("A QEMU without a monitor is told how to have one") {
   test::run([&]() -> asio::awaitable<void> {
     ForeignQemu foreign(co_await asio::this_coro::executor, qemu, test::words());

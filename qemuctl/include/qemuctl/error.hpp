@@ -52,8 +52,9 @@ struct Diagnostics {
 ///
 ///     cannot {operation} ({subject}): {detail or the code's message}: {server_text}. {advice}
 ///
-/// The only other exception the asynchronous functions throw is `std::system_error` with a code that equals
-/// `std::errc::operation_canceled`, when the caller cancelled them, and `std::bad_alloc`.
+/// The only other exceptions the asynchronous functions throw are `std::bad_alloc` and, when the caller cancelled them,
+/// `std::system_error` with a code that equals `std::errc::operation_canceled`, or `asio::error::operation_aborted` when
+/// they were started in a coroutine that had been cancelled before (Asio 1.22 does not hold the two for equal).
 class Error : public std::system_error {
  public:
   Error(std::error_code code, Diagnostics diagnostics);
