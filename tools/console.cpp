@@ -17,7 +17,7 @@ namespace tool {
 namespace {
 
 constexpr char leave_key = 0x1d; // Ctrl-], as telnet has it
-constexpr std::size_t max_typed_ahead = 1024 * 1024;
+constexpr std::size_t max_typed_ahead = std::size_t{1} << 20;
 
 asio::posix::stream_descriptor own(const asio::any_io_executor& executor, qemuctl::FileDescriptor fd) {
   asio::posix::stream_descriptor descriptor(executor, fd.get());
@@ -44,7 +44,7 @@ void Console::start() {
 }
 
 asio::awaitable<void> Console::copy_output() {
-  std::array<char, 16 * 1024> buffer;
+  std::array<char, 16'384> buffer;
   for (;;) {
     std::error_code ec;
     const std::size_t n =
@@ -56,7 +56,7 @@ asio::awaitable<void> Console::copy_output() {
 }
 
 asio::awaitable<void> Console::copy_input() {
-  std::array<char, 4 * 1024> buffer;
+  std::array<char, 4'096> buffer;
   for (;;) {
     std::error_code ec;
     const std::size_t n = co_await input_.descriptor().async_read_some(asio::buffer(buffer),

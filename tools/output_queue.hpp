@@ -21,7 +21,7 @@ namespace tool {
 /// outlive its `run`.
 class OutputQueue {
  public:
-  explicit OutputQueue(asio::posix::stream_descriptor& descriptor, std::size_t limit = 256 * 1024);
+  explicit OutputQueue(asio::posix::stream_descriptor& descriptor, std::size_t limit = 262'144);
 
   /// Writes or queues all of `text`; refuses it (false) when more than the limit would wait.
   bool offer(std::string_view text);

@@ -105,6 +105,7 @@ Program::Program(std::vector<std::string> argv, Io io) : name_(argv.at(0)) {
   posix_spawnattr_setflags(&spawn.attributes, flags);
 
   std::vector<char*> words;
+  words.reserve(argv.size() + 1);
   for (std::string& word : argv) words.push_back(word.data());
   words.push_back(nullptr);
   const int error = posix_spawn(&pid_, words[0], &spawn.actions, &spawn.attributes, words.data(), environ);
@@ -120,7 +121,7 @@ Program::~Program() {
 }
 
 bool Program::Stream::receive() {
-  std::array<char, 64 * 1024> buffer;
+  std::array<char, 65'536> buffer;
   const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
   if (n < 0 && errno == EINTR) return true;
   if (n <= 0) { // a terminal without a program reports an error
