@@ -63,10 +63,12 @@ struct QmpClient::Impl : std::enable_shared_from_this<QmpClient::Impl> {
 
   /// A command from its first byte until its caller has taken the answer or given up.
   struct Call {
-    Call(Impl& client, QmpSession::Encoded command, std::vector<FileDescriptor> descriptors);
+    Call(Impl& client, QmpSession::CommandId number) : impl(client), id(number), changed(client.executor) {}
     ~Call();
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
+
+    void send(std::string bytes, std::vector<FileDescriptor> descriptors);
 
     Impl& impl;
     const QmpSession::CommandId id;
@@ -299,10 +301,9 @@ void QmpClient::Impl::finish(ConnectionEnd how) noexcept {
   changed.notify();
 }
 
-QmpClient::Impl::Call::Call(Impl& client, QmpSession::Encoded command, std::vector<FileDescriptor> descriptors)
-    : impl(client), id(command.id), changed(client.executor) {
+void QmpClient::Impl::Call::send(std::string bytes, std::vector<FileDescriptor> descriptors) {
   impl.calls.emplace(id, this);
-  impl.outbox.push(id, std::move(command.bytes), std::move(descriptors));
+  impl.outbox.push(id, std::move(bytes), std::move(descriptors));
   impl.flush();
 }
 
@@ -320,7 +321,9 @@ asio::awaitable<Json> QmpClient::Impl::execute(std::shared_ptr<Impl> self, std::
   const auto deadline = detail::deadline_in(timeout);
   self->check_command(command, arguments, command_options, timeout);
 
-  Call call(*self, self->session.encode(command, arguments), std::move(command_options.file_descriptors));
+  auto encoded = self->session.encode(command, arguments);
+  Call call(*self, encoded.id);
+  call.send(std::move(encoded.bytes), std::move(command_options.file_descriptors));
   while (!call.answer) {
     if (call.refused)
       throw self->command_error(call.refused, command,

@@ -16,6 +16,8 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -139,20 +141,15 @@ QEMU_TEST_CASE("a QEMU killed with a command under way leaves its outcome unknow
   asio::io_context context(1);
   test::RunningQemu running(context, qemu, {});
   REQUIRE(kill(running.pid(), SIGSTOP) == 0); // so that it does not answer first
-  bool killed = false;
-  const auto ask = [&]() -> asio::awaitable<Error> {
-    auto call = test::error_of(running.qmp().execute("query-status"));
-    co_return co_await std::move(call);
+  std::optional<Error> error;
+  const auto ask = [&]() -> asio::awaitable<void> {
+    error = co_await test::error_of(running.qmp().execute("query-status"));
   };
-  asio::co_spawn(
-      context,
-      [&]() -> asio::awaitable<void> {
-        killed = running.process().send_signal(SIGKILL);
-        co_return;
-      },
-      asio::detached);
-  const Error error = test::run(context, ask);
-  CHECK(killed);
-  CHECK(error.code() == errc::interrupted);
+  asio::co_spawn(context, ask(), asio::detached);
+  context.restart();
+  context.poll(); // sent
+  REQUIRE(running.process().send_signal(SIGKILL));
+  while (!error) REQUIRE(context.run_one_for(10s) == 1);
+  CHECK(error->code() == errc::interrupted);
   CHECK(test::run(context, running.qmp().wait_closed()).kind == ConnectionEnd::Kind::cut);
 }
