@@ -53,8 +53,8 @@ struct Diagnostics {
 ///     cannot {operation} ({subject}): {detail or the code's message}: {server_text}. {advice}
 ///
 /// The only other exceptions the asynchronous functions throw are `std::bad_alloc` and, when the caller cancelled them,
-/// `std::system_error` with a code that equals `std::errc::operation_canceled`, or `asio::error::operation_aborted` when
-/// they were started in a coroutine that had been cancelled before (Asio 1.22 does not hold the two for equal).
+/// `std::system_error` with a code that equals `std::errc::operation_canceled`, or `asio::error::operation_aborted`
+/// when they were started in a coroutine that had been cancelled before (Asio 1.22 does not hold the two for equal).
 class Error : public std::system_error {
  public:
   Error(std::error_code code, Diagnostics diagnostics);
