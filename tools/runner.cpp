@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runner.hpp"
 
-#include "accelerator.hpp"
 #include "serial_port.hpp"
 
 #include <qemuctl/command_line.hpp>
 #include <qemuctl/error.hpp>
+#include <qemuctl/launch_plan.hpp>
 #include <qemuctl/qemu_info.hpp>
 #include <qemuctl/vm_config_json.hpp>
 
@@ -146,21 +146,12 @@ asio::awaitable<ExitStatus> Runner::launch() {
 }
 
 asio::awaitable<ExitStatus> Runner::dry_run(VmConfig config) {
-  const std::filesystem::path folder =
-      std::filesystem::absolute(config.socket_dir.empty() ? qemuctl::default_socket_dir() : config.socket_dir);
-  config.socket_dir = folder.string();
-  std::filesystem::path binary = qemuctl::find_qemu(config.arch, config.qemu_path);
-  const qemuctl::QemuInfo qemu = co_await qemuctl::probe_qemu(std::move(binary));
-  const qemuctl::detail::AcceleratorChoice choice = co_await qemuctl::detail::choose_accelerator(config, qemu);
-  if (!choice.warning.empty()) say(fmt::format("warning: {}", choice.warning));
-
-  qemuctl::CommandLineContext context;
-  context.accel = choice.accel;
-  context.monitor_path = folder / (config.name + ".sock");
-  print(qemuctl::quote_for_shell(qemuctl::build_command_line(config, qemu, context)));
+  const qemuctl::LaunchPlan plan = co_await qemuctl::plan_launch(std::move(config));
+  for (const std::string& warning : plan.warnings) say(fmt::format("warning: {}", warning));
+  print(qemuctl::quote_for_shell(plan.command_line));
   std::error_code unreadable;
-  if (!std::filesystem::exists(folder, unreadable))
-    say(fmt::format("warning: the folder {} does not exist yet; QEMU needs it", folder.string()));
+  if (!std::filesystem::exists(plan.config.socket_dir, unreadable))
+    say(fmt::format("warning: the folder {} does not exist yet; QEMU needs it", plan.config.socket_dir));
   co_return ExitStatus::good;
 }
 

@@ -27,6 +27,7 @@ GuestMachine guest_machine(const VmConfig& config, const QemuInfo& qemu) {
   GuestMachine machine;
   machine.arch = arch_of(std::string_view(binary).substr(prefix.size()));
   machine.type = config.machine.type;
+  machine.no_defaults = config.no_defaults;
   if (machine.type.empty()) {
     if (machine.arch == GuestArch::x86) machine.type = "q35";
     if (machine.arch == GuestArch::arm || machine.arch == GuestArch::riscv) machine.type = "virt";
@@ -34,20 +35,46 @@ GuestMachine guest_machine(const VmConfig& config, const QemuInfo& qemu) {
   return machine;
 }
 
+bool GuestMachine::is_q35() const {
+  return arch == GuestArch::x86 && (type == "q35" || type.starts_with("pc-q35-"));
+}
+
+bool GuestMachine::is_i440fx() const {
+  return arch == GuestArch::x86 && (type == "pc" || type.starts_with("pc-i440fx-"));
+}
+
+bool GuestMachine::is_microvm() const {
+  return arch == GuestArch::x86 && type.starts_with("microvm");
+}
+
+bool GuestMachine::is_virt() const {
+  return (arch == GuestArch::arm || arch == GuestArch::riscv) && (type == "virt" || type.starts_with("virt-"));
+}
+
+std::optional<PciRoot> GuestMachine::pci() const {
+  // Slot 0 is the host bridge's. Of q35 the last one is the ICH9's, of i440fx slot 1 the PIIX3's. The default devices
+  // (a display, a network card) take the first free ones.
+  const std::size_t defaults = no_defaults ? 0 : 3;
+  if (is_q35()) return PciRoot{"pcie.0", 1 + defaults, 0x1e, true};
+  if (is_i440fx()) return PciRoot{"pci.0", 2 + defaults, 0x1f, false};
+  if (is_virt()) return PciRoot{"pcie.0", 1 + defaults, 0x1f, true};
+  return std::nullopt;
+}
+
 std::string GuestMachine::virtio_suffix() const {
   if (arch == GuestArch::s390x) return "-ccw";
-  if (arch == GuestArch::x86 && type.starts_with("microvm")) return "-device";
+  if (is_microvm()) return "-device";
   return "-pci";
 }
 
 std::string GuestMachine::serial_device() const {
-  return arch == GuestArch::x86 && !type.starts_with("microvm") ? "isa-serial" : "";
+  return arch == GuestArch::x86 && !is_microvm() ? "isa-serial" : "";
 }
 
 int GuestMachine::max_serials() const {
-  if (arch == GuestArch::x86) return type.starts_with("microvm") ? 1 : 4;
+  if (arch == GuestArch::x86) return is_microvm() ? 1 : 4;
   // QEMU ignores what the board has no port for.
-  if (type.starts_with("virt")) return 1;
+  if (is_virt()) return 1;
   return 4;
 }
 

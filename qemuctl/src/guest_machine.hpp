@@ -5,16 +5,33 @@
 #include <qemuctl/qemu_info.hpp>
 #include <qemuctl/vm_config.hpp>
 
+#include <cstddef>
+#include <optional>
 #include <string>
 
 namespace qemuctl::detail {
+
+/// The bus that a machine has its own PCI devices on, and which slots of it are free.
+struct PciRoot {
+  std::string bus;
+  std::size_t first_slot = 0, last_slot = 0;
+  bool express = false; ///< PCI Express: has root ports, and takes no devices while the VM runs
+};
 
 enum class GuestArch { x86, arm, riscv, s390x, other };
 
 /// What the rest of a command line has to know of the machine.
 struct GuestMachine {
   GuestArch arch = GuestArch::other;
-  std::string type; ///< for `-machine`; empty: QEMU's default
+  std::string type;        ///< for `-machine`; empty: QEMU's default
+  bool no_defaults = true; ///< without QEMU's default devices, which have places, too
+
+  /// As far as it is known; QEMU itself places the devices of other machines.
+  std::optional<PciRoot> pci() const;
+  bool is_q35() const;
+  bool is_i440fx() const;
+  bool is_microvm() const;
+  bool is_virt() const;
 
   /// Machines without a PCI bus have other virtio devices: "-pci", "-ccw" or "-device" (virtio-mmio).
   std::string virtio_suffix() const;

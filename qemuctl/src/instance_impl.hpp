@@ -64,6 +64,7 @@ struct Instance::Impl : std::enable_shared_from_this<Instance::Impl> {
   std::optional<detail::Process> process; ///< absent when the process is not known
   std::optional<detail::VmFiles> files;   ///< of a VM launched here
   std::vector<FileDescriptor> serials;
+  std::vector<detail::Process> helpers; ///< that serve QEMU and end with it; here they are only reaped
   bool kill_on_destruction = false;
 
   VmStatus status;

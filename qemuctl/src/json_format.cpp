@@ -40,7 +40,7 @@ std::string resolve(const std::string& path, ReadContext& context) {
   return (context.base_dir / path).string();
 }
 
-/// Bytes as a number of MiB; nullopt when the text is no size, or none in whole MiB.
+/// Bytes; nullopt when the text is no size with a unit.
 std::optional<std::uint64_t> parse_size(std::string_view text) {
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -53,8 +53,7 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   const std::size_t unit = units.find(letter);
   const std::string_view rest = text.substr(1);
   if (unit == std::string_view::npos || (rest != "" && rest != "B" && rest != "iB")) return std::nullopt;
-  if (unit == 0) return number % 1024 == 0 ? std::optional(number / 1024) : std::nullopt;
-  const std::uint64_t factor = std::uint64_t{1} << (10 * (unit - 1));
+  const std::uint64_t factor = std::uint64_t{1} << (10 * (unit + 1));
   if (number > std::numeric_limits<std::uint64_t>::max() / factor) return std::nullopt;
   return number * factor;
 }
@@ -134,6 +133,17 @@ Format<std::string> file_path() {
   return string_format("a path", resolve);
 }
 
+Format<std::string> file_path_or(const std::vector<std::string>& words) {
+  Format<std::string> format = file_path();
+  format.read = [words, read = std::move(format.read)](const Json& json, const std::string& path,
+                                                       ReadContext& context) -> std::optional<std::string> {
+    if (json.is_string() && std::find(words.begin(), words.end(), json.as_string()) != words.end())
+      return json.as_string();
+    return read(json, path, context);
+  };
+  return format;
+}
+
 Format<std::string> program_path() {
   return string_format("a path", [](const std::string& value, ReadContext& context) {
     return value.find('/') == std::string::npos ? value : resolve(value, context);
@@ -166,39 +176,81 @@ Format<bool> boolean() {
   return {"true or false", recognise, read, Json::object({{"type", "boolean"}})};
 }
 
-Format<int> whole_number(int min, int max) {
-  const std::string expected = max == std::numeric_limits<int>::max()
+namespace {
+
+template<typename Number>
+Format<Number> number(Number min, Number max) {
+  const std::string expected = max == std::numeric_limits<Number>::max()
                                    ? fmt::format("a whole number, at least {}", min)
                                    : fmt::format("a whole number from {} to {}", min, max);
   const auto recognise = [](const Json& json) { return json.is_number(); };
   const auto read = [min, max, expected](const Json& json, const std::string& path,
-                                         ReadContext& context) -> std::optional<int> {
+                                         ReadContext& context) -> std::optional<Number> {
     // What does not fit 64 signed bits is `unsigned_integer`.
     if (json.kind() != Json::Kind::integer || json.as_int() < min || json.as_int() > max)
-      return report<int>(json, path, expected, context);
-    return static_cast<int>(json.as_int());
+      return report<Number>(json, path, expected, context);
+    return static_cast<Number>(json.as_int());
   };
   Json schema = Json::object({{"type", "integer"}, {"minimum", min}, {"maximum", max}});
   return {expected, recognise, read, std::move(schema)};
 }
 
-Format<std::uint64_t> size_in_mib(std::uint64_t min, std::uint64_t max) {
+/// A number of `unit` bytes, or a string with its own unit.
+Format<std::uint64_t> size(std::uint64_t unit, std::string_view unit_name, std::uint64_t min, std::uint64_t max) {
   const std::string expected =
-      fmt::format("a whole number of MiB ({} to {}) or a string such as \"512M\" or \"2G\"", min, max);
+      fmt::format("a whole number of {} ({} to {}) or a string such as \"512M\" or \"2G\"", unit_name, min, max);
   const auto recognise = [](const Json& json) { return json.is_number() || json.is_string(); };
-  const auto read = [min, max, expected](const Json& json, const std::string& path,
-                                         ReadContext& context) -> std::optional<std::uint64_t> {
+  const auto read = [unit, min, max, expected](const Json& json, const std::string& path,
+                                               ReadContext& context) -> std::optional<std::uint64_t> {
     std::optional<std::uint64_t> size;
-    if (json.is_string())
+    if (json.is_string()) {
       size = parse_size(json.as_string());
-    else if (json.kind() == Json::Kind::integer && json.as_int() >= 0)
+      if (size) size = *size % unit == 0 ? std::optional(*size / unit) : std::nullopt;
+    } else if (json.kind() == Json::Kind::integer && json.as_int() >= 0) {
       size = json.as_uint();
+    }
     if (!size || *size < min || *size > max) return report<std::uint64_t>(json, path, expected, context);
     return size;
   };
   Json number = Json::object({{"type", "integer"}, {"minimum", min}, {"maximum", max}});
   Json string = Json::object({{"type", "string"}, {"pattern", "^[0-9]+ ?[KMGTkmgt](i?B)?$"}});
   return {expected, recognise, read, Json::object({{"anyOf", Json::array({std::move(number), std::move(string)})}})};
+}
+
+} // namespace
+
+Format<int> whole_number(int min, int max) {
+  return number(min, max);
+}
+
+Format<std::uint32_t> number_32(std::uint32_t min, std::uint32_t max) {
+  return number(min, max);
+}
+
+Format<int> hexadecimal_16() {
+  const std::string expected = "four hexadecimal digits, such as \"046d\"";
+  const auto recognise = [](const Json& json) { return json.is_string(); };
+  const auto read = [expected](const Json& json, const std::string& path, ReadContext& context) -> std::optional<int> {
+    if (json.is_string()) {
+      std::string_view digits = json.as_string();
+      if (digits.starts_with("0x")) digits.remove_prefix(2);
+      int value = 0;
+      const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+      if (error == std::errc() && end == digits.data() + digits.size() && digits.size() <= 4 && value >= 0)
+        return value;
+    }
+    return report<int>(json, path, expected, context);
+  };
+  Json schema = Json::object({{"type", "string"}, {"pattern", "^(0x)?[0-9a-fA-F]{1,4}$"}});
+  return {expected, recognise, read, std::move(schema)};
+}
+
+Format<std::uint64_t> size_in_mib(std::uint64_t min, std::uint64_t max) {
+  return size(std::uint64_t{1} << 20, "MiB", min, max);
+}
+
+Format<std::uint64_t> size_in_bytes(std::uint64_t min, std::uint64_t max) {
+  return size(1, "bytes", min, max);
 }
 
 Json object_schema(const std::vector<AnyKey>& keys) {

@@ -61,13 +61,20 @@ std::string member_path(const std::string& path, const std::string& key);
 Format<std::string> text(const std::string& expected = "a string");
 /// A path; a relative one is relative to the folder of the file.
 Format<std::string> file_path();
+/// The same, or one of these words, which mean something else.
+Format<std::string> file_path_or(const std::vector<std::string>& words);
 /// A path, or the name of a program, which is searched elsewhere: what has no slash stays as it is.
 Format<std::string> program_path();
 Format<std::string> word(const std::vector<std::string>& words);
 Format<bool> boolean();
 Format<int> whole_number(int min, int max);
+Format<std::uint32_t> number_32(std::uint32_t min, std::uint32_t max);
+/// The id of a USB vendor or product, in hexadecimal as everywhere else: "046d", "0x046d".
+Format<int> hexadecimal_16();
 /// MiB as a number, or a string with a unit ("2G"; K, M, G, T, also as "GiB" or "GB", all of them powers of 1024).
 Format<std::uint64_t> size_in_mib(std::uint64_t min, std::uint64_t max);
+/// The same with bytes as a number.
+Format<std::uint64_t> size_in_bytes(std::uint64_t min, std::uint64_t max);
 
 // --- compositions -------------------------------------------------------------------------------------------------
 

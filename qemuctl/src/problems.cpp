@@ -14,6 +14,10 @@ void Problems::add(std::string path, std::string_view found, std::string_view ex
   add(std::move(path), fmt::format("found {}, expected {}", found, expected));
 }
 
+void Problems::append(const Problems& others) {
+  problems_.insert(problems_.end(), others.problems_.begin(), others.problems_.end());
+}
+
 void Problems::throw_if_any(errc code, std::string operation, std::string subject) const {
   if (empty()) return;
   std::string detail = problems_.size() > 1 ? fmt::format("{} problems:", problems_.size()) : std::string();

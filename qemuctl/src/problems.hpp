@@ -22,6 +22,8 @@ class Problems {
   /// "found F, expected E"
   void add(std::string path, std::string_view found, std::string_view expected);
 
+  void append(const Problems& others);
+
   bool empty() const noexcept { return problems_.empty(); }
   const std::vector<Problem>& all() const noexcept { return problems_; }
 

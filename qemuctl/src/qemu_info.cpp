@@ -1,7 +1,10 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "cache.hpp"
+#include "programs.hpp"
+#include "qemu_info_json.hpp"
 #include "qemu_probe.hpp"
+#include "qmp_schema.hpp"
 
 #include <qemuctl/error.hpp>
 #include <qemuctl/qemu_info.hpp>
@@ -75,31 +78,11 @@ const Architecture& find_architecture(std::string_view arch) {
                 fmt::format("'{}' is not known", wanted), fmt::format("Known are {}", fmt::join(known, ", ")));
 }
 
-bool is_program(const fs::path& path) {
-  std::error_code ec;
-  return fs::is_regular_file(path, ec) && ::access(path.c_str(), X_OK) == 0;
-}
-
-/// The folders of `$PATH`, then those where QEMU may be although they are not in it.
-std::vector<fs::path> search_folders() {
-  std::vector<fs::path> folders;
-  const auto add = [&](fs::path folder) {
-    if (std::ranges::find(folders, folder) == folders.end()) folders.push_back(std::move(folder));
-  };
-  const char* path = std::getenv("PATH");
-  for (std::string_view rest = path ? path : ""; !rest.empty();) {
-    const std::size_t end = std::min(rest.find(':'), rest.size());
-    if (end > 0) add(rest.substr(0, end));
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  for (const char* folder : {"/pkg/main/app-emulation.qemu.core/bin", "/usr/bin", "/usr/local/bin"}) add(folder);
-  return folders;
-}
-
 fs::path find_program(const std::string& name, const std::string& advice) {
-  const std::vector<fs::path> folders = search_folders();
+  const std::vector<fs::path> folders =
+      detail::program_folders({"/pkg/main/app-emulation.qemu.core/bin", "/usr/bin", "/usr/local/bin"});
   for (const fs::path& folder : folders)
-    if (is_program(folder / name)) return fs::absolute(folder / name);
+    if (detail::is_program(folder / name)) return fs::absolute(folder / name);
   std::vector<std::string> searched;
   for (const fs::path& folder : folders) searched.push_back(folder.native());
   throw failure(errc::not_found, "find QEMU", name, fmt::format("it is not in any of {}", fmt::join(searched, ", ")),
@@ -108,7 +91,7 @@ fs::path find_program(const std::string& name, const std::string& advice) {
 
 fs::path check_program(const fs::path& path) {
   std::error_code ec;
-  if (is_program(path)) return fs::absolute(path);
+  if (detail::is_program(path)) return fs::absolute(path);
   throw failure(errc::not_found, "find QEMU", path.native(),
                 !fs::exists(path, ec)            ? "there is no such file"
                 : !fs::is_regular_file(path, ec) ? "it is no file that could be executed"
@@ -123,34 +106,9 @@ std::vector<std::string> type_names(const Json& reply) {
   return names;
 }
 
-/// What the cache keeps. Throws `Error` when it has another shape.
-QemuInfo from_json(const fs::path& binary, const Json& json) {
-  QemuInfo info;
-  info.path = binary;
-  const Json& version = json.at("version");
-  const auto number = [&](std::size_t index) { return static_cast<int>(version.at(index).as_int()); };
-  info.version = {number(0), number(1), number(2)};
-  info.package = json.at("package").as_string();
-  for (const Json& name : json.at("accelerators").as_array()) info.accelerators.push_back(name.as_string());
-  for (const Json& name : json.at("devices").as_array()) info.devices.push_back(name.as_string());
-  return info;
-}
-
-Json to_json(const QemuInfo& info) {
-  const auto list = [](const std::vector<std::string>& names) {
-    return Json::array(Json::Array(names.begin(), names.end()));
-  };
-  Json json;
-  json.set("version", Json::array({info.version.major, info.version.minor, info.version.micro}));
-  json.set("package", info.package);
-  json.set("accelerators", list(info.accelerators));
-  json.set("devices", list(info.devices));
-  return json;
-}
-
 std::optional<QemuInfo> load(const fs::path& binary, const detail::CacheKey& key) {
   try {
-    if (const auto json = detail::cache_load(key)) return from_json(binary, *json);
+    if (const auto json = detail::cache_load(key)) return detail::qemu_info_from_json(binary, *json);
   } catch (const Error&) { // not what we would have written
   }
   return std::nullopt;
@@ -173,6 +131,13 @@ asio::awaitable<QemuInfo> ask(fs::path binary) {
   const Json accelerators = co_await probe.execute("qom-list-types", std::move(accel));
   Json device = concrete_types("device");
   const Json devices = co_await probe.execute("qom-list-types", std::move(device));
+  Json pci_device = concrete_types("pci-device");
+  const Json pci_devices = co_await probe.execute("qom-list-types", std::move(pci_device));
+  Json object = concrete_types("user-creatable");
+  const Json objects = co_await probe.execute("qom-list-types", std::move(object));
+  Json chardev = concrete_types("chardev");
+  const Json chardevs = co_await probe.execute("qom-list-types", std::move(chardev));
+  const Json schema = co_await probe.execute("query-qmp-schema");
   co_await probe.end();
 
   QemuInfo info;
@@ -182,6 +147,12 @@ asio::awaitable<QemuInfo> ask(fs::path binary) {
   info.version = {number("major"), number("minor"), number("micro")};
   info.package = version.at("package").as_string();
   info.devices = type_names(devices);
+  info.pci_devices = type_names(pci_devices);
+  info.objects = type_names(objects);
+  constexpr std::string_view prefix = "chardev-";
+  for (const std::string& name : type_names(chardevs))
+    if (name.starts_with(prefix)) info.chardevs.push_back(name.substr(prefix.size()));
+  info.features = detail::schema_features(schema);
   constexpr std::string_view suffix = "-accel";
   for (std::string& name : type_names(accelerators))
     if (name.ends_with(suffix)) info.accelerators.push_back(name.substr(0, name.size() - suffix.size()));
@@ -194,8 +165,24 @@ std::string to_string(const QemuVersion& version) {
   return fmt::format("{}.{}.{}", version.major, version.minor, version.micro);
 }
 
+bool QemuInfo::has_accelerator(std::string_view name) const noexcept {
+  return std::ranges::find(accelerators, name) != accelerators.end();
+}
+
 bool QemuInfo::has_device(std::string_view type) const noexcept {
-  return std::binary_search(devices.begin(), devices.end(), type);
+  return std::ranges::binary_search(devices, type);
+}
+
+bool QemuInfo::has_object(std::string_view type) const noexcept {
+  return std::ranges::binary_search(objects, type);
+}
+
+bool QemuInfo::has_chardev(std::string_view type) const noexcept {
+  return std::ranges::binary_search(chardevs, type);
+}
+
+bool QemuInfo::has_feature(std::string_view feature) const noexcept {
+  return std::ranges::binary_search(features, feature);
 }
 
 std::string qemu_binary_name(std::string_view arch) {
@@ -216,7 +203,7 @@ asio::awaitable<QemuInfo> probe_qemu(fs::path binary) {
   if (cacheable)
     if (std::optional<QemuInfo> known = load(binary, key)) co_return std::move(*known);
   QemuInfo info = co_await ask(std::move(binary));
-  if (cacheable) detail::cache_store(key, to_json(info));
+  if (cacheable) detail::cache_store(key, detail::qemu_info_to_json(info));
   co_return info;
 }
 

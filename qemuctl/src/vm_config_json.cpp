@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
-#include "vm_config_check.hpp"
-#include "vm_config_format.hpp"
+#include "config/check.hpp"
+#include "config/formats.hpp"
 
 #include <qemuctl/error.hpp>
 #include <qemuctl/file_descriptor.hpp>

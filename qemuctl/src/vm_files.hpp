@@ -25,6 +25,7 @@ class VmFiles {
   VmFiles(VmFiles&&) noexcept = default;
   VmFiles& operator=(VmFiles&&) noexcept = default;
 
+  const std::string& name() const noexcept { return name_; }
   const std::filesystem::path& monitor_path() const noexcept { return monitor_path_; }
   const std::filesystem::path& log_path() const noexcept { return log_path_; }
 

@@ -131,7 +131,7 @@ QEMU_TEST_CASE("A whole VNC handshake goes over a descriptor that was handed to 
       [&]() -> asio::awaitable<void> {
         VmConfig config = demo_vm(qemu, dir);
         config.display.type = "vnc";
-        config.display.video = "VGA";
+        config.display.video.type = "VGA";
         Instance vm = co_await Instance::launch(std::move(config), with_console());
         SerialConsole console(co_await asio::this_coro::executor, vm);
         co_await console.until("qemuctl-demo: up");

@@ -119,20 +119,21 @@ QEMU_TEST_CASE("a read-only disk needs no right to write") {
 QEMU_TEST_CASE("file names arrive as they are") {
   const test::TempDir dir;
   VmConfig config = describe("{}", dir, qemu);
+  std::vector<std::string> paths;
   for (const char* name : {"a,b", "it's", "\"quoted\"", "json:{}", "nbd:x", "b\\n", "\xC3\xBC"}) {
-    DiskConfig disk;
-    disk.backend.path = dir / name;
-    config.disks.push_back(disk);
+    FileDiskBackend file;
+    file.path = paths.emplace_back(dir / name);
+    config.disks.emplace_back().backend = file;
   }
   test::make_files(config);
   const Json blocks = ask(config, {{"query-block", {}}})[0];
   REQUIRE(blocks.size() == config.disks.size());
   for (std::size_t i = 0; i < blocks.size(); ++i) {
-    INFO(config.disks[i].backend.path);
+    INFO(paths[i]);
     const Json& image = blocks.at(i).at("inserted").at("image");
     // QEMU shows some names as options in JSON.
     const std::string shown = image.at("filename").as_string();
-    CHECK((shown == config.disks[i].backend.path || shown.starts_with("json:")));
+    CHECK((shown == paths[i] || shown.starts_with("json:")));
     CHECK(blocks.at(i).at("inserted").at("drv") == Json("raw"));
   }
 }

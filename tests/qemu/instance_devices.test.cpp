@@ -101,7 +101,7 @@ QEMU_TEST_CASE("A VNC password can be set and made to expire, where the display 
   test::run([&]() -> asio::awaitable<void> {
     VmConfig config = test::small_vm(qemu, dir);
     config.display.type = "vnc";
-    config.display.vnc.password = true;
+    config.display.vnc.emplace().authenticate = true;
     Instance vm = co_await Instance::launch(config, test::for_test());
     co_await vm.set_vnc_password("secret");
     co_await vm.set_vnc_password("secret", PasswordExpiry::in(60s));
@@ -122,7 +122,7 @@ QEMU_TEST_CASE("The screen is written as PNG or PPM, replacing the file as a who
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     VmConfig config = test::small_vm(qemu, dir);
-    config.display.video = "VGA";
+    config.display.video.type = "VGA";
     Instance vm = co_await Instance::launch(config, test::for_test());
     std::ofstream(dir / "screen.png") << "what was there before";
     const ScreenshotFormat png = co_await vm.screendump(dir / "screen.png");
@@ -163,7 +163,7 @@ QEMU_TEST_CASE("A disk is known and limited by the id it was given") {
     VmConfig config = test::small_vm(qemu, dir);
     DiskConfig disk;
     disk.id = "system";
-    disk.backend.path = (dir / "disk.img").string();
+    std::get<FileDiskBackend>(disk.backend).path = (dir / "disk.img").string();
     config.disks.push_back(disk);
     Instance vm = co_await Instance::launch(config, test::for_test());
 

@@ -63,10 +63,12 @@ void make_files(const qemuctl::VmConfig& config) {
   make_file(config.boot.kernel, kernel_image());
   make_file(config.boot.initrd, "initrd");
   for (const qemuctl::DiskConfig& disk : config.disks) {
-    const bool qcow2 =
-        disk.backend.format.empty() ? disk.backend.path.ends_with(".qcow2") : disk.backend.format == "qcow2";
-    make_file(disk.backend.path, qcow2 ? qcow2_image() : std::string(image_size, '\0'));
+    const auto* file = std::get_if<qemuctl::FileDiskBackend>(&disk.backend);
+    if (!file) continue;
+    const bool qcow2 = file->format.empty() ? file->path.ends_with(".qcow2") : file->format == "qcow2";
+    make_file(file->path, qcow2 ? qcow2_image() : std::string(image_size, '\0'));
   }
+  for (const qemuctl::CdromConfig& cdrom : config.cdroms) make_file(cdrom.path, std::string(image_size, '\0'));
 }
 
 } // namespace test

@@ -51,7 +51,8 @@ std::vector<Golden> goldens() {
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (!entry.is_directory()) continue;
     const std::string name = entry.path().filename().string();
-    all.push_back({name, read_file(entry.path() / "vm.json"), entry.path() / "argv", not_started[name]});
+    all.push_back({name, read_file(entry.path() / "vm.json"), entry.path() / "argv", entry.path() / "argv-10.0",
+                   not_started[name]});
   }
   std::sort(all.begin(), all.end(), [](const Golden& a, const Golden& b) { return a.name < b.name; });
   return all;

@@ -53,9 +53,16 @@ std::string refusal(const std::function<void(VmConfig&)>& change, const QemuInfo
   return "not refused";
 }
 
+SerialConfig serial(const std::string& type, const std::string& path) {
+  SerialConfig result;
+  result.type = type;
+  result.path = path;
+  return result;
+}
+
 DiskConfig disk(const std::string& path) {
   DiskConfig result;
-  result.backend.path = path;
+  std::get<FileDiskBackend>(result.backend).path = path;
   return result;
 }
 
@@ -161,8 +168,8 @@ TEST_CASE("impossible values are refused by their path in vm.json") {
   CHECK_THAT(refusal([](VmConfig& c) { c.disks = {disk("")}; }),
              ContainsSubstring("disks[0].backend.path: found nothing"));
   CHECK_THAT(refusal([](VmConfig& c) { c.disks = {disk("/a\xFF")}; }), ContainsSubstring("disks[0].backend.path: "));
-  CHECK_THAT(refusal([](VmConfig& c) { (c.disks = {disk("/a")})[0].interface = "scsi"; }),
-             ContainsSubstring("disks[0].interface: found \"scsi\", expected \"virtio\""));
+  CHECK_THAT(refusal([](VmConfig& c) { (c.disks = {disk("/a")})[0].interface = "scsy"; }),
+             ContainsSubstring("disks[0].interface: found \"scsy\", expected \"virtio\", \"scsi\""));
   CHECK_THAT(refusal([](VmConfig& c) { (c.disks = {disk("/a")})[0].id = "0a"; }),
              ContainsSubstring("disks[0].id: found \"0a\""));
   CHECK_THAT(refusal([](VmConfig& c) { (c.disks = {disk("/a")})[0].serial = std::string(21, 's'); }),
@@ -178,32 +185,33 @@ TEST_CASE("impossible values are refused by their path in vm.json") {
                ContainsSubstring("networks[0].macAddr: found \"" + std::string(mac)));
   for (const char* forward :
        {"", "22", "tcp::22", "tcp::22-22", "tcp::x-:22", "tcp::70000-:22", "tcp::22-:0", "sctp::1-:1", "tcp::1-:1 "})
-    CHECK_THAT(refusal([&](VmConfig& c) { c.networks.resize(1), c.networks[0].backend.host_forwards = {forward}; }),
+    CHECK_THAT(refusal([&](VmConfig& c) {
+                 c.networks.resize(1), std::get<UserNetBackend>(c.networks[0].backend).host_forwards = {forward};
+               }),
                ContainsSubstring("networks[0].backend.hostfwd[0]: "));
   for (const char* listen :
        {"", "127.0.0.1", ":100", ":5901", "127.0.0.1:1", "127.0.0.1:65536", "::1:5901", "a b:5901", "x,y:5901"})
-    CHECK_THAT(refusal([&](VmConfig& c) { c.display.type = "vnc", c.display.vnc.listen = listen; }),
+    CHECK_THAT(refusal([&](VmConfig& c) { c.display.vnc.emplace().listen = listen; }),
                ContainsSubstring("display.vnc.listen: found \"" + std::string(listen)));
   CHECK_THAT(refusal([](VmConfig& c) { c.display.type = "gtkk"; }), ContainsSubstring("display.type: found \"gtkk\""));
-  CHECK_THAT(refusal([](VmConfig& c) { c.serials = {{"sockt", ""}}; }), ContainsSubstring("did you mean \"socket\"?"));
-  CHECK_THAT(refusal([](VmConfig& c) {
-               c.serials = {{"file", ""}};
-             }),
+  CHECK_THAT(refusal([](VmConfig& c) { c.serials.resize(1), c.serials[0].type = "sockt"; }),
+             ContainsSubstring("did you mean \"socket\"?"));
+  CHECK_THAT(refusal([](VmConfig& c) { c.serials = {serial("file", "")}; }),
              ContainsSubstring("serials[0].path: found nothing"));
-  CHECK_THAT(refusal([](VmConfig& c) {
-               c.serials = {{"pty", "/x"}};
-             }),
+  CHECK_THAT(refusal([](VmConfig& c) { c.serials = {serial("pty", "/x")}; }),
              ContainsSubstring("serials[0].path: has no effect"));
   CHECK_THAT(refusal([](VmConfig& c) {
-               c.serials = {{"socket", "/x"}, {"file", "/x"}};
+               c.serials = {serial("socket", "/x"), serial("file", "/x")};
              }),
-             ContainsSubstring("serials[1].path: found \"/x\", which serials[0] has, too"));
+             ContainsSubstring("serials[1].path: found \"/x\", which serials[0].path has, too"));
   CHECK_THAT(refusal([](VmConfig& c) { c.serials.resize(5); }),
-             ContainsSubstring("serials: found 5 serial ports, expected at most 4"));
+             ContainsSubstring("serials: found 5 serial ports of the machine, expected at most 4"));
   CHECK_THAT(refusal([](VmConfig& c) { c.usb_devices.resize(1); }),
              ContainsSubstring("usbDevices[0].type: found nothing"));
-  CHECK_THAT(refusal([](VmConfig& c) { c.usb_devices.assign(16, {"usb-tablet"}); }),
-             ContainsSubstring("usbDevices: found 16 devices, expected at most 15"));
+  CHECK_THAT(refusal([](VmConfig& c) {
+               c.usb_devices.assign(16, UsbDeviceConfig{"usb-tablet", ""});
+             }),
+             ContainsSubstring("usbDevices: found 16 USB devices, expected at most 15"));
   CHECK_THAT(refusal([](VmConfig& c) { c.extra_args = {std::string("a\0b", 3)}; }),
              ContainsSubstring("extraArgs[0]: "));
 }
@@ -217,7 +225,7 @@ TEST_CASE("two devices can not have one id") {
              ContainsSubstring("networks[0].id: found \"x\", the id of disks[0]"));
   CHECK_THAT(refusal([](VmConfig& c) {
                (c.disks = {disk("/a")})[0].id = "usb";
-               c.usb_devices = {{"usb-tablet"}};
+               c.usb_devices = {{"usb-tablet", ""}};
              }),
              ContainsSubstring("disks[0].id: found \"usb\", the id of the USB controller"));
 }
@@ -235,13 +243,13 @@ TEST_CASE("a device that this QEMU does not have is refused with the nearest one
   const std::string detail = refusal(
       [](VmConfig& c) {
         c.networks.resize(1), c.networks[0].model = "virtio-net-pcii";
-        c.display.video = "qxl";
+        c.display.video.type = "qxl";
       },
       qemu, errc::not_supported);
   CHECK_THAT(detail,
              ContainsSubstring("networks[0].model: this QEMU (/usr/bin/qemu-system-x86_64, version 7.2.22) has no "
                                "device \"virtio-net-pcii\"; did you mean \"virtio-net-pci\"?"));
-  CHECK_THAT(detail, ContainsSubstring("display.video: ") && ContainsSubstring("\"qxl-vga\""));
+  CHECK_THAT(detail, ContainsSubstring("display.video.type: ") && ContainsSubstring("\"qxl-vga\""));
 }
 
 TEST_CASE("an accelerator that this QEMU does not have is refused") {
@@ -257,7 +265,7 @@ TEST_CASE("VNC addresses with a TCP port become display numbers") {
   const auto vnc = [](const std::string& listen) {
     VmConfig config;
     config.display.type = "vnc";
-    config.display.vnc.listen = listen;
+    config.display.vnc.emplace().listen = listen;
     return value_of(build_command_line(config, x86(), {}), "-vnc").value();
   };
   CHECK(vnc("none") == "none");

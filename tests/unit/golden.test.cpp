@@ -3,27 +3,49 @@
 #include "golden.hpp"
 
 #include "catch.hpp"
+#include "qemu_info_json.hpp"
 
 #include <qemuctl/command_line.hpp>
 #include <qemuctl/error.hpp>
 
+#include <fmt/format.h>
+
+#include <filesystem>
 #include <string>
 
 using namespace qemuctl;
 
 namespace {
 
+/// QEMU as it was recorded by tests/qemu/golden.test.cpp.
+QemuInfo recorded_qemu(const std::string& binary, const std::string& version) {
+  const auto file = test::source_dir() / "tests/data/qemu" / fmt::format("{}-{}.json", binary, version);
+  if (!std::filesystem::exists(file)) { // of other architectures: nothing is known but the version
+    QemuInfo qemu;
+    qemu.path = "/usr/bin/" + binary;
+    qemu.version = {7, 2, 22};
+    return qemu;
+  }
+  return detail::qemu_info_from_json("/usr/bin/" + binary, parse_json(test::read_file(file)));
+}
+
 /// As the launcher calls it, with descriptors in place of sockets.
-std::string command_line(const VmConfig& config) {
-  QemuInfo qemu;
-  qemu.path = "/usr/bin/" + qemu_binary_name(config.arch.empty() ? "amd64" : config.arch);
-  qemu.version = {7, 2, 22};
+std::string command_line(const VmConfig& config, const QemuInfo& qemu) {
   CommandLineContext context;
   context.accel = config.machine.accel == "kvm" ? "kvm" : "tcg";
   context.control_fd = 3;
   context.monitor_fd = 4;
   int next = 5;
-  for (const SerialConfig& serial : config.serials) context.serial_fds.push_back(serial.type == "socket" ? next++ : -1);
+  const auto inherit = [&](const std::string& path) { context.descriptors[path].push_back(next++); };
+  for (std::size_t i = 0; i < config.serials.size(); ++i)
+    if (config.serials[i].type == "socket" && config.serials[i].server) inherit(fmt::format("serials[{}]", i));
+  for (std::size_t i = 0; i < config.secrets.size(); ++i)
+    if (!config.secrets[i].data.empty()) inherit(fmt::format("secrets[{}]", i));
+  if (config.display.vnc && !config.display.vnc->password.empty()) inherit("display.vnc.password");
+  if (config.display.spice && !config.display.spice->password.empty()) inherit("display.spice.password");
+  if (config.tpm) inherit("tpm");
+  for (std::size_t i = 0; i < config.shares.size(); ++i)
+    if (config.shares[i].type == "virtiofs") inherit(fmt::format("shares[{}]", i));
   std::string lines;
   for (const std::string& word : build_command_line(config, qemu, context)) lines += word + '\n';
   return lines;
@@ -34,9 +56,20 @@ std::string command_line(const VmConfig& config) {
 TEST_CASE("golden command lines are what they were") {
   for (const test::Golden& golden : test::goldens()) {
     DYNAMIC_SECTION(golden.name) {
-      const std::string lines = command_line(golden.config("/vm"));
-      if (test::update_golden()) test::write_file(golden.argv_file, lines);
-      CHECK(lines == test::read_file(golden.argv_file));
+      const VmConfig config = golden.config("/vm");
+      const std::string binary = qemu_binary_name(config.arch.empty() ? "amd64" : config.arch);
+      const std::string old_lines = command_line(config, recorded_qemu(binary, "7.2"));
+      if (test::update_golden()) test::write_file(golden.argv_file, old_lines);
+      CHECK(old_lines == test::read_file(golden.argv_file));
+      if (binary != "qemu-system-x86_64") continue;
+      // The file for the newer QEMU is there only where it differs.
+      const std::string new_lines = command_line(config, recorded_qemu(binary, "10.0"));
+      if (test::update_golden()) {
+        std::filesystem::remove(golden.newer_argv_file);
+        if (new_lines != old_lines) test::write_file(golden.newer_argv_file, new_lines);
+      }
+      const bool differs = std::filesystem::exists(golden.newer_argv_file);
+      CHECK(new_lines == test::read_file(differs ? golden.newer_argv_file : golden.argv_file));
     }
   }
 }

@@ -59,9 +59,9 @@ TEST_CASE("every file that is missing is reported at once") {
   config.boot.kernel = dir / "no-kernel";
   config.boot.initrd = dir / "no-initrd";
   config.disks.resize(3);
-  config.disks[0].backend.path = dir / "there.raw";
-  config.disks[1].backend.path = dir / "no-disk";
-  config.disks[2].backend.path = dir.path();
+  std::get<FileDiskBackend>(config.disks[0].backend).path = dir / "there.raw";
+  std::get<FileDiskBackend>(config.disks[1].backend).path = dir / "no-disk";
+  std::get<FileDiskBackend>(config.disks[2].backend).path = dir.path();
   try {
     check_files(config);
     FAIL("nothing was thrown");
@@ -85,7 +85,7 @@ TEST_CASE("files that are there pass") {
   CHECK_NOTHROW(check_files(config));
   config.boot.kernel = dir / "file";
   config.disks.resize(1);
-  config.disks[0].backend.path = dir / "file";
+  std::get<FileDiskBackend>(config.disks[0].backend).path = dir / "file";
   CHECK_NOTHROW(check_files(config));
 }
 
@@ -96,7 +96,7 @@ TEST_CASE("a disk that can not be written has to be read-only") {
   std::filesystem::permissions(dir / "disk", std::filesystem::perms::owner_read);
   VmConfig config;
   config.disks.resize(1);
-  config.disks[0].backend.path = dir / "disk";
+  std::get<FileDiskBackend>(config.disks[0].backend).path = dir / "disk";
   CHECK_THROWS_WITH(check_files(config), Catch::Matchers::ContainsSubstring("\"readOnly\": true"));
   config.disks[0].read_only = true;
   CHECK_NOTHROW(check_files(config));

@@ -44,41 +44,145 @@ TEST_CASE("an empty object describes a VM with all defaults") {
   CHECK(parse_vm_config("{}") == VmConfig());
 }
 
-TEST_CASE("every key of vm.json arrives in its member") {
+TEST_CASE("general keys arrive in their members") {
   VmConfig expected;
   expected.name = "all";
   expected.arch = "amd64";
   expected.qemu_path = "/opt/qemu";
   expected.socket_dir = "/run/vms";
-  expected.machine = {"q35", "tcg"};
-  expected.cpu = {"qemu64", {"+ssse3", "-svm"}, 1, 2, 3};
-  expected.memory.size_mib = 2048;
-  expected.boot = {"dc", true, true, "/boot/vmlinuz", "/boot/initrd", "quiet"};
-  expected.disks.push_back({"system", {"/disk.img", "qcow2"}, "virtio", true, "SN1", 0});
-  expected.networks.push_back({"lan", {{"tcp::2222-:22"}, true}, "e1000", "52:54:00:12:34:56"});
-  expected.display = {"vnc", {":1", true}, "virtio-vga"};
-  expected.serials.push_back({"file", "/serial.log"});
-  expected.usb = UsbControllerConfig{"usb-ehci"};
-  expected.usb_devices.push_back({"usb-tablet"});
   expected.no_defaults = false;
   expected.extra_args = {"-device", "virtio-rng-pci"};
+  CHECK(parse_vm_config(R"({"name": "all", "arch": "amd64", "qemuPath": "/opt/qemu", "socketDir": "/run/vms",
+                            "noDefaults": false, "extraArgs": ["-device", "virtio-rng-pci"]})") == expected);
+}
+
+TEST_CASE("the keys of the machine arrive in their members") {
+  VmConfig expected;
+  expected.machine = {"q35", "tcg", false, true, "code", "vars"};
+  expected.cpu = {"qemu64", {"+ssse3", "-svm"}, 1, 2, 3};
+  expected.memory = {2048, MemoryBackendConfig{"file", "/huge", true, true}, true};
+  expected.boot = {"dc", true, true, "/boot/vmlinuz", "/boot/initrd", "quiet"};
+  expected.rtc = {"localtime", "vm", "slew"};
+  expected.tpm = TpmConfig{"1.2", "tpm-tis", "/tpm"};
   CHECK(parse_vm_config(R"({
-    "name": "all", "arch": "amd64", "qemuPath": "/opt/qemu", "socketDir": "/run/vms",
-    "machine": {"type": "q35", "accel": "tcg"},
+    "machine": {"type": "q35", "accel": "tcg", "usb": false, "dumpGuestCore": true, "pflash0": "code", "pflash1": "vars"},
     "cpu": {"model": "qemu64", "features": ["+ssse3", "-svm"], "sockets": 1, "cores": 2, "threads": 3},
-    "memory": {"size": 2048},
+    "memory": {"size": 2048, "backend": {"type": "file", "path": "/huge", "share": true, "prealloc": true},
+               "memLock": "on"},
     "boot": {"order": "dc", "menu": true, "strict": true, "kernel": "/boot/vmlinuz", "initrd": "/boot/initrd",
              "append": "quiet"},
-    "disks": [{"id": "system", "backend": {"type": "file", "path": "/disk.img", "format": "qcow2"},
-               "interface": "virtio", "readOnly": true, "serial": "SN1", "bootIndex": 0}],
-    "networks": [{"id": "lan", "backend": {"type": "user", "hostfwd": ["tcp::2222-:22"], "restrict": true},
-                  "model": "e1000", "macAddr": "52:54:00:12:34:56"}],
-    "display": {"type": "vnc", "vnc": {"listen": ":1", "password": true}, "video": {"type": "virtio-vga"}},
-    "serials": [{"type": "file", "path": "/serial.log"}],
+    "rtc": {"base": "localtime", "clock": "vm", "driftFix": "slew"},
+    "tpm": {"version": "1.2", "model": "tpm-tis", "stateDir": "/tpm"}
+  })") == expected);
+  VmConfig efi;
+  efi.efi = EfiConfig{"/code", "/vars", "/template", true};
+  CHECK(parse_vm_config(R"({"efi": {"code": "/code", "vars": "/vars", "varsTemplate": "/template",
+                                    "secureBoot": true}})") == efi);
+}
+
+TEST_CASE("the keys of disks arrive in their members") {
+  VmConfig expected;
+  expected.secrets = {{"key", "x", "", ""}};
+  DiskConfig& system = expected.disks.emplace_back();
+  system = {"system", FileDiskBackend{"/disk.img", "qcow2", true}, "nvme", "none", "unmap", true, "SN1", 0, {}};
+  system.throttle = ThrottleConfig{"group", 1, 0, 0, 0, 2, 3, 4, 0, 5};
+  expected.disks.emplace_back().backend = NbdDiskBackend{"", "host", 10810, "export", true, "creds", ""};
+  expected.disks.emplace_back().backend =
+      RbdDiskBackend{"pool", "image", "snap", "/ceph.conf", "user", "key", {"cephx"}};
+  expected.disks.emplace_back().backend = IscsiDiskBackend{"host:3260", "iqn.x", 3, "user", "key", "iqn.me"};
+  expected.cdroms = {{"cd", "/a.iso", "scsi", 1}};
+  expected.shares = {{"9p", "/folder", "tag", true, "none"}};
+  CHECK(parse_vm_config(R"({
+    "secrets": [{"id": "key", "data": "x"}],
+    "disks": [{"id": "system", "backend": {"type": "file", "path": "/disk.img", "format": "qcow2", "autoReadOnly": true},
+               "interface": "nvme", "cache": "none", "discard": "unmap", "readOnly": true, "serial": "SN1", "bootIndex": 0,
+               "throttle": {"group": "group", "bps": 1, "iopsRead": 2, "iopsWrite": 3, "bpsMax": 4, "burstLength": 5}},
+              {"backend": {"type": "nbd", "host": "host", "port": 10810, "export": "export", "tls": true,
+                           "tlsCreds": "creds"}},
+              {"backend": {"type": "rbd", "pool": "pool", "image": "image", "snapshot": "snap", "conf": "/ceph.conf",
+                           "user": "user", "keySecret": "key", "authClientRequired": ["cephx"]}},
+              {"backend": {"type": "iscsi", "portal": "host:3260", "target": "iqn.x", "lun": 3, "user": "user",
+                           "passwordSecret": "key", "initiatorName": "iqn.me"}}],
+    "cdroms": [{"id": "cd", "path": "/a.iso", "interface": "scsi", "bootIndex": 1}],
+    "shares": [{"type": "9p", "path": "/folder", "tag": "tag", "readOnly": true, "securityModel": "none"}]
+  })") == expected);
+}
+
+TEST_CASE("the keys of networks arrive in their members") {
+  VmConfig expected;
+  NetworkConfig& lan = expected.networks.emplace_back();
+  lan = {"lan", UserNetBackend{{"tcp::2222-:22"}, "10.1.0.0/16", "10.1.0.1", "10.1.0.2", "10.1.0.9", true}, "e1000",
+         "52:54:00:12:34:56", 7};
+  expected.networks.emplace_back().backend = TapNetBackend{"tap0", "", "/up", "no", true, 4, {}};
+  expected.networks.emplace_back().backend = TapNetBackend{"", "", "", "", false, 1, {5, 6}};
+  expected.networks.emplace_back().backend = SocketNetBackend{"", "", 0, "230.0.0.1:1234", false, 0};
+  expected.networks.emplace_back().backend = StreamNetBackend{"", "host", 5000, false, 10};
+  expected.networks.emplace_back().backend = VdeNetBackend{"/vde", 3, "users", "0770"};
+  expected.networks.emplace_back().backend = BridgeNetBackend{"br1", "/helper"};
+  expected.vsock = VsockConfig{42};
+  CHECK(parse_vm_config(R"({
+    "networks": [{"id": "lan", "backend": {"type": "user", "hostfwd": ["tcp::2222-:22"], "net": "10.1.0.0/16",
+                  "host": "10.1.0.1", "dns": "10.1.0.2", "dhcpStart": "10.1.0.9", "restrict": true},
+                  "model": "e1000", "macAddr": "52:54:00:12:34:56", "bootIndex": 7},
+                 {"backend": {"type": "tap", "ifname": "tap0", "script": "/up", "downScript": "no", "vhost": true,
+                              "queues": 4}},
+                 {"backend": {"type": "tap", "fds": [5, 6]}},
+                 {"backend": {"type": "socket", "multicast": "230.0.0.1:1234"}},
+                 {"backend": {"type": "stream", "host": "host", "port": 5000, "reconnect": 10}},
+                 {"backend": {"type": "vde", "sock": "/vde", "port": 3, "group": "users", "mode": "0770"}},
+                 {"backend": {"type": "bridge", "bridge": "br1", "helper": "/helper"}}],
+    "vsock": {"guestCid": 42}
+  })") == expected);
+}
+
+TEST_CASE("the keys of displays and sound arrive in their members") {
+  VmConfig expected;
+  expected.secrets = {{"pw", "x", "", ""}};
+  expected.display.type = "gtk";
+  expected.display.vnc = VncConfig{":1", true, "", "pw", true, "audio0", 5901};
+  expected.display.spice = SpiceConfig{true, "/s", "", 0, "", "pw", false, "glz", "auto", "never", false, true, true};
+  expected.display.video = {"qxl", 64, 128 << 20, 64 << 20, 2};
+  expected.audio = AudioConfig{"pa", "ich9-intel-hda", "hda-micro"};
+  CHECK(parse_vm_config(R"({
+    "secrets": [{"id": "pw", "data": "x"}],
+    "display": {"type": "gtk",
+      "vnc": {"listen": ":1", "passwordSecret": "pw", "lossy": true, "audioDev": "audio0", "websocket": 5901},
+      "spice": {"unix": true, "path": "/s", "passwordSecret": "pw", "imageCompression": "glz",
+                "jpegWanCompression": "auto", "zlibGlzWanCompression": "never", "playbackCompression": false,
+                "seamlessMigration": true, "disableCopyPaste": true},
+      "video": {"type": "qxl", "vgaMem": 64, "ram": "128M", "vram": 67108864, "maxOutputs": 2}},
+    "audio": {"backend": "pa", "device": "ich9-intel-hda", "codec": "hda-micro"}
+  })") == expected);
+}
+
+TEST_CASE("the keys of other devices arrive in their members") {
+  VmConfig expected;
+  expected.display.type = "spice";
+  expected.serials = {{"file", "/serial.log", true, false, "pci-serial"}, {"socket", "/s", false, false, ""}};
+  expected.chardevs = {{"c1", "socket", "", "host", 99, false, false, 5, ""},
+                       {"c2", "spicevmc", "", "", 0, false, false, 0, "usbredir"}};
+  expected.virtio_serial = VirtioSerialConfig{5, {{"c1", "org.example", "virtconsole"}}};
+  expected.guest_agent = "/qga.sock";
+  expected.spice_agent = expected.usb_tablet = expected.balloon = true;
+  expected.usb = UsbControllerConfig{"usb-ehci"};
+  expected.usb_devices = {{"usb-redir", "c2"}};
+  expected.host_devices = {UsbHostDevice{0x46d, 0xc52b, 0, 0, ""}, UsbHostDevice{-1, -1, 3, 0, "1.2"},
+                           PciHostDevice{"0000:01:00.0", "/rom"}};
+  expected.hotplug = HotplugConfig{6};
+  expected.secrets = {{"s1", "", "/secret", "base64"}};
+  CHECK(parse_vm_config(R"({
+    "display": "spice",
+    "serials": [{"type": "file", "path": "/serial.log", "device": "pci-serial"}, {"path": "/s", "server": false}],
+    "chardevs": [{"id": "c1", "backend": "socket", "host": "host", "port": 99, "reconnect": 5},
+                 {"id": "c2", "backend": "spicevmc", "name": "usbredir"}],
+    "virtioSerial": {"maxPorts": 5, "ports": [{"chardev": "c1", "name": "org.example", "type": "virtconsole"}]},
+    "guestAgent": "/qga.sock", "spiceAgent": true, "usbTablet": true, "balloon": true,
     "usb": {"type": "usb-ehci"},
-    "usbDevices": [{"type": "usb-tablet"}],
-    "noDefaults": false,
-    "extraArgs": ["-device", "virtio-rng-pci"]
+    "usbDevices": [{"type": "usb-redir", "chardev": "c2"}],
+    "hostDevices": [{"type": "usb", "vendorId": "046d", "productId": "0xC52B"}, {"type": "usb", "bus": 3, "port": "1.2"},
+                    {"type": "pci", "address": "0000:01:00.0", "romFile": "/rom"}],
+    "hotplug": {"pciePorts": 6},
+    "secrets": [{"id": "s1", "file": "/secret", "format": "base64"}]
   })") == expected);
 }
 
@@ -95,6 +199,23 @@ TEST_CASE("short forms say the same as the long ones") {
   CHECK(parse_vm_config(R"({"display": "vnc"})") == parse_vm_config(R"({"display": {"type": "vnc"}})"));
   CHECK(parse_vm_config(R"({"display": {"video": "vga"}})") ==
         parse_vm_config(R"({"display": {"video": {"type": "vga"}}})"));
+  CHECK(parse_vm_config(R"({"vnc": ":1"})") == parse_vm_config(R"({"display": {"vnc": {"listen": ":1"}}})"));
+  CHECK(parse_vm_config(R"({"spice": {"unixSocket": true}})") ==
+        parse_vm_config(R"({"display": {"spice": {"unix": true}}})"));
+  CHECK(parse_vm_config(R"({"drives": [{"file": "/a", "format": "raw", "interface": "scsi", "cache": "none"}]})") ==
+        parse_vm_config(R"({"disks": [{"backend": {"type": "file", "path": "/a", "format": "raw"}, "interface": "scsi",
+                                       "cache": "none"}]})"));
+  CHECK(parse_vm_config(R"({"networkDevices": [{"type": "tap", "bridge": "br0", "model": "e1000"},
+                                               {"type": "socket", "socketPath": "/s", "server": true}]})") ==
+        parse_vm_config(R"({"networks": [{"backend": {"type": "tap", "bridge": "br0"}, "model": "e1000"},
+                                         {"backend": {"type": "socket", "path": "/s", "server": true}}]})"));
+  CHECK(parse_vm_config(R"({"cdroms": ["/a.iso"]})") == parse_vm_config(R"({"cdroms": [{"path": "/a.iso"}]})"));
+  CHECK(parse_vm_config(R"({"efi": true, "tpm": true, "hotplug": true})") ==
+        parse_vm_config(R"({"efi": {}, "tpm": {}, "hotplug": {}})"));
+  CHECK(parse_vm_config(R"({"efi": false, "tpm": false, "hotplug": false})") == parse_vm_config("{}"));
+  CHECK(parse_vm_config(R"({"balloon": true})") == parse_vm_config(R"({"balloon": {"enabled": true}})"));
+  CHECK(parse_vm_config(R"({"memory": {"backend": "memfd"}})") ==
+        parse_vm_config(R"({"memory": {"backend": {"type": "memfd"}}})"));
   CHECK(parse_vm_config(R"({"usb": "nec-usb-xhci"})") == parse_vm_config(R"({"usb": {"type": "nec-usb-xhci"}})"));
   CHECK(parse_vm_config(R"({"usbDevices": ["usb-kbd"]})") ==
         parse_vm_config(R"({"usbDevices": [{"type": "usb-kbd"}]})"));
@@ -146,7 +267,7 @@ TEST_CASE("relative paths are relative to the folder of the file") {
   CHECK(config.socket_dir == "/srv/vm/run");
   CHECK(config.boot.kernel == "/srv/vm/../vmlinuz");
   CHECK(config.boot.initrd == "/boot/initrd");
-  CHECK(config.disks[0].backend.path == "/srv/vm/disk.raw");
+  CHECK(std::get<FileDiskBackend>(config.disks[0].backend).path == "/srv/vm/disk.raw");
   CHECK(config.serials[0].path == "/srv/vm/serial");
   CHECK(parse_vm_config(R"({"boot": {"kernel": "vmlinuz"}})").boot.kernel == "vmlinuz");
 }
@@ -159,7 +280,8 @@ TEST_CASE("an unknown key is named with the nearest known one") {
   CHECK(problems(R"({"nmae": "x"})") == Lines{"nmae: unknown key; did you mean \"name\"?"});
   CHECK(problems(R"({"disks": [{"backend": {"type": "file", "path": "a"}, "readonly": true}]})") ==
         Lines{"disks[0].readonly: unknown key; did you mean \"readOnly\"?"});
-  CHECK(problems(R"({"memory": {"zzzzzzz": 1}})") == Lines{"memory.zzzzzzz: unknown key; known here: \"size\""});
+  CHECK(problems(R"({"memory": {"zzzzzzz": 1}})") ==
+        Lines{"memory.zzzzzzz: unknown key; known here: \"size\", \"backend\" and \"memLock\""});
 }
 
 TEST_CASE("an unknown key can not forge lines of the message") {
@@ -188,9 +310,9 @@ TEST_CASE("values of the wrong kind are named with what was found and what was e
   CHECK(problems(R"({"disks": [7]})") == Lines{"disks[0]: found 7, expected an object"});
   CHECK(problems(R"({"disks": [{}]})") == Lines{"disks[0].backend: is missing, expected an object"});
   CHECK(problems(R"({"disks": [{"backend": {"path": "a"}}]})") ==
-        Lines{"disks[0].backend.type: is missing, expected \"file\""});
-  CHECK(problems(R"({"disks": [{"backend": {"type": "nbd"}}]})") ==
-        Lines{"disks[0].backend.type: found \"nbd\", expected \"file\""});
+        Lines{"disks[0].backend.type: is missing, expected \"file\", \"nbd\", \"rbd\" or \"iscsi\""});
+  CHECK(problems(R"({"disks": [{"backend": {"type": "fire"}}]})") ==
+        Lines{"disks[0].backend.type: found \"fire\", expected \"file\", \"nbd\", \"rbd\" or \"iscsi\""});
   CHECK(problems(R"({"disks": [{"backend": {"type": "file"}}]})") ==
         Lines{"disks[0].backend.path: is missing, expected a path"});
   CHECK(problems(R"({"extraArgs": ["-S", 1]})") == Lines{"extraArgs[1]: found 1, expected a string"});

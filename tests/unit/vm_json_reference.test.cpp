@@ -3,8 +3,8 @@
 //
 // qemuctl/VM_JSON.md against the table of keys that the parser uses.
 #include "catch.hpp"
+#include "config/formats.hpp"
 #include "golden.hpp"
-#include "vm_config_format.hpp"
 
 #include <qemuctl/json.hpp>
 #include <qemuctl/vm_config_json.hpp>

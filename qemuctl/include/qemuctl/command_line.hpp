@@ -5,6 +5,8 @@
 #include <qemuctl/qemu_info.hpp>
 #include <qemuctl/vm_config.hpp>
 
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,11 +17,16 @@ namespace qemuctl {
 struct CommandLineContext {
   std::string accel = "tcg"; ///< the accelerator chosen: "kvm" or "tcg"
   /// Descriptors QEMU inherits; -1 means there is none and the option is left out or made from a path.
-  int control_fd = -1;         ///< a connected socket for the private monitor
-  int monitor_fd = -1;         ///< the listening socket of the public monitor
-  std::string monitor_path;    ///< without `monitor_fd`: QEMU makes the public monitor itself, on this path
-  bool paused = false;         ///< start with the CPUs stopped
-  std::vector<int> serial_fds; ///< for serial ports of type "socket": listening sockets, by index; -1 for the others
+  int control_fd = -1;      ///< a connected socket for the private monitor
+  int monitor_fd = -1;      ///< the listening socket of the public monitor
+  std::string monitor_path; ///< without `monitor_fd`: QEMU makes the public monitor itself, on this path
+  bool paused = false;      ///< start with the CPUs stopped
+  /// More of them, by the path in vm.json of what they are for: the listening sockets of "serials[0]",
+  /// "chardevs[0]" and "guestAgent"; files with the secrets "secrets[0]", "display.vnc.password" and
+  /// "display.spice.password"; one of each queue of the TAP interface "networks[0].backend", and of vhost-net,
+  /// "networks[0].backend.vhost"; connected sockets of the helpers of "tpm" and "shares[0]". What has none is made from
+  /// a path, except for secrets given as text, which are never part of a command line.
+  std::map<std::string, std::vector<int>, std::less<>> descriptors;
 };
 
 /// The command line for `config`, argv[0] (the binary) first. Pure: the same input gives the same result, nothing is

@@ -30,7 +30,18 @@ struct QemuInfo {
   std::vector<std::string> accelerators; ///< built in: "kvm", "tcg"; not what works on this host
   std::vector<std::string> devices;      ///< concrete device types, sorted; those in modules, too, but no aliases
 
+  std::vector<std::string> pci_devices; ///< those of `devices` that are on a PCI bus, sorted
+  std::vector<std::string> objects;     ///< types for `-object`, sorted
+  std::vector<std::string> chardevs;    ///< character devices: "socket", "spicevmc", ..., sorted
+  /// What its QMP schema has of the things that differ between versions and builds, sorted: "netdev/stream",
+  /// "netdev/stream/reconnect-ms", "chardev/socket/reconnect", "blockdev/rbd", ...
+  std::vector<std::string> features;
+
+  bool has_accelerator(std::string_view name) const noexcept;
   bool has_device(std::string_view type) const noexcept;
+  bool has_object(std::string_view type) const noexcept;
+  bool has_chardev(std::string_view type) const noexcept;
+  bool has_feature(std::string_view feature) const noexcept;
   bool operator==(const QemuInfo&) const = default;
 };
 

@@ -1,0 +1,60 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+
+namespace qemuctl {
+
+struct UsbControllerConfig {
+  std::string type = "qemu-xhci"; ///< QEMU's device; an xHCI controller gets 15 + 15 ports
+  bool operator==(const UsbControllerConfig&) const = default;
+};
+
+/// A USB device that QEMU emulates.
+struct UsbDeviceConfig {
+  std::string type;    ///< "usb-tablet", "usb-mouse", "usb-kbd", "usb-redir", "usb-serial", ...
+  std::string chardev; ///< the id of a character device, for "usb-redir" and "usb-serial"
+  bool operator==(const UsbDeviceConfig&) const = default;
+};
+
+/// A USB device of the host: by what it is, or by where it is. At least one of the two is given.
+struct UsbHostDevice {
+  int vendor_id = -1;  ///< 0 to 0xffff; -1: any
+  int product_id = -1; ///< 0 to 0xffff; -1: any
+  int bus = 0;         ///< 1 to 255, with `address` or `port`
+  int address = 0;     ///< 1 to 127: the device that has it now; it must be there. 0: not given
+  std::string port;    ///< "1.2": whatever is plugged in there, now or later; empty: not given
+  bool operator==(const UsbHostDevice&) const = default;
+};
+
+/// A PCI device of the host, which is bound to vfio-pci already.
+struct PciHostDevice {
+  std::string address;  ///< "0000:01:00.0", the domain may be left out
+  std::string rom_file; ///< path of the option ROM the guest sees; empty: the device's own
+  bool operator==(const PciHostDevice&) const = default;
+};
+
+/// A device of the host that belongs to the VM from its start on.
+using HostDevice = std::variant<UsbHostDevice, PciHostDevice>;
+
+/// Room for devices that are plugged in while the VM runs: an xHCI controller (unless `VmConfig::usb` says otherwise)
+/// and empty PCI Express root ports.
+struct HotplugConfig {
+  /// 0 to 200. -1: 4 on q35 and virt. Others have none, and need none: pci.0 of "pc" takes devices at any time.
+  int pcie_ports = -1;
+  bool operator==(const HotplugConfig&) const = default;
+};
+
+/// Data for other parts to refer to by its id. It never is on QEMU's command line.
+struct SecretConfig {
+  std::string id;
+  std::string data;   ///< either this
+  std::string file;   ///< or a file that has it
+  std::string format; ///< "raw" or "base64"; empty: "raw"
+  bool operator==(const SecretConfig&) const = default;
+};
+
+} // namespace qemuctl

@@ -1,0 +1,150 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "command_line_parts.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace qemuctl::detail {
+
+namespace {
+
+/// How the client of a stream socket tries again: the names of the property have changed.
+void set_reconnect(CommandLineParts& parts, const std::string& path, int seconds, Json& backend) {
+  if (seconds == 0) return;
+  if (parts.qemu.has_feature("netdev/stream/reconnect-ms"))
+    backend.set("reconnect-ms", seconds * 1000);
+  else if (parts.qemu.has_feature("netdev/stream/reconnect") || parts.qemu.features.empty())
+    backend.set("reconnect", seconds);
+  else
+    parts.missing_in_qemu(path + ".reconnect", "network clients that try again", "8.0");
+}
+
+Json unix_address(const std::string& path) {
+  return Json::object({{"type", "unix"}, {"path", path}});
+}
+
+Json netdev(CommandLineParts&, const std::string&, const UserNetBackend& user) {
+  Json backend = Json::object({{"type", "user"}});
+  if (!user.net.empty()) backend.set("net", user.net);
+  if (!user.host.empty()) backend.set("host", user.host);
+  if (!user.dns.empty()) backend.set("dns", user.dns);
+  if (!user.dhcp_start.empty()) backend.set("dhcpstart", user.dhcp_start);
+  if (user.restrict) backend.set("restrict", true);
+  if (user.host_forwards.empty()) return backend;
+  Json forwards = Json::array();
+  for (const std::string& forward : user.host_forwards) forwards.push_back(Json::object({{"str", forward}}));
+  backend.set("hostfwd", std::move(forwards));
+  return backend;
+}
+
+std::string joined(const std::vector<int>& numbers) {
+  std::string text;
+  for (const int number : numbers) text += fmt::format("{}{}", text.empty() ? "" : ":", number);
+  return text;
+}
+
+Json netdev(CommandLineParts& parts, const std::string& path, const TapNetBackend& tap) {
+  Json backend = Json::object({{"type", "tap"}});
+  const std::vector<int> fds = parts.descriptors(path);
+  if (fds.size() == 1) backend.set("fd", std::to_string(fds.front()));
+  if (fds.size() > 1) backend.set("fds", joined(fds));
+  if (fds.empty()) {
+    if (!tap.ifname.empty()) backend.set("ifname", tap.ifname);
+    backend.set("script", tap.script.empty() ? "no" : tap.script);
+    backend.set("downscript", tap.down_script.empty() ? "no" : tap.down_script);
+    if (tap.queues > 1) backend.set("queues", tap.queues);
+  }
+  if (!tap.vhost) return backend;
+  backend.set("vhost", true);
+  const std::vector<int> vhost_fds = parts.descriptors(path + ".vhost");
+  if (vhost_fds.size() == 1) backend.set("vhostfd", std::to_string(vhost_fds.front()));
+  if (vhost_fds.size() > 1) backend.set("vhostfds", joined(vhost_fds));
+  return backend;
+}
+
+Json stream(CommandLineParts& parts, const std::string& path, Json address, bool server, int reconnect) {
+  if (!parts.qemu.features.empty() && !parts.qemu.has_feature("netdev/stream"))
+    parts.missing_in_qemu(path + ".type", "network backend \"stream\"", "7.2");
+  Json backend = Json::object({{"type", "stream"}, {"addr", std::move(address)}, {"server", server}});
+  set_reconnect(parts, path, reconnect, backend);
+  return backend;
+}
+
+Json netdev(CommandLineParts& parts, const std::string& path, const SocketNetBackend& socket) {
+  // QEMU's own "socket" never had Unix sockets; what "stream" sends over one is the same.
+  if (!socket.path.empty()) return stream(parts, path, unix_address(socket.path), socket.server, socket.reconnect);
+  Json backend = Json::object({{"type", "socket"}});
+  if (!socket.multicast.empty())
+    backend.set("mcast", socket.multicast);
+  else
+    backend.set(socket.server ? "listen" : "connect", fmt::format("{}:{}", socket.host, socket.port));
+  return backend;
+}
+
+Json netdev(CommandLineParts& parts, const std::string& path, const StreamNetBackend& backend) {
+  Json address = backend.path.empty()
+                     ? Json::object({{"type", "inet"}, {"host", backend.host}, {"port", std::to_string(backend.port)}})
+                     : unix_address(backend.path);
+  return stream(parts, path, std::move(address), backend.server, backend.reconnect);
+}
+
+Json netdev(CommandLineParts& parts, const std::string& path, const VdeNetBackend& vde) {
+  if (!parts.qemu.features.empty() && !parts.qemu.has_feature("netdev/vde"))
+    parts.missing_in_qemu(path + ".type", "network backend \"vde\"");
+  Json backend = Json::object({{"type", "vde"}});
+  if (!vde.sock.empty()) backend.set("sock", vde.sock);
+  if (vde.port > 0) backend.set("port", vde.port);
+  if (!vde.group.empty()) backend.set("group", vde.group);
+  if (!vde.mode.empty()) backend.set("mode", std::stoi(vde.mode, nullptr, 8));
+  return backend;
+}
+
+Json netdev(CommandLineParts&, const std::string&, const BridgeNetBackend& bridge) {
+  Json backend = Json::object({{"type", "bridge"}});
+  if (!bridge.bridge.empty()) backend.set("br", bridge.bridge);
+  if (!bridge.helper.empty()) backend.set("helper", bridge.helper);
+  return backend;
+}
+
+int queues_of(const NetworkBackend& backend) {
+  const auto* tap = std::get_if<TapNetBackend>(&backend);
+  if (!tap) return 1;
+  return tap->fds.empty() ? tap->queues : static_cast<int>(tap->fds.size());
+}
+
+} // namespace
+
+void add_networks(CommandLineParts& parts) {
+  for (std::size_t i = 0; i < parts.config.networks.size(); ++i) {
+    const NetworkConfig& network = parts.config.networks[i];
+    const std::string path = fmt::format("networks[{}]", i);
+    const std::string& id = parts.ids.networks[i];
+    Json backend =
+        std::visit([&](const auto& kind) { return netdev(parts, path + ".backend", kind); }, network.backend);
+    backend.set("id", id + "-netdev");
+    parts.netdev(backend);
+    // The default and its short form are "virtio-net", whatever the bus of this machine.
+    const bool virtio = network.model == "virtio" || network.model == "virtio-net-pci";
+    Json properties = Json::object({{"driver", virtio ? "virtio-net" + parts.machine.virtio_suffix() : network.model},
+                                    {"id", id},
+                                    {"netdev", id + "-netdev"}});
+    if (!network.mac_address.empty()) properties.set("mac", network.mac_address);
+    if (network.boot_index) properties.set("bootindex", *network.boot_index);
+    if (const int queues = queues_of(network.backend); queues > 1) {
+      if (!virtio)
+        parts.invalid(path + ".model", in_quotes(network.model), "\"virtio\", which alone has several queues");
+      properties.set("mq", true);
+      // One for each direction of a queue, for the configuration and for control.
+      if (parts.machine.virtio_suffix() == "-pci") properties.set("vectors", 2 * queues + 2);
+    }
+    parts.device(path + ".model", std::move(properties));
+  }
+  if (parts.config.vsock)
+    parts.device("vsock", Json::object({{"driver", "vhost-vsock" + parts.machine.virtio_suffix()},
+                                        {"id", vsock_id},
+                                        {"guest-cid", parts.config.vsock->guest_cid}}));
+}
+
+} // namespace qemuctl::detail

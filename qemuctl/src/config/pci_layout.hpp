@@ -1,0 +1,38 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "../guest_machine.hpp"
+
+#include <qemuctl/json.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace qemuctl::detail {
+
+/// A place on a PCI bus, as the properties of a device.
+struct PciPlace {
+  std::string bus;
+  std::string addr; ///< "0x3", or "0x3.0x1" with a function
+  bool operator==(const PciPlace&) const = default;
+};
+
+/// Where the devices of a machine are on its PCI buses.
+struct PciLayout {
+  std::vector<Json> bridges; ///< root ports and bridges, to be added before the devices
+  std::vector<PciPlace> devices;
+};
+
+/// Places `devices` devices and `hotplug_ports` empty root ports.
+///
+/// Devices take the slots of the root bus in their order, so that adding one at the end moves no other. When there are
+/// more devices than slots the last ones go behind root ports, eight of which share a slot as its functions, or behind
+/// bridges on a machine with conventional PCI. nullopt: the machine can not have so many.
+///
+/// A root port has a chassis and slot number of its own: QEMU refuses a second one with the same.
+std::optional<PciLayout> lay_out_pci(const PciRoot& root, std::size_t devices, std::size_t hotplug_ports);
+
+} // namespace qemuctl::detail
