@@ -311,8 +311,8 @@ TEST_CASE("values of the wrong kind are named with what was found and what was e
   CHECK(problems(R"({"disks": [{}]})") == Lines{"disks[0].backend: is missing, expected an object"});
   CHECK(problems(R"({"disks": [{"backend": {"path": "a"}}]})") ==
         Lines{"disks[0].backend.type: is missing, expected \"file\", \"nbd\", \"rbd\" or \"iscsi\""});
-  CHECK(problems(R"({"disks": [{"backend": {"type": "fire"}}]})") ==
-        Lines{"disks[0].backend.type: found \"fire\", expected \"file\", \"nbd\", \"rbd\" or \"iscsi\""});
+  CHECK(problems(R"({"disks": [{"backend": {"type": "qwertz"}}]})") ==
+        Lines{"disks[0].backend.type: found \"qwertz\", expected \"file\", \"nbd\", \"rbd\" or \"iscsi\""});
   CHECK(problems(R"({"disks": [{"backend": {"type": "file"}}]})") ==
         Lines{"disks[0].backend.path: is missing, expected a path"});
   CHECK(problems(R"({"extraArgs": ["-S", 1]})") == Lines{"extraArgs[1]: found 1, expected a string"});
