@@ -34,9 +34,11 @@ std::string_view wrong_combination(const RunOptions& options) {
       int{options.vm_file.has_value()} + int{options.attach_pid.has_value()} + int{options.attach.has_value()};
   if (targets == 0) return "nothing to run: give a vm.json, --attach-pid or --attach";
   if (targets > 1) return "a vm.json, --attach-pid and --attach exclude each other";
-  if (!options.vm_file && (!options.name.empty() || options.dry_run || options.detach))
-    return "--name, --dry-run and --detach go with a vm.json only";
+  if (!options.vm_file && (!options.name.empty() || options.check || options.dry_run || options.detach))
+    return "--name, --check, --dry-run and --detach go with a vm.json only";
   if (options.detach && (options.dry_run || options.console)) return "--detach excludes --dry-run and --console";
+  if (options.check && (options.dry_run || options.detach || options.console))
+    return "--check excludes --dry-run, --detach and --console";
   return {};
 }
 
@@ -58,6 +60,7 @@ void describe_options(CLI::App& app, RunOptions& options) {
                  "Follow the VM with this QMP monitor instead: /path, @abstract or tcp:HOST:PORT")
       ->type_name("SOCKET");
   app.add_option("--name", options.name, "Call the VM so, whatever vm.json says")->type_name("NAME");
+  app.add_flag("--check", options.check, "Tell everything that is wrong with vm.json, and start no VM");
   app.add_flag("--dry-run", options.dry_run, "Print QEMU's command line, quoted for a shell, and start no VM");
   app.add_flag("--detach", options.detach, "Leave the VM running; print its name, PID and QMP socket");
   app.add_flag("--console", options.console, "Connect to the first serial port; on a terminal, leave with Ctrl-]");

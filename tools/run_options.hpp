@@ -14,6 +14,7 @@ struct RunOptions {
   std::optional<int> attach_pid;
   std::optional<std::string> attach; ///< a monitor's address
   std::string name;                  ///< instead of the one in `vm_file`
+  bool check = false;
   bool dry_run = false;
   bool detach = false;
   bool console = false;

@@ -115,13 +115,15 @@ asio::awaitable<ExitStatus> Runner::launch() {
   }
   const auto ports = config.serials;
 
-  phase_ = Phase::starting;
-  if (options_.dry_run) co_return co_await dry_run(std::move(config));
+  phase_ = Phase::planning;
+  qemuctl::LaunchPlan plan = co_await qemuctl::plan_launch(std::move(config));
+  for (const std::string& warning : plan.warnings) say(fmt::format("warning: {}", warning));
+  if (options_.check || options_.dry_run) co_return show_plan(plan);
 
+  phase_ = Phase::starting;
   qemuctl::LaunchOptions launch_options;
   launch_options.connect_serials = options_.console;
-  launch_options.on_warning = [this](std::string_view text) { say(fmt::format("warning: {}", text)); };
-  Instance vm = co_await Instance::launch(std::move(config), std::move(launch_options));
+  Instance vm = co_await Instance::launch(std::move(plan), std::move(launch_options));
   vm_.emplace(std::move(vm));
   phase_ = Phase::following;
 
@@ -145,14 +147,17 @@ asio::awaitable<ExitStatus> Runner::launch() {
   co_return co_await follow(std::move(serial));
 }
 
-asio::awaitable<ExitStatus> Runner::dry_run(VmConfig config) {
-  const qemuctl::LaunchPlan plan = co_await qemuctl::plan_launch(std::move(config));
-  for (const std::string& warning : plan.warnings) say(fmt::format("warning: {}", warning));
+ExitStatus Runner::show_plan(const qemuctl::LaunchPlan& plan) {
+  if (options_.check) {
+    print(fmt::format("{}: VM {} can be launched with {} (version {}, {})", options_.vm_file->string(),
+                      plan.config.name, plan.qemu.path.string(), qemuctl::to_string(plan.qemu.version), plan.accel));
+    return ExitStatus::good;
+  }
   print(qemuctl::quote_for_shell(plan.command_line));
   std::error_code unreadable;
   if (!std::filesystem::exists(plan.config.socket_dir, unreadable))
     say(fmt::format("warning: the folder {} does not exist yet; QEMU needs it", plan.config.socket_dir));
-  co_return ExitStatus::good;
+  return ExitStatus::good;
 }
 
 asio::awaitable<ExitStatus> Runner::attach() {
@@ -337,6 +342,14 @@ void Runner::print_status(const VmStatus& status) {
   print(line);
 }
 
+/// That the command line or the file is wrong, and not the machine.
+bool Runner::is_wrong_input(const std::error_code& code) const {
+  using qemuctl::errc;
+  if (phase_ == Phase::planning)
+    return code == errc::invalid_argument || code == errc::not_supported || code == errc::not_found;
+  return phase_ == Phase::reading || (phase_ == Phase::starting && code == errc::invalid_argument);
+}
+
 ExitStatus Runner::report(const std::exception_ptr& failure) {
   try {
     std::rethrow_exception(failure);
@@ -351,9 +364,7 @@ ExitStatus Runner::report(const std::exception_ptr& failure) {
       return ExitStatus::good;
     }
     say(error.what());
-    const bool wrong_input =
-        phase_ == Phase::reading || (phase_ == Phase::starting && error.code() == qemuctl::errc::invalid_argument);
-    return wrong_input ? ExitStatus::usage : ExitStatus::failed;
+    return is_wrong_input(error.code()) ? ExitStatus::usage : ExitStatus::failed;
   } catch (const std::exception& error) {
     say(error.what());
   } catch (...) {

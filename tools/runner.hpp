@@ -18,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 namespace tool {
 
@@ -32,12 +33,12 @@ class Runner {
 
  private:
   /// Decides what an error and a signal mean.
-  enum class Phase { reading, starting, following, ended };
+  enum class Phase { reading, planning, starting, following, ended };
 
   asio::awaitable<ExitStatus> do_what_was_asked();
   asio::awaitable<ExitStatus> launch();
   asio::awaitable<ExitStatus> attach();
-  asio::awaitable<ExitStatus> dry_run(qemuctl::VmConfig config);
+  ExitStatus show_plan(const qemuctl::LaunchPlan& plan);
   asio::awaitable<ExitStatus> follow(std::optional<qemuctl::FileDescriptor> serial);
   asio::awaitable<void> print_events(qemuctl::EventSubscription events);
   asio::awaitable<void> watch_signals();
@@ -51,6 +52,7 @@ class Runner {
   void introduce();
   void print_status(const qemuctl::VmStatus& status);
   ExitStatus conclude(const qemuctl::VmStatus& status);
+  bool is_wrong_input(const std::error_code& code) const;
   ExitStatus report(const std::exception_ptr& failure);
   void leave();
   void finish();

@@ -65,11 +65,15 @@ asio::awaitable<void> await_started(QmpClient& qmp, FileDescriptor control, Laun
 } // namespace
 
 asio::awaitable<Instance> Instance::launch(VmConfig config, LaunchOptions options) {
-  const auto executor = co_await asio::this_coro::executor;
   // Everything that can be found wrong without a process, before there is one.
-  const LaunchPlan plan = co_await plan_launch(std::move(config));
+  LaunchPlan plan = co_await plan_launch(std::move(config));
   if (options.on_warning)
     for (const std::string& warning : plan.warnings) options.on_warning(warning);
+  co_return co_await launch(std::move(plan), std::move(options));
+}
+
+asio::awaitable<Instance> Instance::launch(LaunchPlan plan, LaunchOptions options) {
+  const auto executor = co_await asio::this_coro::executor;
   const VmConfig& vm = plan.config;
 
   LaunchGuard guard;

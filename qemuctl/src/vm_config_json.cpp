@@ -16,6 +16,8 @@
 #include <array>
 #include <cerrno>
 #include <set>
+#include <utility>
+#include <vector>
 
 namespace qemuctl {
 
@@ -37,6 +39,31 @@ constexpr std::size_t max_nesting = 64;
 /// The first key of a path: `disks` of `disks[1].id`.
 std::string_view section(std::string_view path) {
   return path.substr(0, path.find_first_of(".["));
+}
+
+/// A problem's path as it is in the file: parts that have a short form may be written in that one.
+std::string as_written(std::string path, const Json& file) {
+  struct ShortForm {
+    const char* key;
+    std::string_view whole;
+    std::vector<std::pair<std::string_view, std::string_view>> members; ///< what else has another name in it
+  };
+  static const std::vector<ShortForm> forms{
+      {"drives", "disks[", {{".backend.path", ".file"}, {".backend.", "."}}},
+      {"networkDevices", "networks[", {{".backend.path", ".socketPath"}, {".backend.", "."}}},
+      {"vnc", "display.vnc", {}},
+      {"spice", "display.spice", {}},
+      {"cpus", "cpu.cores", {}},
+      {"kvm", "machine.accel", {}},
+  };
+  for (const ShortForm& form : forms) {
+    if (!path.starts_with(form.whole) || !file.is_object() || !file.contains(form.key)) continue;
+    path.replace(0, form.whole.size(), std::string(form.key) + (form.whole.ends_with('[') ? "[" : ""));
+    for (const auto& [member, written] : form.members)
+      if (const std::size_t at = path.find(member); at != std::string::npos) path.replace(at, member.size(), written);
+    break;
+  }
+  return path;
 }
 
 std::string read_file(const std::filesystem::path& file) {
@@ -95,8 +122,10 @@ VmConfig parse_vm_config(std::string_view text, const std::string& source, const
   for (const auto& problem : problems.all()) unread.emplace(section(problem.path));
   detail::Problems contradictions;
   if (!unread.contains("")) detail::check_vm_config(config, contradictions);
-  for (const auto& problem : contradictions.all())
-    if (!unread.contains(section(problem.path))) problems.add(problem.path, problem.text);
+  for (const auto& problem : contradictions.all()) {
+    const std::string path = as_written(problem.path, json);
+    if (!unread.contains(section(path))) problems.add(path, problem.text);
+  }
 
   problems.throw_if_any(errc::invalid_argument, operation, source);
   return config;

@@ -1,11 +1,14 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
+#include "golden.hpp"
 #include "program.hpp"
+#include "temp_dir.hpp"
 #include "vm_folder.hpp"
 
 #include <qemuctl/blocking.hpp>
 
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -59,8 +62,8 @@ bool runs(int pid) {
 TEST_CASE("the options --help and --version print to stdout and exit with 0") {
   Program help(qemuctl_run({"--help"}));
   CHECK(help.wait_for_end() == 0);
-  for (const char* word : {"vm.json", "--dry-run", "--detach", "--name", "--console", "--verbose", "--attach-pid",
-                           "--attach", "Ctrl-]", "Exit status"})
+  for (const char* word : {"vm.json", "--check", "--dry-run", "--detach", "--name", "--console", "--verbose",
+                           "--attach-pid", "--attach", "Ctrl-]", "Exit status"})
     CHECK_THAT(help.output(), ContainsSubstring(word));
   CHECK(help.errors().empty());
 
@@ -80,6 +83,8 @@ TEST_CASE("wrong usage exits with 2, says what is wrong and points to --help") {
       {"--attach-pid", "1", "--attach", "/x"},
       {"--attach", "/x", "--detach"},
       {"--attach", "/x", "--dry-run"},
+      {"--attach", "/x", "--check"},
+      {"vm.json", "--check", "--console"},
       {"--attach", "/x", "--name", "x"},
       {"vm.json", "--detach", "--dry-run"},
       {"vm.json", "--detach", "--console"},
@@ -119,6 +124,44 @@ TEST_CASE("the option --attach-pid of a process that is no QEMU exits with 1") {
   Program program(qemuctl_run({"--attach-pid", std::to_string(::getpid())}));
   CHECK(program.wait_for_end() == 1);
   CHECK_THAT(program.errors(), ContainsSubstring(std::to_string(::getpid())));
+}
+
+QEMU_TEST_CASE("the option --check tells everything that is wrong, with 2, and starts nothing") {
+  const test::TempDir folder;
+  const std::string file = folder / "vm.json";
+  const auto check = [&](const std::string& vm) {
+    test::write_file(file, vm);
+    Program program(qemuctl_run({file, "--check"}));
+    const int status = program.wait_for_end();
+    return std::pair(status, program.output() + program.errors());
+  };
+  const std::string general = fmt::format(R"("qemuPath": "{}", "kvm": false, "socketDir": "run")", qemu.string());
+  const auto [good, said] = check("{" + general + "}");
+  CHECK(good == 0);
+  CHECK_THAT(said, ContainsSubstring(file + ": VM vm can be launched with " + qemu.string()));
+
+  const auto [bad, problems] = check("{" + general + R"(, "disks": [{"backend": {"type": "file", "path": "none.img"}}],
+    "boot": {"kernel": "none"}, "display": {"video": "nosuch"}, "hotplug": {"pciePorts": 2}, "machine": "pc"})");
+  CHECK(bad == 2);
+  for (const char* problem :
+       {"4 problems", "disks[0].backend.path: ", "boot.kernel: ", "display.video.type: ", "hotplug.pciePorts: "})
+    CHECK_THAT(problems, ContainsSubstring(problem));
+
+  const auto [syntax, place] = check("{\n  \"name\" 1}");
+  CHECK(syntax == 2);
+  CHECK_THAT(place, ContainsSubstring(file + ":2:10: "));
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
+}
+
+TEST_CASE("a missing disk image exits with 2, before anything is started") {
+  const test::TempDir folder;
+  test::write_file(folder / "vm.json", R"({"kvm": false, "socketDir": "run", "drives": [{"file": "none.img"}]})");
+  for (const char* option : {"-v", "--dry-run", "--detach"}) {
+    Program program(qemuctl_run({folder / "vm.json", option}));
+    CHECK(program.wait_for_end() == 2);
+    CHECK_THAT(program.errors(), ContainsSubstring((folder / "none.img").string() + ": No such file or directory"));
+  }
+  CHECK_FALSE(std::filesystem::exists(folder / "run"));
 }
 
 QEMU_TEST_CASE("a VM that can not start exits with 1 and quotes QEMU") {

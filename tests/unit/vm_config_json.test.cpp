@@ -221,6 +221,20 @@ TEST_CASE("short forms say the same as the long ones") {
         parse_vm_config(R"({"usbDevices": [{"type": "usb-kbd"}]})"));
 }
 
+TEST_CASE("problems of short forms are told by the names that are in the file") {
+  CHECK(problems(R"({"drives": [{"file": ""}]})") ==
+        Lines{"drives[0].file: found nothing, expected the path of a disk image"});
+  CHECK(problems(R"({"drives": [{"file": "/a", "serial": "123456789012345678901"}]})") ==
+        Lines{"drives[0].serial: found 21 bytes, expected at most 20"});
+  CHECK(problems(R"({"networkDevices": [{"type": "tap", "bridge": "a/b"}]})")
+            .at(0)
+            .starts_with("networkDevices[0].bridge: "));
+  CHECK(problems(R"({"vnc": {"password": "123456789"}})").at(0).starts_with("vnc.password: found 9 bytes"));
+  CHECK(problems(R"({"spice": {"disableTicketing": true, "password": "x"}})")
+            .at(0)
+            .starts_with("spice.disableTicketing: "));
+}
+
 TEST_CASE("the order of the keys does not matter") {
   CHECK(parse_vm_config(R"({"kvm": false, "machine": {"type": "pc"}, "cpus": 2, "cpu": {"model": "max"}})") ==
         parse_vm_config(R"({"cpu": {"model": "max"}, "cpus": 2, "machine": {"type": "pc"}, "kvm": false})"));

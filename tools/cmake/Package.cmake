@@ -21,6 +21,9 @@ install(FILES
   ${CMAKE_CURRENT_LIST_DIR}/FindAsio.cmake
   DESTINATION ${cmake_folder})
 
+# For editors and other programs that write vm.json.
+install(FILES ${PROJECT_SOURCE_DIR}/qemuctl/vm.schema.json DESTINATION ${CMAKE_INSTALL_DATADIR}/qemuctl)
+
 # What a static library uses has to be linked by everybody, with pkg-config --static or without.
 set(PKGCONFIG_REQUIRES Requires)
 if(BUILD_SHARED_LIBS)

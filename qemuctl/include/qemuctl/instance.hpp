@@ -4,6 +4,7 @@
 
 #include <qemuctl/command_line.hpp>
 #include <qemuctl/file_descriptor.hpp>
+#include <qemuctl/launch_plan.hpp>
 #include <qemuctl/monitor_address.hpp>
 #include <qemuctl/qmp_client.hpp>
 #include <qemuctl/vm_config.hpp>
@@ -165,6 +166,9 @@ class Instance {
   /// Throws `Error`: `invalid_argument`, `not_supported`, `not_found` before anything is started; `already_running`
   /// when a VM of this name runs or somebody listens on its socket; `launch_failed` with QEMU's last words.
   static asio::awaitable<Instance> launch(VmConfig config, LaunchOptions options = {});
+  /// The same for a description that was planned already: nothing is looked for a second time, and warnings are the
+  /// plan's.
+  static asio::awaitable<Instance> launch(LaunchPlan plan, LaunchOptions options = {});
 
   /// Attaches to a running VM by its monitor. The PID is found by SO_PEERCRED on a Unix socket, else it is unknown.
   static asio::awaitable<Instance> attach(MonitorAddress address, AttachOptions options = {});

@@ -33,7 +33,9 @@ Format<VmConfig> vm_format() {
   const auto set_cpus = [](T& config, int count) { config.cpu.cores = count; };
   const auto set_vnc = [](T& config, VncConfig vnc) { config.display.vnc = std::move(vnc); };
   const auto set_spice = [](T& config, SpiceConfig spice) { config.display.spice = std::move(spice); };
+  const auto nothing = [](T&, const std::string&) {};
   return object<T>({
+      key<T>("$schema", nothing, text(), "Where editors find the schema of this file; of no meaning to the VM"),
       key<T>("name", &T::name, text(),
              "1 to 64 letters, digits, `-`, `_` or `.`; it names the sockets. Default: the name of the file"),
       key<T>("arch", &T::arch, text(),
