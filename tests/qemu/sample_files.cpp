@@ -68,6 +68,7 @@ void make_files(const qemuctl::VmConfig& config) {
     const bool qcow2 = file->format.empty() ? file->path.ends_with(".qcow2") : file->format == "qcow2";
     make_file(file->path, qcow2 ? qcow2_image() : std::string(image_size, '\0'));
   }
+  for (const qemuctl::SecretConfig& secret : config.secrets) make_file(secret.file, "secret");
   for (const qemuctl::CdromConfig& cdrom : config.cdroms) make_file(cdrom.path, std::string(image_size, '\0'));
 }
 
