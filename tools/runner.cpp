@@ -214,7 +214,9 @@ ExitStatus Runner::conclude(const VmStatus& status) {
                          ? fmt::format("{} has crashed or was killed", vm_->name())
                          : fmt::format("the connection to {} is lost; whether it runs is not known", vm_->name());
   if (!status.reason.empty()) text += fmt::format(": {}", status.reason);
-  if (!vm_->log_file().empty()) text += fmt::format("; what QEMU said is in {}", vm_->log_file().string());
+  std::error_code ec;
+  if (std::filesystem::exists(vm_->log_file(), ec))
+    text += fmt::format("; what QEMU said is in {}", vm_->log_file().string());
   say(text);
   return ExitStatus::failed;
 }

@@ -37,7 +37,7 @@ struct LaunchGuard {
   diagnostics.subject = "VM " + name;
   diagnostics.detail = std::move(detail);
   diagnostics.server_text = detail::last_lines(log, log_offset);
-  if (diagnostics.server_text.empty()) diagnostics.advice = "QEMU printed nothing; its log is " + log.string() + ".";
+  if (diagnostics.server_text.empty()) diagnostics.advice = "QEMU printed nothing.";
   throw Error(errc::launch_failed, std::move(diagnostics));
 }
 

@@ -6,10 +6,15 @@
 
 #include <fmt/format.h>
 
+#include <csignal>
 #include <system_error>
 #include <utility>
 
 namespace qemuctl::detail {
+
+LaunchResources::~LaunchResources() {
+  for (Process& helper : helpers_) helper.send_signal(SIGTERM);
+}
 
 int LaunchResources::inherit(FileDescriptor fd) {
   ours_.push_back(std::move(fd));

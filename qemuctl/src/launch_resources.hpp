@@ -12,18 +12,20 @@
 #include <asio/any_io_executor.hpp>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace qemuctl::detail {
 
 /// What QEMU inherits when it is launched, and the programs that run beside it. Whatever is not handed on when this is
-/// destroyed is closed, and those programs end with their sockets.
+/// destroyed is closed, and those programs are told to end: swtpm waits for ever for a QEMU that never came.
 class LaunchResources {
  public:
   LaunchResources(asio::any_io_executor executor, VmFiles& files) : executor_(std::move(executor)), files_(files) {}
 
   LaunchResources(const LaunchResources&) = delete;
   LaunchResources& operator=(const LaunchResources&) = delete;
+  ~LaunchResources();
 
   VmFiles& files() noexcept { return files_; }
 
@@ -42,7 +44,7 @@ class LaunchResources {
   const std::map<std::string, std::vector<int>, std::less<>>& descriptors() const noexcept { return descriptors_; }
   /// QEMU has its copies: with ours closed its death ends every connection to it.
   void close_ours() noexcept { ours_.clear(); }
-  std::vector<Process> take_helpers() noexcept { return std::move(helpers_); }
+  std::vector<Process> take_helpers() noexcept { return std::exchange(helpers_, {}); }
 
  private:
   asio::any_io_executor executor_;

@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
+#include "config/command_line_parts.hpp"
 #include "launch_resources.hpp"
 #include "unix_socket.hpp"
 
@@ -22,6 +23,7 @@ std::vector<FileDescriptor> open_sockets(const VmConfig& config, LaunchResources
       resources.inherit_for(fmt::format("chardevs[{}]", i), files.listen(chardev.path));
   }
   if (!config.guest_agent.empty()) resources.inherit_for("guestAgent", files.listen(config.guest_agent));
+  if (config.display.spice && config.display.spice->unix_socket) files.leave_to_qemu(spice_socket_path(config));
   return serials;
 }
 

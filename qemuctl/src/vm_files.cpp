@@ -109,7 +109,7 @@ VmFiles::VmFiles(std::filesystem::path dir, std::string name)
   lock_ = std::move(*lock);
 }
 
-FileDescriptor VmFiles::listen(const std::filesystem::path& path) {
+void VmFiles::make_way(const std::filesystem::path& path) const {
   if (path.native().size() >= sizeof(sockaddr_un::sun_path))
     fail(errc::invalid_argument, name_,
          fmt::format("the socket path {} has {} bytes, and the kernel takes {} at most", path.string(),
@@ -126,6 +126,15 @@ FileDescriptor VmFiles::listen(const std::filesystem::path& path) {
            "Remove it or choose another path.");
     ::unlink(path.c_str());
   }
+}
+
+void VmFiles::leave_to_qemu(const std::filesystem::path& path) {
+  make_way(path);
+  sockets_.push_back(path);
+}
+
+FileDescriptor VmFiles::listen(const std::filesystem::path& path) {
+  make_way(path);
   FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) fail_errno(name_, "no socket could be made");
   const sockaddr_un address = address_of(path);
@@ -153,6 +162,8 @@ FileDescriptor VmFiles::open_log() {
 void VmFiles::remove() noexcept {
   for (const auto& socket : sockets_) ::unlink(socket.c_str());
   sockets_.clear();
+  std::error_code ec;
+  if (std::filesystem::file_size(log_path_, ec) == 0 && !ec) ::unlink(log_path_.c_str());
   ::unlink(lock_path_.c_str());
   if (lock_) ::flock(lock_.get(), LOCK_UN); // also for a QEMU that is being killed and still has the descriptor
   lock_.reset();

@@ -33,6 +33,9 @@ class VmFiles {
   /// replaced; one that somebody listens on is `already_running`.
   FileDescriptor listen(const std::filesystem::path& path);
 
+  /// The same for a socket that QEMU makes itself: nobody may listen on `path`, which is removed with the others.
+  void leave_to_qemu(const std::filesystem::path& path);
+
   /// Opens the log for appending; one that has grown over 1 MiB is kept as `<name>.log.old` and begun anew.
   FileDescriptor open_log();
   /// Where this run's part of the log begins.
@@ -44,7 +47,7 @@ class VmFiles {
   /// QEMU has the lock now: lets go of our share of it.
   void hand_over() noexcept { lock_.reset(); }
 
-  /// Removes the sockets and the lock file, while we or our QEMU hold the lock.
+  /// Removes the sockets, the lock file and a log with nothing in it, while we or our QEMU hold the lock.
   void remove() noexcept;
 
   /// The same after QEMU's end: only when nobody else has taken the name since.
@@ -56,6 +59,8 @@ class VmFiles {
   FileDescriptor lock_;
   std::vector<std::filesystem::path> sockets_;
   std::uint64_t log_offset_ = 0;
+
+  void make_way(const std::filesystem::path& path) const;
 };
 
 } // namespace qemuctl::detail

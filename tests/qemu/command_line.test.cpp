@@ -96,18 +96,6 @@ QEMU_TEST_CASE("memory, CPUs and their topology are those described") {
   CHECK(cores == 3);
 }
 
-QEMU_TEST_CASE("a VNC address means a TCP port") {
-  const int port = test::free_tcp_port();
-  const test::TempDir dir;
-  const VmConfig config = describe(
-      fmt::format(R"({{"display": {{"type": "vnc", "vnc": {{"listen": "127.0.0.1:{}"}}, "video": "vga"}}}})", port),
-      dir, qemu);
-  const std::vector<Json> answers = ask(config, {{"query-vnc", {}}, property("/machine/peripheral/video", "type")});
-  CHECK(answers[0].at("enabled") == Json(true));
-  CHECK(answers[0].at("service") == Json(std::to_string(port)));
-  CHECK(answers[1] == Json("VGA"));
-}
-
 QEMU_TEST_CASE("what this QEMU does not have is refused before anything is started") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"networks": [{"model": "virtio-net-pcii"}]})", dir, qemu);
