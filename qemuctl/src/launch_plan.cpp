@@ -76,6 +76,7 @@ asio::awaitable<LaunchPlan> plan_launch(VmConfig config) {
   plan.qemu = co_await probe_qemu(std::move(binary));
   if (config.efi) fill_in_firmware(config, plan.qemu, absent);
   detail::find_missing_files(config, absent);
+  detail::find_missing_interfaces(config, absent);
 
   CommandLineContext context;
   context.monitor_path = (std::filesystem::path(config.socket_dir) / (config.name + ".sock")).string();

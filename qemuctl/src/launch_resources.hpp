@@ -61,6 +61,8 @@ class LaunchResources {
 /// Listening sockets of serial ports, character devices and the guest agent. With `connect` the other ends of the
 /// serial ports', by their index.
 std::vector<FileDescriptor> open_sockets(const VmConfig& config, LaunchResources& resources, bool connect);
+/// TAP interfaces and vhost-net: made, put up, added to their bridges.
+void open_taps(const VmConfig& config, LaunchResources& resources);
 /// Files in memory with the secrets that are given as text.
 void open_secrets(const VmConfig& config, LaunchResources& resources);
 /// A copy of the template when the VM has no UEFI variables yet.

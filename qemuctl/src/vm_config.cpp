@@ -48,6 +48,7 @@ std::string serial_socket_path(const VmConfig& config, std::size_t index) {
 void check_files(const VmConfig& config) {
   detail::Problems problems;
   detail::find_missing_files(config, problems);
+  detail::find_missing_interfaces(config, problems);
   problems.throw_if_any(errc::not_found, "use the files of the VM", config.name.empty() ? "" : "VM " + config.name);
 }
 

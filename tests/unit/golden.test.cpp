@@ -3,6 +3,7 @@
 #include "golden.hpp"
 
 #include "catch.hpp"
+#include "config/networks.hpp"
 #include "qemu_info_json.hpp"
 
 #include <qemuctl/command_line.hpp>
@@ -39,6 +40,14 @@ std::string command_line(const VmConfig& config, const QemuInfo& qemu) {
   const auto inherit = [&](const std::string& path) { context.descriptors[path].push_back(next++); };
   for (std::size_t i = 0; i < config.serials.size(); ++i)
     if (config.serials[i].type == "socket" && config.serials[i].server) inherit(fmt::format("serials[{}]", i));
+  for (std::size_t i = 0; i < config.networks.size(); ++i) {
+    const auto* tap = std::get_if<TapNetBackend>(&config.networks[i].backend);
+    if (!tap || detail::qemu_opens(*tap)) continue;
+    const std::string path = fmt::format("networks[{}].backend", i);
+    const std::size_t queues = detail::queues_of(*tap);
+    for (std::size_t queue = 0; queue < queues; ++queue) inherit(path);
+    for (std::size_t queue = 0; tap->vhost && queue < queues; ++queue) inherit(path + ".vhost");
+  }
   for (std::size_t i = 0; i < config.secrets.size(); ++i)
     if (!config.secrets[i].data.empty()) inherit(fmt::format("secrets[{}]", i));
   if (config.display.vnc && !config.display.vnc->password.empty()) inherit("display.vnc.password");

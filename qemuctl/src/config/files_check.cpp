@@ -3,6 +3,7 @@
 #include "files_check.hpp"
 
 #include "../programs.hpp"
+#include "networks.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -25,6 +26,8 @@ class Files {
   void writable(const std::string& option, const std::string& path, std::string_view advice) {
     file(option, path, R_OK | W_OK, advice);
   }
+
+  void program(const std::string& option, const std::string& path) { file(option, path, X_OK, ""); }
 
   void folder(const std::string& option, const std::string& path) {
     std::error_code ec;
@@ -72,10 +75,13 @@ void check_disk(Files& files, const std::string& path, const DiskConfig& disk) {
 }
 
 void check_network(Files& files, const std::string& path, const NetworkConfig& network) {
+  if (const auto* bridge = std::get_if<BridgeNetBackend>(&network.backend))
+    files.program(path + ".backend.helper", bridge->helper);
   const auto* tap = std::get_if<TapNetBackend>(&network.backend);
   if (!tap) return;
-  if (tap->script != "no") files.readable(path + ".backend.script", tap->script);
-  if (tap->down_script != "no") files.readable(path + ".backend.downScript", tap->down_script);
+  if (is_script(tap->script)) files.program(path + ".backend.script", tap->script);
+  if (is_script(tap->down_script)) files.program(path + ".backend.downScript", tap->down_script);
+  if (tap->fds.empty()) files.device(path + ".backend", "/dev/net/tun", "load the module tun");
   // QEMU 7.2 aborts without it.
   if (tap->vhost)
     files.device(path + ".backend.vhost", "/dev/vhost-net", "load the module vhost_net, or leave vhost out");

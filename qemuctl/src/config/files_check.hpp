@@ -8,7 +8,12 @@
 
 namespace qemuctl::detail {
 
-/// See `check_files`. Besides files: devices of the host that the VM needs (`/dev/vhost-net`, `/dev/vhost-vsock`).
+/// @name What a VM needs of the host
+/// @{
+/// Files, folders, programs, devices such as `/dev/vhost-net`.
 void find_missing_files(const VmConfig& config, Problems& problems);
+/// Network interfaces, and descriptors of them.
+void find_missing_interfaces(const VmConfig& config, Problems& problems);
+/// @}
 
 } // namespace qemuctl::detail

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "command_line_parts.hpp"
+#include "networks.hpp"
 
 #include <fmt/format.h>
 
@@ -108,12 +109,6 @@ Json netdev(CommandLineParts&, const std::string&, const BridgeNetBackend& bridg
   return backend;
 }
 
-int queues_of(const NetworkBackend& backend) {
-  const auto* tap = std::get_if<TapNetBackend>(&backend);
-  if (!tap) return 1;
-  return tap->fds.empty() ? tap->queues : static_cast<int>(tap->fds.size());
-}
-
 } // namespace
 
 void add_networks(CommandLineParts& parts) {
@@ -132,9 +127,8 @@ void add_networks(CommandLineParts& parts) {
                                     {"netdev", id + "-netdev"}});
     if (!network.mac_address.empty()) properties.set("mac", network.mac_address);
     if (network.boot_index) properties.set("bootindex", *network.boot_index);
-    if (const int queues = queues_of(network.backend); queues > 1) {
-      if (!virtio)
-        parts.invalid(path + ".model", in_quotes(network.model), "\"virtio\", which alone has several queues");
+    const auto* tap = std::get_if<TapNetBackend>(&network.backend);
+    if (const std::size_t queues = tap ? queues_of(*tap) : 1; queues > 1) {
       properties.set("mq", true);
       // One for each direction of a queue, for the configuration and for control.
       if (parts.machine.virtio_suffix() == "-pci") properties.set("vectors", 2 * queues + 2);

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "check.hpp"
+#include "networks.hpp"
 
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -93,17 +94,13 @@ void check_backend(Check& check, const std::string& path, const UserNetBackend& 
   address("dhcpStart", user.dhcp_start);
 }
 
-bool is_script(const std::string& script) {
-  return !script.empty() && script != "no";
-}
-
 void check_backend(Check& check, const std::string& path, const TapNetBackend& tap) {
   check.range(path + ".queues", tap.queues, 1, 256);
   check_interface_name(check, path + ".ifname", tap.ifname);
   check_interface_name(check, path + ".bridge", tap.bridge);
   check.text(path + ".script", tap.script);
   check.text(path + ".downScript", tap.down_script);
-  const bool scripts = is_script(tap.script) || is_script(tap.down_script);
+  const bool scripts = qemu_opens(tap);
   if (scripts && !tap.bridge.empty())
     check.problems.add(path + ".bridge", in_quotes(tap.bridge),
                        "either bridge, or script, which then has to add the interface to its bridge");
@@ -113,6 +110,14 @@ void check_backend(Check& check, const std::string& path, const TapNetBackend& t
                   "together with ifname, bridge, queues or a script: it is an interface that is open already");
   for (std::size_t i = 0; i < tap.fds.size(); ++i)
     check.range(fmt::format("{}.fds[{}]", path, i), tap.fds[i], 0, 1 << 20);
+}
+
+/// What only virtio devices make use of.
+void check_model(Check& check, const std::string& path, const TapNetBackend& tap, const std::string& model) {
+  if (is_virtio_net(model)) return;
+  const std::string which = fmt::format("for model {}; \"virtio\" has it", in_quotes(model));
+  check.no_effect(path + ".backend.vhost", tap.vhost, which);
+  check.no_effect(path + ".backend.queues", queues_of(tap) > 1, which);
 }
 
 void check_port(Check& check, const std::string& path, int port) {
@@ -180,6 +185,7 @@ void check_networks(Check& check) {
       check.problems.add(path + ".macAddr", in_quotes(network.mac_address),
                          "the address of one device, such as \"52:54:00:12:34:56\" (the first byte even)");
     std::visit([&](const auto& backend) { check_backend(check, path + ".backend", backend); }, network.backend);
+    if (const auto* tap = std::get_if<TapNetBackend>(&network.backend)) check_model(check, path, *tap, network.model);
     check.boot_index(path, network.boot_index);
   }
   // 0 to 2 are the hypervisor, the loopback and the host (linux/vm_sockets.h); the last one means "any".
