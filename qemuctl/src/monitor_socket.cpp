@@ -49,6 +49,10 @@ Error connect_error(const ConnectAttempt& attempt, const std::error_code& cause)
                          "Run as the user that started QEMU, or give this user write access to the socket.");
   if (cause == std::errc::wrong_protocol_type)
     return connect_error(errc::connect_failed, attempt, "it is no stream socket");
+  // A TCP peer that took the connection may end it before this side gets to see that it was there.
+  if (cause == std::errc::connection_reset)
+    return connect_error(errc::disconnected, attempt,
+                         fmt::format("the connection ended before it was ready: {}", cause.message()));
   return connect_error(errc::connect_failed, attempt, cause.message());
 }
 

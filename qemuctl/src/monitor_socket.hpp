@@ -38,7 +38,8 @@ struct ConnectAttempt {
 };
 
 /// Connects to where a monitor listens. Throws `Error`: `connect_failed`, `timed_out`, `invalid_argument`,
-/// `monitor_in_use` when the kernel's queue of clients is full, `disconnected` when the attempt was abandoned.
+/// `monitor_in_use` when the kernel's queue of clients is full, `disconnected` when the peer hung up at once or the
+/// attempt was abandoned.
 asio::awaitable<StreamSocket> connect_to_monitor(std::shared_ptr<ConnectAttempt> attempt, MonitorAddress address);
 
 /// Takes a socket that is connected already. Throws `Error` (`invalid_argument`) when it is no such thing.

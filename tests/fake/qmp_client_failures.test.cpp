@@ -9,6 +9,9 @@
 
 #include <qemuctl/qmp_client.hpp>
 
+#include <asio/detached.hpp>
+
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -179,4 +182,22 @@ TEST_CASE("a failure at any step ends what is under way with the right error and
   }
   server.finish();
   CHECK(std::chrono::steady_clock::now() - start < 5s);
+}
+
+TEST_CASE("a connection that is reset before the client has noticed it is over, not out of reach") {
+  ScriptedQmpServer server([](QmpPeer& peer) { peer.reset(); }, ScriptedQmpServer::Transport::tcp);
+  asio::io_context context(1);
+  QmpClient client(context.get_executor());
+  std::optional<Error> error;
+  const auto connect = [&]() -> asio::awaitable<void> {
+    error = co_await test::error_of(client.connect(server.address()));
+  };
+  asio::co_spawn(context, connect(), asio::detached);
+  context.poll(); // begins to connect
+  server.finish();
+  context.restart();
+  context.run_for(10s);
+  REQUIRE(error.has_value());
+  INFO(error->what());
+  CHECK(error->code() == errc::disconnected);
 }
