@@ -298,7 +298,7 @@ TEST_CASE("messages may come pretty-printed, in single bytes or many at once") {
 }
 
 TEST_CASE("a reply of several megabytes arrives whole, one beyond the limit ends the connection") {
-  const std::string large(std::size_t{5} << 20, 'x');
+  const std::string large(std::size_t{2} << 20, 'x');
   ScriptedQmpServer server([&](QmpPeer& peer) {
     peer.negotiate();
     peer.reply(peer.expect("large"), large);
@@ -306,7 +306,7 @@ TEST_CASE("a reply of several megabytes arrives whole, one beyond the limit ends
   });
   test::run([&]() -> asio::awaitable<void> {
     QmpClientOptions options;
-    options.max_message_bytes = std::size_t{6} << 20;
+    options.max_message_bytes = std::size_t{3} << 20;
     QmpClient client(co_await asio::this_coro::executor, options);
     co_await client.connect(server.address());
     const Json reply = co_await client.execute("large");
@@ -320,7 +320,7 @@ TEST_CASE("a reply of several megabytes arrives whole, one beyond the limit ends
 }
 
 TEST_CASE("a command larger than the socket's buffer is written whole, and others follow in order") {
-  const std::string large(std::size_t{2} << 20, 'x');
+  const std::string large = test::more_than_a_socket_holds();
   ScriptedQmpServer server([&](QmpPeer& peer) {
     peer.negotiate();
     for (const auto* name : {"first", "second", "third"}) {
@@ -375,7 +375,7 @@ TEST_CASE("a command without a reply ends at its deadline with an unknown outcom
 }
 
 TEST_CASE("a command that the peer did not take in time was not sent, and the one it began to take is completed") {
-  const std::string large(std::size_t{4} << 20, 'x');
+  const std::string large = test::more_than_a_socket_holds();
   std::promise<void> gate;
   ScriptedQmpServer server([&](QmpPeer& peer) {
     peer.negotiate();

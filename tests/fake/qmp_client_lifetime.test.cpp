@@ -98,7 +98,7 @@ TEST_CASE("destroying a client ends the calls in flight, those that were sent an
   EventSubscription events = client->subscribe();
 
   Background sent(context, client->execute("sent"));
-  Background begun(context, client->execute("begun", Json::object({{"text", std::string(std::size_t{4} << 20, 'x')}})));
+  Background begun(context, client->execute("begun", Json::object({{"text", test::more_than_a_socket_holds()}})));
   Background unsent(context, client->execute("unsent"));
   Background event(context, events.next());
   Background closed(context, client->wait_closed());
@@ -230,7 +230,7 @@ TEST_CASE("waiting for a reply can be cancelled, and the connection goes on") {
 }
 
 TEST_CASE("a cancelled command that was begun is still written whole, one that was not is withdrawn") {
-  const std::string large(std::size_t{4} << 20, 'x');
+  const std::string large = test::more_than_a_socket_holds();
   std::promise<void> gate;
   ScriptedQmpServer server([&](QmpPeer& peer) {
     peer.negotiate();
@@ -308,8 +308,7 @@ TEST_CASE("an io_context may be destroyed in the midst of everything") {
     test::run(*context, client->connect(server.address()));
     EventSubscription events = client->subscribe();
     Background command(*context, client->execute("query-status"));
-    Background large(*context,
-                     client->execute("large", Json::object({{"text", std::string(std::size_t{4} << 20, 'x')}})));
+    Background large(*context, client->execute("large", Json::object({{"text", test::more_than_a_socket_holds()}})));
     Background event(*context, events.next());
     Background closed(*context, client->wait_closed());
     // As programs do it: the client lives in the coroutine that uses it.

@@ -91,7 +91,7 @@ TEST_CASE("file descriptors arrive with their own command and are closed here on
 
 TEST_CASE("descriptors of commands in flight at once are not mixed up, even when the peer is slow to read") {
   // A large command first, so that those behind it wait here and not in the kernel.
-  const std::string large(std::size_t{2} << 20, 'x');
+  const std::string large = test::more_than_a_socket_holds();
   constexpr int count = 50;
   std::promise<void> gate;
   ScriptedQmpServer server([&](QmpPeer& peer) {
@@ -167,7 +167,7 @@ TEST_CASE("descriptors that are not open, and any over TCP, are refused before a
 
 TEST_CASE("descriptors of a command that was given up unsent are closed") {
   std::promise<void> gate;
-  const std::string large(std::size_t{4} << 20, 'x');
+  const std::string large = test::more_than_a_socket_holds();
   ScriptedQmpServer server([&](QmpPeer& peer) {
     peer.negotiate();
     if (gate.get_future().wait_for(10s) != std::future_status::ready) throw std::runtime_error("the gate stayed shut");

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <fstream>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -93,8 +94,9 @@ QmpPeer::Command QmpPeer::receive() {
     if (seen < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (seen < 0) fail("recv");
     if (seen == 0) throw std::runtime_error("the client has left, but a command was expected");
-    const auto* line_end = std::find(bytes, bytes + seen, '\n');
-    iovec part{bytes, static_cast<std::size_t>(line_end - bytes) + (line_end == bytes + seen ? 0 : 1)};
+    const std::string_view waiting(bytes, static_cast<std::size_t>(seen));
+    const auto line_end = waiting.find('\n');
+    iovec part{bytes, line_end == waiting.npos ? waiting.size() : line_end + 1};
     alignas(cmsghdr) char control[CMSG_SPACE(max_descriptors * sizeof(int))];
     msghdr message{};
     message.msg_iov = &part;
@@ -124,6 +126,12 @@ QmpPeer::Command QmpPeer::expect(std::string_view name) {
   if (command.name != name)
     throw std::runtime_error("the script expected " + std::string(name) + ", but got " + command.name);
   return command;
+}
+
+std::string more_than_a_socket_holds() {
+  std::size_t limit = 0;
+  if (!(std::ifstream("/proc/sys/net/core/wmem_default") >> limit)) fail("read net.core.wmem_default");
+  return std::string(2 * limit, 'x'); // a socket ends up with half a limit too much at most
 }
 
 std::string QmpPeer::reply_text(const Command& command, const Json& value) {

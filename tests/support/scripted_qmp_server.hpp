@@ -74,6 +74,10 @@ class QmpPeer {
   int stop_;
 };
 
+/// More text than a Unix socket takes while its peer reads nothing. No more than that: under a sanitizer, on a machine
+/// that is busy, every megabyte is seconds of a test's deadlines.
+std::string more_than_a_socket_holds();
+
 /// A QMP server on a real socket, which runs a script for each client in a thread of its own, one after the other.
 class ScriptedQmpServer {
  public:
