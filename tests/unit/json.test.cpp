@@ -183,9 +183,9 @@ TEST_CASE("A JSON text may be nested as deep as asked for, and never deeper than
              Equals("1:1025: arrays and objects are nested deeper than 1024 levels"));
 }
 
-// Quadratic work on these would take hours.
+// Quadratic work on these would take minutes.
 TEST_CASE("Reading and writing JSON takes time in proportion to its size") {
-  const int count = 300'000;
+  const int count = 100'000;
   std::string members = "{";
   for (int i = 0; i < count; ++i) members += "\"member-" + std::to_string(i) + "\":" + std::to_string(i) + ",";
   members += "\"last\":0}";
@@ -231,7 +231,7 @@ TEST_CASE("Exactly the texts of the JSON grammar are accepted among random ones"
   static constexpr std::string_view words[] = {"{",   "}",  "[",    "]",    ",", ":",  "\"a\"", "\"b\":", "1", "0", "-",
                                                "1.5", "e3", "true", "null", " ", "\n", "[]",    "{}",     "x", "\""};
   std::size_t accepted = 0;
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 5'000; ++i) {
     std::string text;
     for (auto left = random.below(9); left > 0; --left) text += words[random.below(std::size(words))];
     const bool expected = test::is_json(text);

@@ -117,9 +117,9 @@ TEST_CASE("An object may be nested as deep as the limit, and a deeper one breaks
   CHECK(framer.broken() == "a message is nested deeper than 3 levels");
 }
 
-// Quadratic work on these would take hours.
+// Quadratic work on these would take minutes.
 TEST_CASE("A stream is read in time that is proportional to its length, even byte by byte") {
-  const std::string large = R"({"a":")" + std::string(4'000'000, 'x') + "\"}";
+  const std::string large = R"({"a":")" + std::string(1'000'000, 'x') + "\"}";
   JsonFramer framer(large.size(), 10);
   CHECK(in_pieces(framer, large, 1, 1) == Messages{large});
 
@@ -129,11 +129,11 @@ TEST_CASE("A stream is read in time that is proportional to its length, even byt
   framer.append(small);
   CHECK(drain(framer).size() == 500'000);
   std::size_t count = 0;
-  for (int i = 0; i < 500'000; ++i) {
+  for (int i = 0; i < 200'000; ++i) {
     framer.append("{}{");
     while (framer.next()) ++count;
     framer.append("}");
     while (framer.next()) ++count;
   }
-  CHECK(count == 1'000'000);
+  CHECK(count == 400'000);
 }
