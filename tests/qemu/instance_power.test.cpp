@@ -8,8 +8,8 @@
 
 #include <qemuctl/instance.hpp>
 
-#include <asio/co_spawn.hpp>
-#include <asio/detached.hpp>
+#include <asio/post.hpp>
+#include <asio/this_coro.hpp>
 
 #include <csignal>
 
@@ -95,13 +95,8 @@ QEMU_TEST_CASE("Calls in flight end when the VM is killed, and say that their ou
   test::run([&]() -> asio::awaitable<void> {
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
     ::kill(*vm.pid(), SIGSTOP);
-    asio::co_spawn(
-        co_await asio::this_coro::executor,
-        [pid = *vm.pid()]() -> asio::awaitable<void> {
-          ::kill(pid, SIGKILL);
-          co_return;
-        },
-        asio::detached);
+    const auto executor = co_await asio::this_coro::executor;
+    asio::post(executor, [pid = *vm.pid()] { ::kill(pid, SIGKILL); }); // runs when the command has been sent
     try {
       co_await vm.execute("query-version");
       FAIL("a killed process answered");
