@@ -374,6 +374,27 @@ TEST_CASE("a command without a reply ends at its deadline with an unknown outcom
   server.finish();
 }
 
+TEST_CASE("a command that was given up does not make the end of the connection a cut") {
+  ScriptedQmpServer server([](QmpPeer& peer) {
+    peer.negotiate();
+    peer.expect("slow");
+    peer.reply(peer.expect("next"));
+    peer.close();
+  });
+  test::run([&]() -> asio::awaitable<void> {
+    QmpClient client(co_await asio::this_coro::executor);
+    co_await client.connect(server.address());
+    ExecuteOptions options;
+    options.timeout = 20ms;
+    const Error error = co_await test::error_of(client.execute("slow", {}, std::move(options)));
+    CHECK(error.code() == errc::interrupted);
+    co_await client.execute("next");
+    const ConnectionEnd end = co_await client.wait_closed();
+    CHECK(end.kind == ConnectionEnd::Kind::clean);
+  });
+  server.finish();
+}
+
 TEST_CASE("a command that the peer did not take in time was not sent, and the one it began to take is completed") {
   const std::string large = test::more_than_a_socket_holds();
   std::promise<void> gate;
