@@ -59,6 +59,7 @@ void fill_in(VmConfig& config) {
   // Absolute, so that the paths handed out stay right whatever becomes of the working directory.
   config.socket_dir =
       std::filesystem::absolute(config.socket_dir.empty() ? default_socket_dir() : config.socket_dir).string();
+  for (DiskConfig& disk : config.disks) disk.read_only = detail::is_read_only(disk);
   if (config.tpm && config.tpm->state_dir.empty())
     config.tpm->state_dir = (std::filesystem::path(default_state_dir()) / (config.name + ".tpm")).string();
 }

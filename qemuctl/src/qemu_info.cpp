@@ -121,6 +121,28 @@ Json concrete_types(std::string_view base) {
   return arguments;
 }
 
+/// The schema tells of all block drivers that could be built, and these are modules that may not be installed. QEMU
+/// says so only when one is used: here with a secret that does not exist, which is refused before anything is connected
+/// to.
+asio::awaitable<bool> lacks_module(detail::QemuProbe& probe, std::string driver) {
+  Json node;
+  node.set("driver", driver);
+  node.set("node-name", "probe");
+  if (driver == "rbd") {
+    node.set("pool", "none");
+    node.set("image", "none");
+    node.set("key-secret", "none");
+  } else {
+    node.set("transport", "tcp");
+    node.set("portal", "none");
+    node.set("target", "none");
+    node.set("user", "none");
+    node.set("password-secret", "none");
+  }
+  const std::string why = co_await probe.refusal("blockdev-add", std::move(node));
+  co_return why.find("Unknown driver") != std::string::npos;
+}
+
 asio::awaitable<QemuInfo> ask(fs::path binary) {
   constexpr std::chrono::seconds timeout(20);
   // The machine without parts runs under any accelerator; TCG is not built in everywhere.
@@ -138,6 +160,12 @@ asio::awaitable<QemuInfo> ask(fs::path binary) {
   Json chardev = concrete_types("chardev");
   const Json chardevs = co_await probe.execute("qom-list-types", std::move(chardev));
   const Json schema = co_await probe.execute("query-qmp-schema");
+  std::vector<std::string> features = detail::schema_features(schema);
+  for (const char* driver : {"iscsi", "rbd"}) {
+    const std::string feature = fmt::format("blockdev/{}", driver);
+    const bool known = std::ranges::binary_search(features, feature);
+    if (known && co_await lacks_module(probe, driver)) std::erase(features, feature);
+  }
   co_await probe.end();
 
   QemuInfo info;
@@ -152,7 +180,7 @@ asio::awaitable<QemuInfo> ask(fs::path binary) {
   constexpr std::string_view prefix = "chardev-";
   for (const std::string& name : type_names(chardevs))
     if (name.starts_with(prefix)) info.chardevs.push_back(name.substr(prefix.size()));
-  info.features = detail::schema_features(schema);
+  info.features = std::move(features);
   constexpr std::string_view suffix = "-accel";
   for (std::string& name : type_names(accelerators))
     if (name.ends_with(suffix)) info.accelerators.push_back(name.substr(0, name.size() - suffix.size()));

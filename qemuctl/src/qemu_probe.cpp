@@ -109,11 +109,16 @@ void QemuProbe::spawn(const asio::any_io_executor& executor, std::vector<std::st
   ::prlimit(process_->pid(), RLIMIT_CORE, &no_core, nullptr);
 }
 
+ExecuteOptions QemuProbe::within_deadline() const {
+  ExecuteOptions options;
+  options.timeout = std::chrono::duration_cast<milliseconds>(deadline_ - std::chrono::steady_clock::now());
+  return options;
+}
+
 asio::awaitable<Json> QemuProbe::execute(std::string command, Json arguments) {
   std::optional<Error> failure;
   try {
-    ExecuteOptions options;
-    options.timeout = std::chrono::duration_cast<milliseconds>(deadline_ - std::chrono::steady_clock::now());
+    ExecuteOptions options = within_deadline();
     Json reply = co_await qmp_.execute(std::move(command), std::move(arguments), std::move(options));
     co_return reply;
   } catch (const Error& error) {
@@ -121,6 +126,20 @@ asio::awaitable<Json> QemuProbe::execute(std::string command, Json arguments) {
   }
   co_await fail(*failure);
   co_return Json{}; // not reached
+}
+
+asio::awaitable<std::string> QemuProbe::refusal(std::string command, Json arguments) {
+  std::optional<Error> failure;
+  try {
+    ExecuteOptions options = within_deadline();
+    co_await qmp_.execute(std::move(command), std::move(arguments), std::move(options));
+    co_return std::string();
+  } catch (const Error& error) {
+    if (error.code() == errc::command_failed) co_return error.diagnostics().server_text;
+    failure = error;
+  }
+  co_await fail(*failure);
+  co_return std::string(); // not reached
 }
 
 asio::awaitable<void> QemuProbe::end() {

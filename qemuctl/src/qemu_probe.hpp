@@ -40,6 +40,9 @@ class QemuProbe {
   /// Runs a QMP command. Whatever goes wrong is an `Error` as `start` throws it.
   asio::awaitable<Json> execute(std::string command, Json arguments = {});
 
+  /// Why QEMU refuses a command, in its own words; empty: it does not. Anything else that goes wrong is an `Error`.
+  asio::awaitable<std::string> refusal(std::string command, Json arguments);
+
   /// Ends QEMU and waits until it is gone.
   asio::awaitable<void> end();
 
@@ -47,6 +50,7 @@ class QemuProbe {
   QemuProbe(const asio::any_io_executor& executor, std::filesystem::path binary, std::chrono::milliseconds timeout);
 
   void spawn(const asio::any_io_executor& executor, std::vector<std::string> argv, FileDescriptor monitor);
+  ExecuteOptions within_deadline() const;
   asio::awaitable<void> fail(Error cause);
   std::string printed() const;
 

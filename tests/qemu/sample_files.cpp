@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sample_files.hpp"
 
+#include "command.hpp"
+#include "config/disk_image.hpp"
 #include "golden.hpp"
 
 #include <cstddef>
@@ -57,19 +59,33 @@ void make_file(const std::filesystem::path& path, const std::string& bytes) {
   write_file(path, bytes);
 }
 
+/// An image of any format; QEMU's own program makes those that are not simple.
+void make_image(const qemuctl::FileDiskBackend& file) {
+  if (std::filesystem::exists(file.path)) return;
+  const std::string format = qemuctl::detail::image_format(file);
+  if (format == "raw")
+    make_file(file.path, std::string(image_size, '\0'));
+  else if (format == "qcow2")
+    make_file(file.path, qcow2_image());
+  else
+    run_command({"qemu-img", "create", "-q", "-f", format, file.path, std::to_string(image_size)});
+}
+
 } // namespace
 
 void make_files(const qemuctl::VmConfig& config) {
   make_file(config.boot.kernel, kernel_image());
   make_file(config.boot.initrd, "initrd");
-  for (const qemuctl::DiskConfig& disk : config.disks) {
-    const auto* file = std::get_if<qemuctl::FileDiskBackend>(&disk.backend);
-    if (!file) continue;
-    const bool qcow2 = file->format.empty() ? file->path.ends_with(".qcow2") : file->format == "qcow2";
-    make_file(file->path, qcow2 ? qcow2_image() : std::string(image_size, '\0'));
-  }
+  for (const qemuctl::DiskConfig& disk : config.disks)
+    if (const auto* file = std::get_if<qemuctl::FileDiskBackend>(&disk.backend)) make_image(*file);
   for (const qemuctl::SecretConfig& secret : config.secrets) make_file(secret.file, "secret");
   for (const qemuctl::CdromConfig& cdrom : config.cdroms) make_file(cdrom.path, std::string(image_size, '\0'));
+  if (config.efi) {
+    // No firmware, but the size of one.
+    make_file(config.efi->code, std::string(image_size, '\0'));
+    make_file(config.efi->vars_template, std::string(128 * 1024, '\xFF'));
+  }
+  for (const qemuctl::ShareConfig& share : config.shares) std::filesystem::create_directories(share.path);
 }
 
 } // namespace test

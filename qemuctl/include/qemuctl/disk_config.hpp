@@ -13,10 +13,13 @@ namespace qemuctl {
 /// A disk image in a file, or a block device of the host.
 struct FileDiskBackend {
   std::string path;
-  /// "raw", "qcow2", "vmdk", ... Empty: what the path ends with (.qcow2, .vmdk, .vdi, .vhdx), otherwise "raw". The file
-  /// itself is not asked: a guest could have written anything into it.
+  /// "raw", "qcow2", "vmdk", "vdi", "vhdx", "vpc", "qed", "qcow", "parallels"; only for reading "bochs", "cloop",
+  /// "dmg". Empty: what the path ends with (.qcow2, .vmdk, .vdi, .vhdx; .vhd is "vpc"), otherwise "raw". The file
+  /// itself is never believed, since a guest can write anything into it; but a "raw" that nobody asked for is refused
+  /// at launch when the file begins as an image of another format does.
   std::string format;
-  bool auto_read_only = false; ///< opened for writing only when something writes
+  /// The disk is read-only when its file can not be written, as found at launch. Without it that is an error.
+  bool auto_read_only = false;
   bool operator==(const FileDiskBackend&) const = default;
 };
 

@@ -69,9 +69,9 @@ std::string default_state_dir();
 std::string serial_socket_path(const VmConfig& config, std::size_t index);
 
 /// Makes sure that QEMU will find the files of `config` (disk images, CD-ROMs, kernel, firmware, shared folders, ...)
-/// and may read them, and write the disks that are not read-only; and the same for bridges and network interfaces of
-/// the host. Opens nothing.
-/// Throws one `Error` (`errc::not_found`) with a line for each that is missing, forbidden or in use.
+/// and may read them, and write the disks that are not read-only; that an image begins as those of its format do; and
+/// the same for bridges and network interfaces of the host.
+/// Throws one `Error` (`errc::not_found`) with a line for each that is missing, forbidden, in use or something else.
 void check_files(const VmConfig& config);
 
 } // namespace qemuctl

@@ -86,6 +86,7 @@ void check_usb(Check& check) {
 void check_secrets(Check& check) {
   std::map<std::string, std::string> ids;
   for (const auto id : {vnc_password_id, spice_password_id}) ids.emplace(id, "a password of the display");
+  ids.emplace(memory_id, "the memory");
   for (std::size_t i = 0; i < check.config.secrets.size(); ++i) {
     const SecretConfig& secret = check.config.secrets[i];
     const std::string path = fmt::format("secrets[{}]", i);

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "command_line_parts.hpp"
+#include "disk_image.hpp"
 #include "words.hpp"
 
 #include <fmt/format.h>
@@ -16,20 +17,6 @@ namespace {
 constexpr const char* storage_suffix = "-file";
 constexpr const char* image_suffix = "-image";
 constexpr int default_nbd_port = 10'809;
-
-/// The driver of an image file for which no format was given.
-std::string image_format(const FileDiskBackend& backend) {
-  if (!backend.format.empty()) return backend.format;
-  for (const std::string_view format : {"qcow2", "vmdk", "vdi", "vhdx"})
-    if (backend.path.ends_with(fmt::format(".{}", format))) return std::string(format);
-  return "raw";
-}
-
-/// The `file` driver refuses devices. By the name alone, so that this stays a pure function.
-std::string file_driver(std::string_view path) {
-  const bool device = path.starts_with("/dev/") && !path.starts_with("/dev/shm/") && !path.starts_with("/dev/fdset/");
-  return device ? "host_device" : "file";
-}
 
 /// Where the data are, without the properties that all storage has.
 Json storage(CommandLineParts&, const std::string&, const std::string&, const FileDiskBackend& file) {
@@ -49,7 +36,7 @@ Json storage(CommandLineParts& parts, const std::string& path, const std::string
   if (!nbd.tls) return node;
   std::string creds = nbd.tls_creds;
   if (creds.empty()) {
-    creds = id + "-tls";
+    creds = nbd_credentials_id(id);
     parts.object(
         path + ".tlsDir",
         Json::object({{"qom-type", "tls-creds-x509"}, {"id", creds}, {"endpoint", "client"}, {"dir", nbd.tls_dir}}));
@@ -128,6 +115,10 @@ class Drives {
     const std::string& id = parts_.ids.disks[index];
     const std::string node = add_nodes(disk, path, id, index);
     Json properties = Json::object({{"driver", disk_driver(disk)}, {"id", id}, {"drive", node}});
+    if (disk.interface == "nvme" && parts_.machine.is_microvm())
+      parts_.invalid(
+          path + ".interface", "\"nvme\"",
+          fmt::format("\"virtio\" or \"scsi\", as the machine {} has no PCI bus", in_quotes(parts_.machine.type)));
     attach(properties, path, disk.interface);
     if (!disk.serial.empty())
       properties.set("serial", disk.serial);
@@ -135,7 +126,7 @@ class Drives {
       properties.set("serial", id.substr(0, 20)); // which it can not do without
     if (disk.boot_index) properties.set("bootindex", *disk.boot_index);
     // Writes are complete when they are on the disk: the guest is told that there is no cache.
-    if (!cache_mode(disk.cache).writeback && disk.interface != "nvme") properties.set("write-cache", "off");
+    if (!cache_mode(disk.cache).writeback) properties.set("write-cache", "off");
     parts_.device(path + ".interface", std::move(properties));
   }
 
@@ -185,16 +176,18 @@ class Drives {
         parts_.node_name(id, index, disk.throttle ? Words{storage_suffix, image_suffix} : Words{storage_suffix});
     Json file =
         std::visit([&](const auto& backend) { return storage(parts_, path + ".backend", id, backend); }, disk.backend);
+    need_driver(path + ".backend.type", file.at("driver").as_string());
     finish(file, node + storage_suffix);
     const auto* image = std::get_if<FileDiskBackend>(&disk.backend);
     Json format = Json::object({{"driver", image ? image_format(*image) : "raw"}});
+    need_driver(path + ".backend.format", format.at("driver").as_string());
     finish(format, disk.throttle ? node + image_suffix : node);
     format.set("file", std::move(file));
     if (!disk.throttle) {
       parts_.blockdev(format);
       return node;
     }
-    const std::string group = disk.throttle->group.empty() ? id + "-throttle" : disk.throttle->group;
+    const std::string group = throttle_group_id(disk, id);
     // The check has seen to it that disks of one group agree.
     if (groups_.emplace(group, index).second)
       add_throttle_group(parts_, path + ".throttle", group, throttle_of(group, *disk.throttle));
@@ -203,6 +196,13 @@ class Drives {
     throttle.set("file", std::move(format));
     parts_.blockdev(throttle);
     return node;
+  }
+
+  void need_driver(const std::string& path, const std::string& driver) {
+    if (parts_.qemu.features.empty() || parts_.qemu.has_feature("blockdev/" + driver)) return;
+    const bool module = driver == "iscsi" || driver == "rbd";
+    parts_.missing_in_qemu(path, fmt::format("block driver {}{}", in_quotes(driver),
+                                             module ? " (Debian has it in the package qemu-block-extra)" : ""));
   }
 
   /// The limits of a group: any of its disks may be the one that tells them.
@@ -219,6 +219,8 @@ class Drives {
   /// Adds the place on a controller to `properties`.
   void attach(Json& properties, const std::string& path, const std::string& interface) {
     if (interface == "scsi") {
+      constexpr std::size_t targets = 256; // of virtio-scsi
+      if (scsi_targets_ == targets) parts_.invalid(path + ".interface", "a 257th SCSI drive", "at most 256");
       properties.set("bus", parts_.scsi_bus());
       properties.set("scsi-id", scsi_targets_++);
     } else if (interface == "ide") {
@@ -234,7 +236,8 @@ class Drives {
     constexpr std::size_t channels = 2, units = 2;
     if (!parts_.machine.is_i440fx()) {
       parts_.invalid(path + ".interface", "\"ide\"",
-                     fmt::format("\"sata\", \"scsi\" or \"virtio\", as the machine {} has no IDE controller",
+                     fmt::format("{}, as the machine {} has no IDE controller",
+                                 parts_.machine.pci() ? "\"sata\" or \"scsi\"" : "\"scsi\"",
                                  in_quotes(parts_.machine.type)));
       return;
     }
@@ -250,9 +253,9 @@ class Drives {
   void attach_to_sata(Json& properties, const std::string& path) {
     constexpr std::size_t ports = 6;
     if (!parts_.machine.pci()) {
-      parts_.invalid(path + ".interface", "\"sata\"",
-                     fmt::format("\"scsi\" or \"virtio\", as the machine {} has no PCI bus that is known",
-                                 in_quotes(parts_.machine.type)));
+      parts_.invalid(
+          path + ".interface", "\"sata\"",
+          fmt::format("\"scsi\", as the machine {} has no PCI bus that is known", in_quotes(parts_.machine.type)));
       return;
     }
     const std::size_t port = sata_ports_ % ports;

@@ -1,8 +1,11 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "check.hpp"
+#include "disk_image.hpp"
+#include "ids.hpp"
 
 #include <map>
+#include <set>
 #include <utility>
 
 namespace qemuctl::detail {
@@ -11,7 +14,7 @@ namespace {
 
 void check_backend(Check& check, const std::string& path, const FileDiskBackend& file) {
   check.needed(path + ".path", file.path, "the path of a disk image");
-  check.text(path + ".format", file.format);
+  check.word(path + ".format", file.format, disk_format_words(), true);
 }
 
 void check_backend(Check& check, const std::string& path, const NbdDiskBackend& nbd) {
@@ -84,13 +87,58 @@ void check_disk(Check& check, const std::string& path, const DiskConfig& disk) {
   // virtio-blk cuts it silently (VIRTIO_BLK_ID_BYTES).
   if (check.text(path + ".serial", disk.serial) && disk.serial.size() > 20)
     check.problems.add(path + ".serial", fmt::format("{} bytes", disk.serial.size()), "at most 20");
-  if (disk.read_only && (disk.interface == "ide" || disk.interface == "sata"))
+  if (disk.read_only && !has_read_only_disks(disk.interface))
     check.problems.add(path + ".readOnly", "true",
                        fmt::format("false for interface {}: there are no such disks that can not be written; "
                                    "\"virtio\", \"scsi\" and \"nvme\" have them",
                                    in_quotes(disk.interface)));
+  if (const auto* file = std::get_if<FileDiskBackend>(&disk.backend);
+      file && !disk.read_only && (file->format == "bochs" || file->format == "cloop" || file->format == "dmg"))
+    check.problems.add(path + ".readOnly", "false",
+                       fmt::format("true, as QEMU only reads images of format {}", in_quotes(file->format)));
   check.boot_index(path, disk.boot_index);
   if (disk.throttle) check_throttle(check, path + ".throttle", *disk.throttle);
+}
+
+/// Two disks that write into one file destroy each other's data; QEMU's locks see to that, with less clear words.
+void check_paths(Check& check) {
+  std::map<std::string, std::size_t> paths;
+  const auto& disks = check.config.disks;
+  for (std::size_t i = 0; i < disks.size(); ++i) {
+    const auto* file = std::get_if<FileDiskBackend>(&disks[i].backend);
+    if (!file || file->path.empty()) continue;
+    const auto [first, inserted] = paths.emplace(file->path, i);
+    if (!inserted && !(disks[i].read_only && disks[first->second].read_only))
+      check.problems.add(fmt::format("disks[{}].backend.path", i),
+                         fmt::format("{}, which disks[{}] has, too", in_quotes(file->path), first->second),
+                         "a different one for each, or \"readOnly\": true for both");
+  }
+}
+
+/// Secrets, limit groups, credentials and memory are objects of QEMU with ids of their own.
+void check_objects(Check& check) {
+  const VmConfig& config = check.config;
+  std::map<std::string, std::string> owners{{std::string(memory_id), "the memory"},
+                                            {std::string(vnc_password_id), "the VNC password"},
+                                            {std::string(spice_password_id), "the SPICE password"}};
+  for (const SecretConfig& secret : config.secrets) owners.emplace(secret.id, "a secret");
+  const DeviceIds ids = device_ids(config);
+  std::set<std::string> groups;
+  for (std::size_t i = 0; i < config.disks.size(); ++i) {
+    const DiskConfig& disk = config.disks[i];
+    const std::string path = fmt::format("disks[{}]", i);
+    const auto own = [&](const std::string& option, const std::string& id) {
+      const auto [first, inserted] = owners.emplace(id, option);
+      if (!inserted)
+        check.problems.add(option, fmt::format("the id {}, which {} has, too", in_quotes(id), first->second),
+                           "a different one");
+    };
+    const auto* nbd = std::get_if<NbdDiskBackend>(&disk.backend);
+    if (nbd && nbd->tls && nbd->tls_creds.empty()) own(path + ".backend.tlsDir", nbd_credentials_id(ids.disks[i]));
+    if (!disk.throttle) continue;
+    const std::string group = throttle_group_id(disk, ids.disks[i]);
+    if (groups.insert(group).second) own(path + ".throttle.group", group);
+  }
 }
 
 /// All limits of a group are told by one of its disks, or by each the same.
@@ -126,7 +174,9 @@ void check_share(Check& check, const std::string& path, const ShareConfig& share
 void check_disks(Check& check) {
   const VmConfig& config = check.config;
   for (std::size_t i = 0; i < config.disks.size(); ++i) check_disk(check, fmt::format("disks[{}]", i), config.disks[i]);
+  check_paths(check);
   check_groups(check);
+  check_objects(check);
   for (std::size_t i = 0; i < config.cdroms.size(); ++i) {
     const CdromConfig& cdrom = config.cdroms[i];
     const std::string path = fmt::format("cdroms[{}]", i);

@@ -13,11 +13,10 @@ Format<FileDiskBackend> file_backend() {
   return object<T>({
       kind_key<T>("type", "file", "A disk image in a file, or a block device of the host"),
       required(key<T>("path", &T::path, file_path(), "The image")),
-      key<T>(
-          "format", &T::format, text(),
-          "`raw`, `qcow2`, `vmdk`, ... Default: what the path ends with (.qcow2, .vmdk, .vdi, .vhdx), otherwise `raw`"),
+      key<T>("format", &T::format, word(disk_format_words()),
+             "Default: what the path ends with (.qcow2, .vmdk, .vdi, .vhdx; .vhd is `vpc`), otherwise `raw`"),
       key<T>("autoReadOnly", &T::auto_read_only, boolean(),
-             "Opened for writing only when something writes. Default: false"),
+             "The disk is read-only when its file can not be written. Default: false"),
   });
 }
 
@@ -124,7 +123,7 @@ Format<DiskConfig> drive_format() {
   };
   return object<T>({
       required(key<T>("file", set_file, file_path(), "The image")),
-      key<T>("format", set_format, text(), "Default: what the path ends with, otherwise `raw`"),
+      key<T>("format", set_format, word(disk_format_words()), "Default: what the path ends with, otherwise `raw`"),
       key<T>("interface", &T::interface, word(disk_interface_words()), "How the guest sees it. Default: `virtio`"),
       key<T>("readOnly", &T::read_only, boolean(), "The guest can not write. Default: false"),
       key<T>("cache", &T::cache, word(disk_cache_words()), "The host's cache. Default: `writeback`"),

@@ -3,12 +3,18 @@
 #include "files_check.hpp"
 
 #include "../programs.hpp"
+#include "disk_image.hpp"
 #include "networks.hpp"
 
+#include <qemuctl/file_descriptor.hpp>
+
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
@@ -17,25 +23,84 @@ namespace qemuctl::detail {
 
 namespace {
 
+/// Whether QEMU would get the right to write; it is started by the same user.
+bool can_write(const std::string& path) {
+  return ::access(path.c_str(), R_OK | W_OK) == 0;
+}
+
+/// The first bytes of a regular file; empty when it is none or can not be read.
+std::string beginning_of(const std::string& path) {
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  struct stat info {};
+  if (!file || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return {};
+  std::string bytes(format_magic_size, '\0');
+  const ssize_t count = ::pread(file.get(), bytes.data(), bytes.size(), 0);
+  bytes.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+  return bytes;
+}
+
 class Files {
  public:
   explicit Files(Problems& problems) : problems_(problems) {}
 
-  void readable(const std::string& option, const std::string& path) { file(option, path, R_OK, ""); }
-
-  void writable(const std::string& option, const std::string& path, std::string_view advice) {
-    file(option, path, R_OK | W_OK, advice);
+  /// Each says whether it is so.
+  bool readable(const std::string& option, const std::string& path) { return file(option, path, R_OK, ""); }
+  bool writable(const std::string& option, const std::string& path, std::string_view advice) {
+    return file(option, path, R_OK | W_OK, advice);
   }
 
-  void program(const std::string& option, const std::string& path) { file(option, path, X_OK, ""); }
+  bool program(const std::string& option, const std::string& path) { return file(option, path, X_OK, ""); }
 
-  void folder(const std::string& option, const std::string& path) {
+  /// What is opened as it is must not be an image of some format.
+  void raw(const std::string& option, const std::string& path) {
+    if (const std::string format = format_of_content(beginning_of(path)); !format.empty())
+      problems_.add(option, fmt::format("{} is an image of format {}", path, in_quotes(format)), "a raw one");
+  }
+
+  /// QEMU's flash memory consists of whole pages (hw/i386/pc_sysfw.c).
+  void flash(const std::string& option, const std::string& path) {
+    constexpr std::uintmax_t page = 4096;
+    raw(option, path);
     std::error_code ec;
-    if (path.empty()) return;
+    const std::uintmax_t size = std::filesystem::file_size(path, ec);
+    if (!ec && (size == 0 || size % page != 0))
+      problems_.add(option, fmt::format("{} of {} bytes", path, size),
+                    "an image for flash memory, of whole 4 KiB pages");
+  }
+
+  /// A disk image: what it is has to fit its driver.
+  void image(const std::string& owner, const FileDiskBackend& file) {
+    struct stat info {};
+    if (::stat(file.path.c_str(), &info) != 0) return;
+    const bool device = S_ISBLK(info.st_mode) || S_ISCHR(info.st_mode);
+    if (device != (file_driver(file.path) == "host_device"))
+      problems_.add(owner + ".path", fmt::format("{}, which is {} device", file.path, device ? "a" : "no"),
+                    device ? "its own path below /dev" : "a device, as everything below /dev is taken for one");
+    const std::string format = image_format(file), content = format_of_content(beginning_of(file.path));
+    if (file.format.empty() && format == "raw" && !content.empty())
+      problems_.add(
+          owner + ".format",
+          fmt::format("nothing, while {} begins as an image of format {} does", file.path, in_quotes(content)),
+          fmt::format("{}, or \"raw\" for a guest that is to see the file as it is", in_quotes(content)));
+    // Only for formats that are always known by their beginning.
+    if (S_ISREG(info.st_mode) && content != format &&
+        (format == "qcow2" || format == "vmdk" || format == "vdi" || format == "vhdx" || format == "qed"))
+      problems_.add(
+          owner + (file.format.empty() ? ".path" : ".format"),
+          fmt::format("{} is no image of format {}{}", file.path, in_quotes(format),
+                      content.empty() ? "" : fmt::format(" but begins as one of {} does", in_quotes(content))));
+  }
+
+  bool folder(const std::string& option, const std::string& path) {
+    std::error_code ec;
+    if (path.empty()) return false;
     if (::access(path.c_str(), R_OK | X_OK) != 0)
       problems_.add(option, fmt::format("{}: {}", path, std::generic_category().message(errno)));
     else if (!std::filesystem::is_directory(path, ec))
       problems_.add(option, path + " is no folder");
+    else
+      return true;
+    return false;
   }
 
   void device(const std::string& option, const std::string& path, std::string_view advice) {
@@ -44,18 +109,19 @@ class Files {
   }
 
  private:
-  void file(const std::string& option, const std::string& path, int mode, std::string_view advice) {
-    if (path.empty()) return;
+  bool file(const std::string& option, const std::string& path, int mode, std::string_view advice) {
+    if (path.empty() || is_descriptor_set(path)) return false;
     std::error_code ec;
     if (std::filesystem::is_directory(path, ec)) {
       problems_.add(option, path + " is a folder");
-      return;
+      return false;
     }
-    if (::access(path.c_str(), mode) == 0) return;
+    if (::access(path.c_str(), mode) == 0) return true;
     const int error = errno;
     const bool only_for_writing = !advice.empty() && ::access(path.c_str(), R_OK) == 0;
     problems_.add(option, fmt::format("{}: {}{}", path, std::generic_category().message(error),
                                       only_for_writing ? fmt::format(" (for writing; {})", advice) : ""));
+    return false;
   }
 
   Problems& problems_;
@@ -63,14 +129,37 @@ class Files {
 
 void check_disk(Files& files, const std::string& path, const DiskConfig& disk) {
   if (const auto* file = std::get_if<FileDiskBackend>(&disk.backend)) {
-    if (disk.read_only || file->auto_read_only)
-      files.readable(path + ".backend.path", file->path);
-    else
-      files.writable(path + ".backend.path", file->path, "with \"readOnly\": true it would be read only");
+    const std::string option = path + ".backend.path";
+    const bool there = is_read_only(disk) ? files.readable(option, file->path)
+                       : has_read_only_disks(disk.interface)
+                           ? files.writable(option, file->path, "with \"readOnly\": true it would be read only")
+                           : files.writable(option, file->path,
+                                            "the interfaces \"virtio\", \"scsi\" and \"nvme\" have read-only disks");
+    if (there) files.image(path + ".backend", *file);
   } else if (const auto* nbd = std::get_if<NbdDiskBackend>(&disk.backend)) {
-    files.folder(path + ".backend.tlsDir", nbd->tls_dir);
+    const std::string option = path + ".backend.tlsDir";
+    if (!files.folder(option, nbd->tls_dir)) return;
+    const std::filesystem::path folder = nbd->tls_dir;
+    files.readable(option, folder / "ca-cert.pem");
+    const bool certificate = std::filesystem::exists(folder / "client-cert.pem");
+    const bool key = std::filesystem::exists(folder / "client-key.pem");
+    if (certificate || key) files.readable(option, folder / (certificate ? "client-key.pem" : "client-cert.pem"));
   } else if (const auto* rbd = std::get_if<RbdDiskBackend>(&disk.backend)) {
     files.readable(path + ".backend.conf", rbd->conf);
+  }
+}
+
+void check_efi(Files& files, const EfiConfig& efi, Problems& problems) {
+  if (files.readable("efi.code", efi.code)) files.flash("efi.code", efi.code);
+  std::error_code ec;
+  if (efi.vars.empty() || std::filesystem::exists(efi.vars, ec)) {
+    if (files.writable("efi.vars", efi.vars, "the firmware keeps its settings there"))
+      files.flash("efi.vars", efi.vars);
+  } else if (efi.vars_template.empty()) {
+    problems.add("efi.vars", fmt::format("{}: {}, and there is no efi.varsTemplate to make it from", efi.vars,
+                                         std::generic_category().message(ENOENT)));
+  } else if (files.readable("efi.varsTemplate", efi.vars_template)) {
+    files.flash("efi.varsTemplate", efi.vars_template);
   }
 }
 
@@ -89,25 +178,22 @@ void check_network(Files& files, const std::string& path, const NetworkConfig& n
 
 } // namespace
 
+bool is_read_only(const DiskConfig& disk) {
+  const auto* file = std::get_if<FileDiskBackend>(&disk.backend);
+  return disk.read_only || (file && file->auto_read_only && has_read_only_disks(disk.interface) &&
+                            !is_descriptor_set(file->path) && !can_write(file->path));
+}
+
 void find_missing_files(const VmConfig& config, Problems& problems) {
   Files files(problems);
   files.readable("boot.kernel", config.boot.kernel);
   files.readable("boot.initrd", config.boot.initrd);
-  if (config.efi) {
-    const EfiConfig& efi = *config.efi;
-    files.readable("efi.code", efi.code);
-    std::error_code ec;
-    if (efi.vars.empty() || std::filesystem::exists(efi.vars, ec))
-      files.writable("efi.vars", efi.vars, "the firmware keeps its settings there");
-    else if (efi.vars_template.empty())
-      problems.add("efi.vars", fmt::format("{}: {}, and there is no efi.varsTemplate to make it from", efi.vars,
-                                           std::generic_category().message(ENOENT)));
-    else
-      files.readable("efi.varsTemplate", efi.vars_template);
-  }
+  if (config.efi) check_efi(files, *config.efi, problems);
   for (std::size_t i = 0; i < config.disks.size(); ++i) check_disk(files, fmt::format("disks[{}]", i), config.disks[i]);
-  for (std::size_t i = 0; i < config.cdroms.size(); ++i)
-    files.readable(fmt::format("cdroms[{}].path", i), config.cdroms[i].path);
+  for (std::size_t i = 0; i < config.cdroms.size(); ++i) {
+    const std::string option = fmt::format("cdroms[{}].path", i);
+    if (files.readable(option, config.cdroms[i].path)) files.raw(option, config.cdroms[i].path);
+  }
   for (std::size_t i = 0; i < config.shares.size(); ++i)
     files.folder(fmt::format("shares[{}].path", i), config.shares[i].path);
   for (std::size_t i = 0; i < config.networks.size(); ++i)

@@ -16,4 +16,7 @@ void find_missing_files(const VmConfig& config, Problems& problems);
 void find_missing_interfaces(const VmConfig& config, Problems& problems);
 /// @}
 
+/// `readOnly`, or `autoReadOnly` and a file that can not be written.
+bool is_read_only(const DiskConfig& disk);
+
 } // namespace qemuctl::detail

@@ -31,6 +31,14 @@ std::string hotplug_port_id(std::size_t index) {
   return fmt::format("rp{}", index);
 }
 
+std::string throttle_group_id(const DiskConfig& disk, const std::string& id) {
+  return disk.throttle && !disk.throttle->group.empty() ? disk.throttle->group : id + "-throttle";
+}
+
+std::string nbd_credentials_id(const std::string& id) {
+  return id + "-tls";
+}
+
 DeviceIds device_ids(const VmConfig& config) {
   std::set<std::string> taken;
   for (const DiskConfig& disk : config.disks) taken.insert(disk.id);

@@ -27,6 +27,7 @@ inline constexpr std::string_view vnc_password_id = "vnc-password";
 inline constexpr std::string_view spice_password_id = "spice-password";
 inline constexpr std::string_view guest_agent_id = "guest-agent";
 inline constexpr std::string_view spice_agent_id = "spice-agent";
+inline constexpr std::string_view memory_id = "ram";
 std::string usb_device_id(std::size_t index);
 std::string serial_id(std::size_t index);
 std::string host_device_id(std::size_t index);
@@ -44,6 +45,12 @@ struct DeviceIds {
   std::vector<std::string> disks, cdroms, networks;
 };
 DeviceIds device_ids(const VmConfig& config);
+
+/// @name Objects of a disk, whose own id is `id`
+/// @{
+std::string throttle_group_id(const DiskConfig& disk, const std::string& id);
+std::string nbd_credentials_id(const std::string& id);
+/// @}
 
 /// QEMU's rule for ids (util/id.c, id_wellformed).
 bool is_qemu_id(std::string_view id) noexcept;

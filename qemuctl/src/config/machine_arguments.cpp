@@ -10,8 +10,6 @@ namespace qemuctl::detail {
 
 namespace {
 
-constexpr const char* memory_id = "ram";
-
 /// A file in flash memory.
 void add_flash(CommandLineParts& parts, const std::string& node, const std::string& path, bool read_only) {
   Json file = Json::object({{"driver", "file"}, {"filename", path}, {"read-only", read_only}});

@@ -43,6 +43,11 @@ const Words& tpm_version_words() {
   static const Words words{"2.0", "1.2"};
   return words;
 }
+const Words& disk_format_words() {
+  static const Words words{"raw", "qcow2", "vmdk",      "vdi",   "vhdx",  "vpc",
+                           "qed", "qcow",  "parallels", "bochs", "cloop", "dmg"};
+  return words;
+}
 const Words& disk_interface_words() {
   static const Words words{"virtio", "scsi", "sata", "ide", "nvme"};
   return words;

@@ -20,6 +20,7 @@ const Words& memory_backend_words();
 const Words& rtc_clock_words();
 const Words& rtc_drift_fix_words();
 const Words& tpm_version_words();
+const Words& disk_format_words();
 const Words& disk_interface_words();
 const Words& disk_cache_words();
 const Words& disk_discard_words();
