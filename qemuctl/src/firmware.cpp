@@ -43,12 +43,18 @@ std::set<std::string, std::less<>> words(const Json& description, std::string_vi
   return all;
 }
 
+/// The patterns are of versioned names ("pc-q35-*"); what a short name means is the newest version.
+std::string versioned(const std::string& machine) {
+  if (machine == "q35") return "pc-q35-99.0";
+  if (machine == "pc") return "pc-i440fx-99.0";
+  if (machine == "virt") return "virt-99.0";
+  return machine;
+}
+
 bool has_target(const Json& description, const FirmwareNeeds& needs) {
   const Json* targets = description.is_object() ? description.find("targets") : nullptr;
   if (!targets || !targets->is_array()) return false;
-  // The patterns are of versioned names ("pc-q35-*"); what a short name means is the newest version.
-  const bool is_short = needs.machine == "q35" || needs.machine == "pc";
-  const std::string machine = is_short ? (needs.machine == "q35" ? "pc-q35-99.0" : "pc-i440fx-99.0") : needs.machine;
+  const std::string machine = versioned(needs.machine);
   return std::ranges::any_of(targets->as_array(), [&](const Json& target) {
     if (text_at(target, {"architecture"}) != needs.architecture) return false;
     for (const std::string& pattern : words(target, "machines"))

@@ -53,6 +53,9 @@ std::string add_firmware(CommandLineParts& parts) {
     return options;
   }
   const EfiConfig& efi = *parts.config.efi;
+  if (parts.machine.is_microvm() || parts.machine.arch == GuestArch::s390x)
+    parts.invalid("efi", fmt::format("firmware for a machine {}", in_quotes(parts.machine.type)),
+                  "no efi, as that machine has no flash memory");
   if (efi.code.empty()) {
     parts.invalid("efi.code", "is missing; Instance::launch finds it, a command line alone needs it");
     return {};

@@ -66,6 +66,10 @@ void check_efi(Check& check) {
     check.problems.add("machine.pflash0", "says the same as efi; leave one of them out");
   if (!efi.vars.empty() && efi.vars == efi.vars_template)
     check.problems.add("efi.vars", "the template itself", "a file of this VM's own");
+  // Whose boot loaders may run is told by the variables; of firmware that is found the template has them.
+  if (efi.secure_boot && !efi.code.empty() && efi.vars.empty() && efi.vars_template.empty())
+    check.problems.add("efi.varsTemplate", "nothing",
+                       "variables with the keys for efi.secureBoot, as efi.code is given; without both they are found");
 }
 
 void check_boot(Check& check) {
