@@ -176,7 +176,7 @@ bool read_object(void* target, const std::vector<AnyKey>& keys, const Json& json
 
 /// An object that is read into a T. The keys are read in this order, whatever the order in the file.
 template<typename T>
-Format<T> object(std::initializer_list<Key<T>> list) {
+Format<T> object(const std::vector<Key<T>>& list) {
   std::vector<AnyKey> keys(list.begin(), list.end());
   Json schema = object_schema(keys);
   const auto recognise = [](const Json& json) { return json.is_object(); };
@@ -187,6 +187,11 @@ Format<T> object(std::initializer_list<Key<T>> list) {
     return value;
   };
   return {"an object", recognise, read, std::move(schema)};
+}
+
+template<typename T>
+Format<T> object(std::initializer_list<Key<T>> list) {
+  return object<T>(std::vector<Key<T>>(list));
 }
 
 /// An object of one of several kinds, told apart by the word under `name`. Each has a `kind_key`.

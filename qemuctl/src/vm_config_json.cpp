@@ -2,19 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/check.hpp"
 #include "config/formats.hpp"
+#include "text_file.hpp"
 
 #include <qemuctl/error.hpp>
-#include <qemuctl/file_descriptor.hpp>
 #include <qemuctl/vm_config_json.hpp>
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <set>
 #include <utility>
 #include <vector>
@@ -27,14 +22,6 @@ constexpr const char* operation = "read the description of a VM";
 constexpr std::size_t max_file_size = 1 << 20;
 /// Far more than the keys have.
 constexpr std::size_t max_nesting = 64;
-
-[[noreturn]] void fail(std::error_code code, const std::filesystem::path& file, std::string detail) {
-  Diagnostics diagnostics;
-  diagnostics.operation = operation;
-  diagnostics.subject = file.string();
-  diagnostics.detail = std::move(detail);
-  throw Error(code, std::move(diagnostics));
-}
 
 /// The first key of a path: `disks` of `disks[1].id`.
 std::string_view section(std::string_view path) {
@@ -64,25 +51,6 @@ std::string as_written(std::string path, const Json& file) {
     break;
   }
   return path;
-}
-
-std::string read_file(const std::filesystem::path& file) {
-  // Not blocking: opening a FIFO that nobody writes to would wait for ever.
-  const FileDescriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat status {};
-  if (!fd || ::fstat(fd.get(), &status) != 0) fail(errc::not_found, file, std::generic_category().message(errno));
-  if (!S_ISREG(status.st_mode))
-    fail(errc::not_found, file, S_ISDIR(status.st_mode) ? "it is a folder" : "it is not a regular file");
-  std::string text;
-  std::array<char, 16384> buffer;
-  while (true) {
-    const ssize_t size = ::read(fd.get(), buffer.data(), buffer.size());
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) fail(errc::not_found, file, std::generic_category().message(errno));
-    if (size == 0) return text;
-    text.append(buffer.data(), static_cast<std::size_t>(size));
-    if (text.size() > max_file_size) fail(errc::invalid_argument, file, "the file is larger than 1 MiB");
-  }
 }
 
 /// A VM name made of a file's; empty when nothing is left of it.
@@ -132,7 +100,7 @@ VmConfig parse_vm_config(std::string_view text, const std::string& source, const
 }
 
 VmConfig load_vm_config(const std::filesystem::path& file) {
-  const std::string text = read_file(file);
+  const std::string text = detail::read_text_file(file, max_file_size, operation);
   VmConfig config = parse_vm_config(text, file.string(), std::filesystem::absolute(file).parent_path());
   if (config.name.empty()) config.name = name_from(file);
   return config;

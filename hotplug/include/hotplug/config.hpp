@@ -1,0 +1,75 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hotplug/usb_rule.hpp>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hotplug {
+
+/// A VM that devices can go to. It is known by one of `socket`, `pid` and `config`.
+struct VmEntry {
+  std::string name;
+  std::string socket;      ///< of a QMP monitor
+  std::optional<int> pid;  ///< of its QEMU
+  std::string config;      ///< path of the vm.json it is launched from
+  bool auto_start = false; ///< launched when the service starts; needs `config`
+  std::string monitor;     ///< "yield": the monitor is free for others between our commands; "hold"; empty: see README
+  bool operator==(const VmEntry&) const = default;
+};
+
+/// The device API's transports.
+struct ApiConfig {
+  bool enable = false;
+  std::vector<std::string> transports; ///< "tcp", "vsock", "unix"
+  std::string host = "127.0.0.1";
+  int port = 2000; ///< of TCP and VSOCK
+  std::string unix_socket = "/var/lib/vhotplug/vhotplug.sock";
+  std::string unix_socket_user, unix_socket_group; ///< empty: unchanged
+  int unix_socket_mode = 0660;
+  std::optional<std::vector<std::uint32_t>> allowed_cids; ///< unset: every guest
+  std::string token_file;
+  bool allow_unauthenticated = false;
+  bool operator==(const ApiConfig&) const = default;
+};
+
+struct GeneralConfig {
+  ApiConfig api;
+  bool persistency = true;
+  std::string state_path = "/var/lib/vhotplug/vhotplug.state";
+  bool operator==(const GeneralConfig&) const = default;
+};
+
+/// What the service does: which VMs there are, and which devices go where.
+struct Config {
+  std::vector<VmEntry> vms;
+  std::vector<UsbRule> usb_rules;
+  GeneralConfig general;
+  bool operator==(const Config&) const = default;
+};
+
+/// A configuration and what is worth a warning in it: one line each, with the path of the value.
+struct ParsedConfig {
+  Config config;
+  std::vector<std::string> warnings;
+};
+
+/// Reads either of vhotplug's formats, with our additions: the one with rules inside of `vms[]`
+/// (`vms[].qmpSocket`), in which a device that two VMs want goes to the first, and the later one with rules of their
+/// own
+/// (`usbPassthrough[].targetVm`). A file that mixes them is refused. Relative paths are relative to `base_dir`.
+///
+/// Throws one `qemuctl::Error` (`errc::invalid_argument`) with every mistake, each with its path; `source` names the
+/// text in it. What belongs to other hypervisors is passed over with a warning.
+ParsedConfig parse_config(std::string_view text, const std::string& source = {},
+                          const std::filesystem::path& base_dir = {});
+
+/// The same from a file of at most 4 MiB.
+ParsedConfig load_config(const std::filesystem::path& file);
+
+} // namespace hotplug

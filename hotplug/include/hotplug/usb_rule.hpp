@@ -1,0 +1,125 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hotplug/usb_device.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace hotplug {
+
+/// A condition for one interface: the fields that are there must all match the same interface. 0 is a value like any
+/// other.
+struct InterfaceMatch {
+  std::optional<std::uint8_t> code, subclass, protocol;
+  bool operator==(const InterfaceMatch&) const = default;
+};
+
+/// Conditions for all interfaces of a device together. A device with one interface more than it should have (a disk
+/// that also is a keyboard) is told by `equals` or `none_of`.
+struct InterfaceSet {
+  std::vector<InterfaceMatch> any_of;  ///< at least one of these is there; empty: no condition
+  std::vector<InterfaceMatch> all_of;  ///< each of these is there
+  std::vector<InterfaceMatch> none_of; ///< none of these is there
+  std::vector<InterfaceMatch>
+      equals; ///< each of these is there, and each interface is one of these; empty: no condition
+  bool operator==(const InterfaceSet&) const = default;
+};
+
+/// Conditions for a device. All that are there must hold; none at all match no device.
+///
+/// Regular expressions are RE2's, case-insensitive, and match from the start of the text; the devices choose that text,
+/// so their time is linear in it.
+struct UsbMatch {
+  std::optional<std::uint16_t> vendor_id, product_id;
+  std::optional<std::string> vendor_name, product_name; ///< regular expressions
+  std::optional<std::string> serial;                    ///< exactly
+  std::optional<int> bus;                               ///< 1 to 255
+  std::optional<int> port;                              ///< of the root hub
+  std::optional<std::string> port_path;                 ///< "3-1.4.2"; also that of the connector's other side
+  std::optional<std::string> controller;                ///< PCI address of the host controller
+  std::optional<std::uint8_t> device_class, device_subclass, device_protocol;
+  InterfaceMatch interface;           ///< of one interface
+  InterfaceSet interfaces;            ///< of all of them
+  std::vector<std::string> removable; ///< one of "fixed", "removable", "unknown"; empty: no condition
+  std::optional<double> speed;        ///< Mb/s
+  /// A regular expression for the path of the kernel module; holds only for devices without a valid interface.
+  std::optional<std::string> driver_path;
+  std::string description;
+  bool enabled = true; ///< otherwise it is as if it were not there
+  bool operator==(const UsbMatch&) const = default;
+};
+
+/// Which VMs a device goes to. The first enabled rule with an `allow` that matches and no `deny` that does decides.
+struct UsbRule {
+  std::string description;
+  std::vector<std::string> vms; ///< one: it goes there; several: a person chooses
+  std::vector<UsbMatch> allow, deny;
+  bool enabled = true;
+  bool skip_on_suspend = false;         ///< stays in the VM when the host suspends
+  std::string tag;                      ///< for requests of people, to name many devices at once
+  std::optional<bool> guest_reset;      ///< QEMU's `guest-reset`; unset: QEMU's default
+  std::optional<bool> guest_resets_all; ///< QEMU's `guest-resets-all`; unset: QEMU's default
+  bool operator==(const UsbRule&) const = default;
+};
+
+/// Whether one condition held, in words for people.
+struct FieldTrace {
+  std::string field;  ///< as in the configuration: "vendorId"
+  std::string wanted; ///< "046d"
+  std::string found;  ///< "0627"
+  bool holds = false;
+};
+
+struct MatchTrace {
+  bool deny = false; ///< otherwise one of `allow`
+  std::size_t index = 0;
+  bool enabled = true;
+  bool matches = false;
+  std::vector<FieldTrace> fields; ///< all, also after the first that does not hold
+};
+
+struct RuleTrace {
+  std::size_t index = 0;
+  enum class Outcome { taken, not_allowed, denied, disabled } outcome = Outcome::not_allowed;
+  std::vector<MatchTrace> matches; ///< empty when disabled
+};
+
+/// Where a device may go, and why.
+struct Verdict {
+  std::optional<std::size_t> rule; ///< the one that decided; nullopt: none did, it stays with the host
+  std::vector<std::string> vms;    ///< of that rule
+  std::vector<RuleTrace> trace;    ///< each rule up to the one that decided; empty unless it was asked for
+};
+
+/// Rules made ready: regular expressions are compiled once.
+///
+/// Thread-safe after construction. Copies share what was compiled.
+class UsbRules {
+ public:
+  UsbRules() = default;
+  /// Throws `qemuctl::Error` (`errc::invalid_argument`) for a regular expression that RE2 does not understand, naming
+  /// the rule, the condition and what is wrong.
+  explicit UsbRules(std::vector<UsbRule> rules);
+
+  const std::vector<UsbRule>& rules() const noexcept;
+
+  /// Pure.
+  Verdict evaluate(const UsbDevice& device) const;
+  /// The same with the trace.
+  Verdict explain(const UsbDevice& device) const;
+
+ private:
+  struct Compiled;
+  std::shared_ptr<const Compiled> compiled_;
+};
+
+/// What is wrong with a regular expression; empty: nothing.
+std::string regular_expression_error(const std::string& pattern);
+
+} // namespace hotplug

@@ -1,0 +1,327 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "config_format.hpp"
+
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+namespace hotplug::detail {
+
+using namespace qemuctl::detail;
+using qemuctl::Json;
+
+namespace {
+
+constexpr int any_number = std::numeric_limits<int>::max();
+
+/// A value that nobody looks at.
+Format<Json> anything() {
+  const auto recognise = [](const Json&) { return true; };
+  const auto read = [](const Json& json, const std::string&, ReadContext&) { return std::optional<Json>(json); };
+  return {"anything", recognise, read, Json::object()};
+}
+
+Format<std::uint8_t> byte() {
+  return converted(whole_number(0, 255), [](int value) { return static_cast<std::uint8_t>(value); });
+}
+
+Format<std::uint16_t> id() {
+  return converted(hexadecimal_16(), [](int value) { return static_cast<std::uint16_t>(value); });
+}
+
+/// A regular expression, which has to be one.
+Format<std::string> expression() {
+  Format<std::string> format = text("a regular expression");
+  format.read = [read = std::move(format.read)](const Json& json, const std::string& path,
+                                                ReadContext& context) -> std::optional<std::string> {
+    std::optional<std::string> pattern = read(json, path, context);
+    if (!pattern) return std::nullopt;
+    if (const std::string error = regular_expression_error(*pattern); !error.empty()) {
+      context.problems.add(path, in_quotes(*pattern), "a regular expression (" + error + ")");
+      return std::nullopt;
+    }
+    return pattern;
+  };
+  return format;
+}
+
+/// `enable` or `disable`, of which one is enough.
+template<typename T>
+std::pair<Key<T>, Key<T>> switches() {
+  return {key<T>("enable", &T::enabled, boolean(), "`false`: as if it were not there. Default: true"),
+          instead_of({"enable"}, key<T>(
+                                     "disable", [](T& target, bool value) { target.enabled = !value; }, boolean(),
+                                     "`true`: as if it were not there. Default: false"))};
+}
+
+Format<InterfaceMatch> interface_match() {
+  using T = InterfaceMatch;
+  return object<T>({
+      key<T>("class", &T::code, byte(), "The class"),
+      key<T>("subclass", &T::subclass, byte(), "The subclass"),
+      key<T>("protocol", &T::protocol, byte(), "The protocol"),
+  });
+}
+
+Format<InterfaceSet> interface_set() {
+  using T = InterfaceSet;
+  return object<T>({
+      key<T>("anyOf", &T::any_of, list_of(interface_match()), "At least one of these is there"),
+      key<T>("allOf", &T::all_of, list_of(interface_match()), "Each of these is there"),
+      key<T>("noneOf", &T::none_of, list_of(interface_match()), "None of these is there"),
+      key<T>("equals", &T::equals, list_of(interface_match()), "Each of these is there, and nothing else"),
+  });
+}
+
+/// The conditions that both formats have.
+std::vector<Key<UsbMatch>> common_conditions() {
+  using T = UsbMatch;
+  return {
+      key<T>("vendorId", &T::vendor_id, id(), "`\"046d\"`"),
+      key<T>("productId", &T::product_id, id(), "`\"c52b\"`"),
+      key<T>("vendorName", &T::vendor_name, expression(), "A regular expression, matched from the start"),
+      key<T>("productName", &T::product_name, expression(), "A regular expression, matched from the start"),
+      key<T>("description", &T::description, text(), "For people"),
+      switches<T>().first,
+      switches<T>().second,
+  };
+}
+
+void set_class(UsbMatch& match, std::uint8_t value) {
+  match.interface.code = value;
+}
+void set_subclass(UsbMatch& match, std::uint8_t value) {
+  match.interface.subclass = value;
+}
+void set_protocol(UsbMatch& match, std::uint8_t value) {
+  match.interface.protocol = value;
+}
+
+std::vector<Key<UsbMatch>> first_conditions() {
+  using T = UsbMatch;
+  std::vector<Key<T>> keys = common_conditions();
+  keys.push_back(key<T>("class", set_class, byte(), "Of an interface"));
+  keys.push_back(key<T>("subclass", set_subclass, byte(), "Of the same interface"));
+  keys.push_back(key<T>("protocol", set_protocol, byte(), "Of the same interface"));
+  return keys;
+}
+
+Format<UsbMatch> usb_match() {
+  using T = UsbMatch;
+  std::vector<Key<T>> keys = common_conditions();
+  const std::vector<Key<T>> more{
+      key<T>("interfaceClass", set_class, byte(), "Of an interface"),
+      key<T>("interfaceSubclass", set_subclass, byte(), "Of the same interface"),
+      key<T>("interfaceProtocol", set_protocol, byte(), "Of the same interface"),
+      key<T>("interfaces", &T::interfaces, interface_set(), "Of all interfaces together"),
+      key<T>("deviceClass", &T::device_class, byte(), "Of the device"),
+      key<T>("deviceSubclass", &T::device_subclass, byte(), "Of the device"),
+      key<T>("deviceProtocol", &T::device_protocol, byte(), "Of the device"),
+      key<T>("bus", &T::bus, whole_number(1, 255), "The number of the bus, which may change with every boot"),
+      key<T>("port", &T::port, whole_number(1, 255), "The port of the root hub"),
+      key<T>("portPath", &T::port_path, text(), "Bus and ports: `\"3-1.4.2\"`"),
+      key<T>("controller", &T::controller, text(), "The PCI address of the host controller: `\"0000:00:14.0\"`"),
+      key<T>("serial", &T::serial, text(), "The serial number, exactly"),
+      key<T>("removable", &T::removable, list_of(word({"fixed", "removable", "unknown"})), "One of these"),
+      key<T>("speed", &T::speed, converted(whole_number(1, any_number), [](int value) { return double(value); }),
+             "Mb/s: 12, 480, 5000, ..."),
+      key<T>("driverPath", &T::driver_path, expression(), "The kernel module of a device without a valid interface"),
+  };
+  keys.insert(keys.end(), more.begin(), more.end());
+  return object<T>(std::move(keys));
+}
+
+Format<UsbRule> usb_rule() {
+  using T = UsbRule;
+  const auto set_target = [](T& rule, std::string vm) { rule.vms = {std::move(vm)}; };
+  const auto [enable, disable] = switches<T>();
+  return object<T>({
+      key<T>("description", &T::description, text(), "For people"),
+      key<T>("targetVm", set_target, text(), "The VM"),
+      instead_of({"targetVm"}, key<T>("allowedVms", &T::vms, list_of(text()), "The VMs a person chooses from")),
+      required(key<T>("allow", &T::allow, list_of(usb_match()), "Devices: each with conditions that must all hold")),
+      key<T>("deny", &T::deny, list_of(usb_match()), "Exceptions"),
+      enable,
+      disable,
+      key<T>("skipOnSuspend", &T::skip_on_suspend, boolean(), "Stays in the VM when the host suspends. Default: false"),
+      key<T>("tag", &T::tag, text(), "For requests that name many devices at once"),
+      key<T>("guestReset", &T::guest_reset, boolean(), "QEMU's `guest-reset`. Default: QEMU's"),
+      key<T>("guestResetsAll", &T::guest_resets_all, boolean(), "QEMU's `guest-resets-all`. Default: QEMU's"),
+  });
+}
+
+Format<int> file_mode() {
+  const std::string expected = "an octal mode such as \"0660\"";
+  const auto recognise = [](const Json& json) { return json.is_string(); };
+  const auto read = [expected](const Json& json, const std::string& path, ReadContext& context) -> std::optional<int> {
+    const std::string& digits = json.is_string() ? json.as_string() : std::string();
+    const bool octal =
+        !digits.empty() && digits.size() <= 4 && digits.find_first_not_of("01234567") == std::string::npos;
+    if (octal) return std::stoi(digits, nullptr, 8);
+    context.problems.add(path, describe(json), expected);
+    return std::nullopt;
+  };
+  return {expected, recognise, read, Json::object({{"type", "string"}, {"pattern", "^[0-7]{1,4}$"}})};
+}
+
+Format<ApiConfig> api() {
+  using T = ApiConfig;
+  return object<T>({
+      key<T>("enable", &T::enable, boolean(), "Default: false"),
+      key<T>("transports", &T::transports, list_of(word({"tcp", "vsock", "unix"})), "Which of them"),
+      key<T>("host", &T::host, text(), "The address of TCP. Default: `127.0.0.1`"),
+      key<T>("port", &T::port, whole_number(1, 65535), "Of TCP and VSOCK. Default: 2000"),
+      key<T>("unixSocket", &T::unix_socket, file_path(), "Default: `/var/lib/vhotplug/vhotplug.sock`"),
+      key<T>("unixSocketUser", &T::unix_socket_user, text(), "Its owner"),
+      key<T>("unixSocketGroup", &T::unix_socket_group, text(), "Its group"),
+      key<T>("unixSocketMode", &T::unix_socket_mode, file_mode(), "Its mode. Default: `\"0660\"`"),
+      key<T>("allowedCids", &T::allowed_cids, list_of(number_32(0, 4'294'967'295)),
+             "The guests that may connect. Default: all"),
+      key<T>("tokenFile", &T::token_file, file_path(), "What clients of TCP have to know is in this file"),
+      key<T>("allowUnauthenticated", &T::allow_unauthenticated, boolean(),
+             "TCP clients of other hosts need not show who they are. Default: false"),
+  });
+}
+
+constexpr const char* other_hypervisor = "is for other hypervisors, and has no effect";
+constexpr const char* usb_only = "has no effect: only USB devices are passed to VMs";
+
+/// Keys that are right, but without effect.
+template<typename T>
+Key<T> skipped(const char* name, std::string path, const char* why) {
+  return key<T>(
+      name, [text = path + ": " + why](T& target, const Json&) { target.skipped.push_back(text); }, anything(), why);
+}
+
+struct GeneralPart : GeneralConfig {
+  std::vector<std::string> skipped;
+};
+
+Format<GeneralPart> general() {
+  using T = GeneralPart;
+  const auto set_api = [](T& part, ApiConfig value) { part.api = std::move(value); };
+  const auto set_persistency = [](T& part, bool value) { part.persistency = value; };
+  const auto set_state_path = [](T& part, std::string value) { part.state_path = std::move(value); };
+  return object<T>({
+      key<T>("api", set_api, api(), "The device API"),
+      key<T>("persistency", set_persistency, boolean(), "People's choices are kept in a file. Default: true"),
+      key<T>("statePath", set_state_path, file_path(), "That file. Default: `/var/lib/vhotplug/vhotplug.state`"),
+      hotplug::detail::skipped<T>("crosvm", "general.crosvm", other_hypervisor),
+      hotplug::detail::skipped<T>("modprobe", "general.modprobe", usb_only),
+      hotplug::detail::skipped<T>("modinfo", "general.modinfo", usb_only),
+      hotplug::detail::skipped<T>("ovmfCode", "general.ovmfCode", usb_only),
+      hotplug::detail::skipped<T>("ovmfVars", "general.ovmfVars", usb_only),
+  });
+}
+
+Key<ConfigFile> general_key() {
+  using T = ConfigFile;
+  const auto set = [](T& file, GeneralPart part) {
+    file.skipped.insert(file.skipped.end(), part.skipped.begin(), part.skipped.end());
+    file.config.general = std::move(part);
+  };
+  return key<T>("general", set, general(), "The service itself");
+}
+
+Format<VmEntry> vm_entry() {
+  using T = VmEntry;
+  return object<T>({
+      required(key<T>("name", &T::name, text(), "What rules call it")),
+      // Other types are told of once the whole file is known to be right.
+      key<T>(
+          "type", [](T&, const std::string&) {}, word({"qemu"}), "The hypervisor, which is QEMU"),
+      key<T>("socket", &T::socket, file_path(), "A QMP socket; this, `pid` or `config`"),
+      key<T>("pid", &T::pid, whole_number(1, any_number), "The process"),
+      key<T>("config", &T::config, file_path(), "A vm.json that it is launched from"),
+      key<T>("autoStart", &T::auto_start, boolean(), "Launched with the service; needs `config`. Default: false"),
+      key<T>("monitor", &T::monitor, word({"yield", "hold"}),
+             "`yield`: its monitor is free for others between our commands; `hold`: it is ours"),
+  });
+}
+
+Format<ConfigFile> whole() {
+  using T = ConfigFile;
+  const auto set_vms = [](T& file, std::vector<VmEntry> vms) { file.config.vms = std::move(vms); };
+  const auto set_rules = [](T& file, std::vector<UsbRule> rules) { file.config.usb_rules = std::move(rules); };
+  return object<T>({
+      required(key<T>("vms", set_vms, list_of(vm_entry()), "The VMs")),
+      key<T>("usbPassthrough", set_rules, list_of(usb_rule()), "Rules for USB devices; the first that fits decides"),
+      general_key(),
+      skipped<T>("pciPassthrough", "pciPassthrough", usb_only),
+      skipped<T>("evdevPassthrough", "evdevPassthrough", usb_only),
+      skipped<T>("acpiPassthrough", "acpiPassthrough", usb_only),
+      skipped<T>("usbAuthorization", "usbAuthorization", usb_only),
+  });
+}
+
+struct FirstRule {
+  UsbMatch match;
+  std::vector<UsbMatch> ignore;
+};
+
+struct FirstVm {
+  VmEntry vm;
+  std::vector<FirstRule> rules;
+  std::vector<std::string> skipped;
+};
+
+Format<FirstRule> first_rule() {
+  using T = FirstRule;
+  std::vector<Key<T>> keys;
+  for (const Key<UsbMatch>& condition : first_conditions()) {
+    Key<T> lifted;
+    static_cast<AnyKey&>(lifted) = condition;
+    lifted.read = [read = condition.read](void* object, const Json& json, const std::string& path,
+                                          ReadContext& context) {
+      read(&static_cast<T*>(object)->match, json, path, context);
+    };
+    keys.push_back(std::move(lifted));
+  }
+  keys.push_back(key<T>("ignore", &T::ignore, list_of(object<UsbMatch>(first_conditions())), "Exceptions"));
+  return object<T>(std::move(keys));
+}
+
+Format<ConfigFile> first_whole() {
+  using V = FirstVm;
+  const auto set_name = [](V& part, std::string value) { part.vm.name = std::move(value); };
+  const auto set_socket = [](V& part, std::string value) { part.vm.socket = std::move(value); };
+  auto vm = object<V>({
+      required(key<V>("name", set_name, text(), "What it is called")),
+      required(key<V>("qmpSocket", set_socket, file_path(), "Its QMP socket")),
+      key<V>("usbPassthrough", &V::rules, list_of(first_rule()), "The USB devices it gets"),
+      skipped<V>("evdevPassthrough", "vms[].evdevPassthrough", usb_only),
+  });
+  using T = ConfigFile;
+  const auto set_vms = [](T& file, std::vector<V> vms) {
+    for (V& part : vms) {
+      for (FirstRule& first : part.rules) {
+        UsbRule rule;
+        rule.description = first.match.description;
+        rule.vms = {part.vm.name};
+        rule.enabled = first.match.enabled;
+        first.match.enabled = true;
+        rule.allow = {std::move(first.match)};
+        rule.deny = std::move(first.ignore);
+        file.config.usb_rules.push_back(std::move(rule));
+      }
+      file.skipped.insert(file.skipped.end(), part.skipped.begin(), part.skipped.end());
+      file.config.vms.push_back(std::move(part.vm));
+    }
+  };
+  return object<T>({required(key<T>("vms", set_vms, list_of(std::move(vm)), "The VMs")), general_key()});
+}
+
+} // namespace
+
+const Format<ConfigFile>& config_format() {
+  static const Format<ConfigFile> format = whole();
+  return format;
+}
+
+const Format<ConfigFile>& first_config_format() {
+  static const Format<ConfigFile> format = first_whole();
+  return format;
+}
+
+} // namespace hotplug::detail

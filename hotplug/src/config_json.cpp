@@ -1,0 +1,185 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "config_format.hpp"
+#include "text_file.hpp"
+
+#include <qemuctl/error.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+namespace hotplug {
+
+namespace {
+
+using qemuctl::Json;
+using qemuctl::detail::in_quotes;
+using qemuctl::detail::nearest_word;
+using qemuctl::detail::Problems;
+
+constexpr const char* operation = "read the configuration";
+constexpr std::size_t max_file_size = 4 << 20;
+constexpr std::size_t max_nesting = 64;
+
+/// The first place in the file that only one of the formats has; empty: none.
+struct FormatSigns {
+  std::string first, later;
+};
+
+FormatSigns signs_of(const Json& file) {
+  FormatSigns signs;
+  if (!file.is_object()) return signs;
+  const auto note = [](std::string& sign, std::string place) {
+    if (sign.empty()) sign = std::move(place);
+  };
+  for (const char* key :
+       {"usbPassthrough", "pciPassthrough", "evdevPassthrough", "acpiPassthrough", "usbAuthorization"})
+    if (file.contains(key)) note(signs.later, key);
+  const Json* vms = file.find("vms");
+  if (!vms || !vms->is_array()) return signs;
+  for (std::size_t i = 0; i < vms->size(); ++i) {
+    const Json& vm = vms->at(i);
+    if (!vm.is_object()) continue;
+    for (const char* key : {"qmpSocket", "usbPassthrough", "evdevPassthrough"})
+      if (vm.contains(key)) note(signs.first, fmt::format("vms[{}].{}", i, key));
+    for (const char* key : {"socket", "pid", "config", "type", "monitor"})
+      if (vm.contains(key)) note(signs.later, fmt::format("vms[{}].{}", i, key));
+  }
+  return signs;
+}
+
+void check_vms(const Config& config, Problems& problems) {
+  std::map<std::string, std::size_t> names;
+  for (std::size_t i = 0; i < config.vms.size(); ++i) {
+    const VmEntry& vm = config.vms[i];
+    const std::string path = fmt::format("vms[{}]", i);
+    if (vm.name.empty()) problems.add(path + ".name", "nothing", "a name");
+    const auto [first, inserted] = names.emplace(vm.name, i);
+    if (!inserted)
+      problems.add(path + ".name", fmt::format("{}, which vms[{}] has, too", in_quotes(vm.name), first->second),
+                   "a different one for each VM");
+    if (int{!vm.socket.empty()} + int{vm.pid.has_value()} + int{!vm.config.empty()} != 1)
+      problems.add(path, "how the VM is found is not clear", "one of socket, pid and config");
+    if (vm.auto_start && vm.config.empty()) problems.add(path + ".autoStart", "has no effect without config");
+  }
+}
+
+void check_match(const UsbMatch& match, const std::string& path, Problems& problems) {
+  UsbMatch nothing;
+  nothing.description = match.description;
+  nothing.enabled = match.enabled;
+  if (match == nothing) problems.add(path, "no condition", "at least one, or nothing would ever match");
+}
+
+void check_rules(const Config& config, Problems& problems) {
+  std::vector<std::string> known;
+  for (const VmEntry& vm : config.vms) known.push_back(vm.name);
+  for (std::size_t i = 0; i < config.usb_rules.size(); ++i) {
+    const UsbRule& rule = config.usb_rules[i];
+    const std::string path = fmt::format("usbPassthrough[{}]", i);
+    const bool one = rule.vms.size() == 1;
+    if (rule.vms.empty()) problems.add(path, "no VM", "targetVm, or allowedVms");
+    for (std::size_t j = 0; j < rule.vms.size(); ++j) {
+      if (std::ranges::find(known, rule.vms[j]) != known.end()) continue;
+      const std::string near = nearest_word(rule.vms[j], known);
+      problems.add(one ? path + ".targetVm" : fmt::format("{}.allowedVms[{}]", path, j), in_quotes(rule.vms[j]),
+                   "the name of a VM in vms" +
+                       (near.empty() ? "" : fmt::format("; did you mean {}?", in_quotes(near))));
+    }
+    if (rule.allow.empty()) problems.add(path + ".allow", "an empty list", "at least one device");
+    for (std::size_t j = 0; j < rule.allow.size(); ++j)
+      check_match(rule.allow[j], fmt::format("{}.allow[{}]", path, j), problems);
+    for (std::size_t j = 0; j < rule.deny.size(); ++j)
+      check_match(rule.deny[j], fmt::format("{}.deny[{}]", path, j), problems);
+  }
+}
+
+void check_api(const ApiConfig& api, Problems& problems, std::vector<std::string>& warnings) {
+  if (!api.enable) return;
+  const auto has = [&](const char* transport) {
+    return std::ranges::find(api.transports, transport) != api.transports.end();
+  };
+  if (api.transports.empty())
+    problems.add("general.api.transports", "none", "at least one of \"tcp\", \"vsock\" and \"unix\"");
+  const bool local = api.host == "127.0.0.1" || api.host == "::1" || api.host == "localhost";
+  if (has("tcp") && !local && api.token_file.empty() && !api.allow_unauthenticated)
+    problems.add("general.api.host", fmt::format("{} lets every host in the network move devices", in_quotes(api.host)),
+                 "\"127.0.0.1\", or general.api.tokenFile with what clients have to know, or "
+                 "general.api.allowUnauthenticated: true");
+  if (has("vsock") && !api.allowed_cids)
+    warnings.push_back("general.api.allowedCids: is not there, so every guest may connect");
+}
+
+/// Those whose type is not ours are left out with everything about them: a file that works elsewhere starts here.
+Json without_other_hypervisors(const Json& file, std::vector<std::string>& warnings) {
+  const Json* vms = file.is_object() ? file.find("vms") : nullptr;
+  if (!vms || !vms->is_array()) return file;
+  Json kept = Json::array();
+  bool any = false;
+  for (std::size_t i = 0; i < vms->size(); ++i) {
+    const Json* type = vms->at(i).is_object() ? vms->at(i).find("type") : nullptr;
+    const bool other =
+        type && type->is_string() && (type->as_string() == "crosvm" || type->as_string() == "cloud-hypervisor");
+    if (other)
+      warnings.push_back(
+          fmt::format("vms[{}].type: {} is passed over: only QEMU is supported", i, in_quotes(type->as_string())));
+    else
+      kept.push_back(vms->at(i));
+    any = any || other;
+  }
+  if (!any) return file;
+  Json copy = file;
+  copy.set("vms", std::move(kept));
+  return copy;
+}
+
+} // namespace
+
+ParsedConfig parse_config(std::string_view text, const std::string& source, const std::filesystem::path& base_dir) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  qemuctl::JsonParseOptions options;
+  options.max_depth = max_nesting;
+  options.refuse_duplicate_keys = true;
+  options.source = source;
+  Json file;
+  try {
+    file = qemuctl::parse_json(text, options);
+  } catch (const qemuctl::Error& error) {
+    qemuctl::Diagnostics diagnostics = error.diagnostics();
+    diagnostics.operation = operation;
+    throw qemuctl::Error(error.code(), std::move(diagnostics));
+  }
+
+  ParsedConfig parsed;
+  Problems problems;
+  const FormatSigns signs = signs_of(file);
+  if (!signs.first.empty() && !signs.later.empty()) {
+    problems.add("", fmt::format("the file mixes two formats: {} is of the first one, {} of the later one", signs.first,
+                                 signs.later));
+    problems.throw_if_any(qemuctl::errc::invalid_argument, operation, source);
+  }
+  file = without_other_hypervisors(file, parsed.warnings);
+  qemuctl::detail::ReadContext context{problems, base_dir};
+  const auto& format = signs.first.empty() ? detail::config_format() : detail::first_config_format();
+  std::optional<detail::ConfigFile> read = format.read(file, "", context);
+  if (read && problems.empty()) {
+    parsed.config = std::move(read->config);
+    parsed.warnings.insert(parsed.warnings.end(), read->skipped.begin(), read->skipped.end());
+    check_vms(parsed.config, problems);
+    check_rules(parsed.config, problems);
+    check_api(parsed.config.general.api, problems, parsed.warnings);
+  }
+  problems.throw_if_any(qemuctl::errc::invalid_argument, operation, source);
+  return parsed;
+}
+
+ParsedConfig load_config(const std::filesystem::path& file) {
+  const std::string text = qemuctl::detail::read_text_file(file, max_file_size, operation);
+  return parse_config(text, file.string(), std::filesystem::absolute(file).parent_path());
+}
+
+} // namespace hotplug

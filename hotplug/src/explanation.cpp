@@ -1,0 +1,68 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "problems.hpp"
+
+#include <hotplug/explanation.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace hotplug {
+
+namespace {
+
+using qemuctl::detail::in_quotes;
+
+/// What a device says without the quotes around it, when it is printable.
+std::string plain(const std::string& text) {
+  const std::string quoted = in_quotes(text);
+  return quoted == "\"" + text + "\"" ? text : quoted;
+}
+
+std::string conclusion(const UsbRule& rule, const RuleTrace& trace) {
+  switch (trace.outcome) {
+  case RuleTrace::Outcome::disabled:
+    return "is disabled";
+  case RuleTrace::Outcome::not_allowed:
+    return "does not match";
+  case RuleTrace::Outcome::denied:
+    return "matches, but denies this device";
+  case RuleTrace::Outcome::taken:
+    break;
+  }
+  return rule.vms.size() == 1 ? fmt::format("matches: it goes to VM {}", rule.vms.front())
+                              : fmt::format("matches: a person chooses one of {}", fmt::join(rule.vms, ", "));
+}
+
+} // namespace
+
+std::string short_description(const UsbDevice& device) {
+  std::string text = fmt::format("{} {:04x}:{:04x}", device.port_path(), device.vendor_id, device.product_id);
+  for (const std::string* name : {&device.vendor_name, &device.product_name})
+    if (!name->empty()) text += " " + plain(*name);
+  return text;
+}
+
+std::string explanation(const UsbRules& rules, const UsbDevice& device) {
+  const Verdict verdict = rules.explain(device);
+  std::string text = short_description(device) + "\n";
+  for (const RuleTrace& trace : verdict.trace) {
+    const UsbRule& rule = rules.rules()[trace.index];
+    text += fmt::format("rule {}{} {}\n", trace.index,
+                        rule.description.empty() ? "" : fmt::format(" ({})", plain(rule.description)),
+                        conclusion(rule, trace));
+    for (const MatchTrace& match : trace.matches) {
+      text += fmt::format("  {}[{}] {}\n", match.deny ? "deny" : "allow", match.index,
+                          !match.enabled  ? "is disabled"
+                          : match.matches ? "matches"
+                                          : "does not match");
+      for (const FieldTrace& field : match.fields)
+        text += fmt::format("    {} {}: wanted {}, found {}\n", field.holds ? "yes" : "no ", field.field, field.wanted,
+                            field.found.empty() ? "nothing" : in_quotes(field.found));
+    }
+  }
+  if (!verdict.rule) text += "no rule matches: it stays with the host\n";
+  return text;
+}
+
+} // namespace hotplug

@@ -1,0 +1,194 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "catch.hpp"
+#include "golden.hpp"
+#include "temp_dir.hpp"
+
+#include <hotplug/config.hpp>
+#include <qemuctl/error.hpp>
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+using namespace hotplug;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+using Lines = std::vector<std::string>;
+
+/// The lines of what is wrong with a configuration.
+Lines problems(const std::string& json) {
+  Lines lines;
+  try {
+    parse_config(json, "file");
+  } catch (const qemuctl::Error& error) {
+    CHECK(error.code() == qemuctl::errc::invalid_argument);
+    std::istringstream detail(error.diagnostics().detail);
+    for (std::string line; std::getline(detail, line);) {
+      line.erase(0, line.find_first_not_of(' '));
+      if (!line.ends_with(" problems:")) lines.push_back(line);
+    }
+  }
+  return lines;
+}
+
+} // namespace
+
+TEST_CASE("the later format is read with all conditions of USB rules") {
+  const ParsedConfig parsed = parse_config(R"({
+    "vms": [{"name": "a", "type": "qemu", "socket": "/run/a.sock", "monitor": "hold"}, {"name": "b", "pid": 77},
+            {"name": "c", "config": "c.json", "autoStart": true}],
+    "usbPassthrough": [
+      {"description": "HID", "targetVm": "a", "tag": "t", "skipOnSuspend": true, "guestReset": false,
+       "guestResetsAll": true, "enable": true,
+       "allow": [{"interfaceClass": 3, "interfaceSubclass": 0, "interfaceProtocol": 2, "description": "mouse"},
+                 {"vendorId": "046d", "productId": "C52B", "vendorName": "logi.*", "productName": "x", "bus": 3, "port": 1,
+                  "portPath": "3-1", "controller": "0000:00:14.0", "serial": "s", "speed": 480,
+                  "removable": ["fixed", "unknown"], "deviceClass": 0, "deviceSubclass": 1, "deviceProtocol": 255,
+                  "driverPath": ".*/net/",
+                  "interfaces": {"anyOf": [{"class": 8}], "allOf": [{"subclass": 1}], "noneOf": [{"protocol": 0}],
+                                 "equals": [{}]}, "disable": true}],
+       "deny": [{"vendorId": "0x1234"}]},
+      {"allowedVms": ["a", "b"], "disable": true, "allow": [{"vendorId": "1"}]}],
+    "general": {"persistency": false, "statePath": "state",
+                "api": {"enable": true, "transports": ["tcp", "unix"], "host": "127.0.0.1", "port": 2001, "unixSocket": "s",
+                        "unixSocketUser": "u", "unixSocketGroup": "g", "unixSocketMode": "0600", "allowedCids": [3]}}
+  })",
+                                           "file", "/etc/hotplug");
+  Config expected;
+  expected.vms = {{"a", "/run/a.sock", {}, "", false, "hold"},
+                  {"b", "", 77, "", false, ""},
+                  {"c", "", {}, "/etc/hotplug/c.json", true, ""}};
+  UsbRule& hid = expected.usb_rules.emplace_back();
+  hid.description = "HID";
+  hid.vms = {"a"};
+  hid.tag = "t";
+  hid.skip_on_suspend = true;
+  hid.guest_reset = false;
+  hid.guest_resets_all = true;
+  UsbMatch& first = hid.allow.emplace_back();
+  first.interface = {3, 0, 2};
+  first.description = "mouse";
+  UsbMatch& all = hid.allow.emplace_back();
+  all.vendor_id = 0x046d, all.product_id = 0xc52b, all.vendor_name = "logi.*", all.product_name = "x";
+  all.bus = 3, all.port = 1, all.port_path = "3-1", all.controller = "0000:00:14.0", all.serial = "s", all.speed = 480;
+  all.removable = {"fixed", "unknown"};
+  all.device_class = 0, all.device_subclass = 1, all.device_protocol = 255, all.driver_path = ".*/net/";
+  all.interfaces = {{{8, {}, {}}}, {{{}, 1, {}}}, {{{}, {}, 0}}, {{}}};
+  all.enabled = false;
+  hid.deny.emplace_back().vendor_id = 0x1234;
+  UsbRule& choice = expected.usb_rules.emplace_back();
+  choice.vms = {"a", "b"};
+  choice.enabled = false;
+  choice.allow.emplace_back().vendor_id = 1;
+  expected.general.persistency = false;
+  expected.general.state_path = "/etc/hotplug/state";
+  ApiConfig& api = expected.general.api;
+  api.enable = true, api.transports = {"tcp", "unix"}, api.port = 2001, api.unix_socket = "/etc/hotplug/s";
+  api.unix_socket_user = "u", api.unix_socket_group = "g", api.unix_socket_mode = 0600;
+  api.allowed_cids = {{3}};
+  CHECK(parsed.config == expected);
+  CHECK(parsed.warnings.empty());
+}
+
+TEST_CASE("the first format is read, with the first VM in the file before the others") {
+  const ParsedConfig parsed = parse_config(R"({
+    "vms": [
+      {"name": "vm1", "qmpSocket": "/tmp/qmp-socket1",
+       "usbPassthrough": [
+         {"class": 3, "protocol": 2, "description": "HID Mouse",
+          "ignore": [{"vendorId": "046d", "productId": "c52b", "description": "Receiver"}]},
+         {"productName": ".*ethernet.*", "description": "Ethernet devices"},
+         {"vendorId": "067b", "productId": "23a3", "disable": true}],
+       "evdevPassthrough": {"enable": false, "pcieBusPrefix": "ep"}},
+      {"name": "vm2", "qmpSocket": "/tmp/qmp-socket2", "usbPassthrough": [{"class": 3}]}],
+    "general": {"persistency": false}
+  })");
+  const Config& config = parsed.config;
+  REQUIRE(config.usb_rules.size() == 4);
+  CHECK(config.usb_rules[0].vms == Lines{"vm1"});
+  CHECK(config.usb_rules[0].allow.at(0).interface == InterfaceMatch{3, {}, 2});
+  CHECK(config.usb_rules[0].deny.at(0).product_id == 0xc52b);
+  CHECK(config.usb_rules[1].allow.at(0).product_name == ".*ethernet.*");
+  CHECK_FALSE(config.usb_rules[2].enabled);
+  CHECK(config.usb_rules[3].vms == Lines{"vm2"});
+  CHECK(config.vms.at(1).socket == "/tmp/qmp-socket2");
+  CHECK_FALSE(config.general.persistency);
+  CHECK(parsed.warnings.size() == 1);
+}
+
+TEST_CASE("a file that mixes the two formats is refused") {
+  const Lines lines = problems(R"({"vms": [{"name": "a", "qmpSocket": "/a"}], "usbPassthrough": []})");
+  REQUIRE(lines.size() == 1);
+  CHECK_THAT(lines[0], ContainsSubstring("mixes two formats: vms[0].qmpSocket") && ContainsSubstring("usbPassthrough"));
+}
+
+TEST_CASE("every mistake in a configuration is told with its place") {
+  const std::string vm = R"("vms": [{"name": "net-vm", "socket": "/a"}])";
+  const auto rule = [&](const std::string& text) {
+    return problems("{" + vm + R"(, "usbPassthrough": [)" + text + "]}");
+  };
+  CHECK(
+      rule(R"({"targetVm": "net-vn", "allow": [{"vendorId": "1"}]})") ==
+      Lines{
+          "usbPassthrough[0].targetVm: found \"net-vn\", expected the name of a VM in vms; did you mean \"net-vm\"?"});
+  CHECK(rule(R"({"allowedVms": ["net-vm", "x"], "allow": [{"vendorId": "1"}]})")
+            .at(0)
+            .starts_with("usbPassthrough[0].allowedVms[1]: "));
+  CHECK(rule(R"({"targetVm": "net-vm", "allow": [{}]})") ==
+        Lines{"usbPassthrough[0].allow[0]: found no condition, expected at least one, or nothing would ever match"});
+  CHECK(rule(R"({"targetVm": "net-vm", "allow": []})").size() == 1);
+  CHECK(rule(R"({"allow": [{"vendorId": "1"}]})") ==
+        Lines{"usbPassthrough[0]: found no VM, expected targetVm, or allowedVms"});
+  CHECK(rule(R"({"targetVm": "net-vm", "alow": [{"vendorId": "1"}]})") ==
+        Lines{"usbPassthrough[0].alow: unknown key; did you mean \"allow\"?"});
+  CHECK(rule(R"({"targetVm": "net-vm", "allow": [{"vendorId": "12345"}, {"productName": "("}, {"bus": 0}]})").size() ==
+        3);
+  CHECK(rule(R"({"targetVm": "net-vm", "enable": true, "disable": true, "allow": [{"bus": 1}]})").size() == 1);
+
+  CHECK(problems(R"({"vms": [{"name": "a", "socket": "/a"}, {"name": "a", "pid": 3}]})")
+            .at(0)
+            .starts_with("vms[1].name: "));
+  CHECK(problems(R"({"vms": [{"name": "a"}]})").at(0).starts_with("vms[0]: found how the VM is found is not clear"));
+  CHECK(problems(R"({"vms": [{"name": "a", "socket": "/a", "pid": 3}]})").size() == 1);
+  CHECK(problems(R"({"vms": [{"name": "a", "socket": "/a", "type": "xen"}]})")
+            .at(0)
+            .starts_with("vms[0].type: found \"xen\""));
+  CHECK(problems(R"({"vms": [], "vms": []})").at(0).find("vms") != std::string::npos);
+  CHECK(problems("[]") == Lines{"found a list, expected an object"});
+}
+
+TEST_CASE("an API that every host in the network could use is refused, unless that is wanted") {
+  const auto api = [](const std::string& more) {
+    return problems(R"({"vms": [], "general": {"api": {"enable": true, "host": "0.0.0.0", "transports": ["tcp"])" +
+                    more + "}}}");
+  };
+  REQUIRE(api("").size() == 1);
+  CHECK_THAT(api("").at(0), ContainsSubstring("tokenFile") && ContainsSubstring("allowUnauthenticated"));
+  CHECK(api(R"(, "tokenFile": "/token")").empty());
+  CHECK(api(R"(, "allowUnauthenticated": true)").empty());
+}
+
+TEST_CASE("what belongs to other hypervisors is passed over with a warning") {
+  const ParsedConfig parsed = parse_config(R"({
+    "vms": [{"name": "a", "type": "crosvm", "socket": "/a"}, {"name": "b", "type": "qemu", "socket": "/b"}],
+    "general": {"crosvm": "/usr/bin/crosvm", "api": {"enable": true, "transports": ["vsock"]}}
+  })");
+  REQUIRE(parsed.config.vms.size() == 1);
+  CHECK(parsed.config.vms[0].name == "b");
+  REQUIRE(parsed.warnings.size() == 3);
+  CHECK_THAT(parsed.warnings[0], ContainsSubstring("vms[0].type"));
+  CHECK_THAT(parsed.warnings[1], ContainsSubstring("general.crosvm"));
+  CHECK_THAT(parsed.warnings[2], ContainsSubstring("allowedCids"));
+}
+
+TEST_CASE("a configuration in a file has paths relative to its folder") {
+  const test::TempDir dir;
+  test::write_file(dir / "config.json", R"({"vms": [{"name": "a", "socket": "a.sock"}]})");
+  CHECK(load_config(dir / "config.json").config.vms.at(0).socket == dir / "a.sock");
+  CHECK_THROWS_WITH(load_config(dir / "none"), ContainsSubstring("none"));
+  test::write_file(dir / "bad.json", "{\n  \"vms\": [,]}");
+  CHECK_THROWS_WITH(load_config(dir / "bad.json"), ContainsSubstring((dir / "bad.json").string() + ":2:"));
+}
