@@ -1,0 +1,168 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include <hotplug/udev_source.hpp>
+
+#include <asio/posix/stream_descriptor.hpp>
+#include <asio/use_awaitable.hpp>
+#include <fcntl.h>
+#include <libudev.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace hotplug {
+
+namespace {
+
+/// 16 MiB: thousands of events of about 1 KiB each. Beyond that the kernel drops some, and tells.
+constexpr int receive_buffer = 16 << 20;
+/// The longest descriptors there are in practice have some KiB; a device may claim 64 KiB for each configuration.
+constexpr std::size_t max_descriptors = 1 << 20;
+
+template<typename T, T* (*Release)(T*)>
+struct Releaser {
+  void operator()(T* object) const noexcept { Release(object); }
+};
+using Udev = std::unique_ptr<udev, Releaser<udev, udev_unref>>;
+using Monitor = std::unique_ptr<udev_monitor, Releaser<udev_monitor, udev_monitor_unref>>;
+using Device = std::unique_ptr<udev_device, Releaser<udev_device, udev_device_unref>>;
+using Enumerate = std::unique_ptr<udev_enumerate, Releaser<udev_enumerate, udev_enumerate_unref>>;
+
+std::string text(const char* value) {
+  return value ? value : "";
+}
+
+[[noreturn]] void fail(int error, const char* what) {
+  throw std::system_error(error, std::system_category(), what);
+}
+
+/// The file's bytes; empty when it can not be read: the device may be gone by now.
+std::string read_binary(const std::filesystem::path& file) {
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return {};
+  std::string bytes;
+  std::array<char, 4096> buffer;
+  while (bytes.size() < max_descriptors) {
+    const ssize_t size = ::read(fd, buffer.data(), buffer.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) break;
+    bytes.append(buffer.data(), static_cast<std::size_t>(size));
+  }
+  ::close(fd);
+  return bytes;
+}
+
+UsbRecord record_of(udev_device* device) {
+  UsbRecord record;
+  record.sys_path = text(udev_device_get_syspath(device));
+  record.device_node = text(udev_device_get_devnode(device));
+  udev_list_entry* entry = nullptr;
+  udev_list_entry_foreach(entry, udev_device_get_properties_list_entry(device))
+      record.properties.emplace(text(udev_list_entry_get_name(entry)), text(udev_list_entry_get_value(entry)));
+  for (const std::string& name : usb_attributes())
+    if (const char* value = udev_device_get_sysattr_value(device, name.c_str())) record.attributes.emplace(name, value);
+  record.descriptors = read_binary(std::filesystem::path(record.sys_path) / "descriptors");
+  // The port's own folder is below the hub's interface; the device has a link to it, and the port one to its peer.
+  std::error_code ec;
+  const auto peer = std::filesystem::read_symlink(std::filesystem::path(record.sys_path) / "port/peer", ec);
+  if (!ec) record.peer_port = peer.filename().string();
+  return record;
+}
+
+bool is_device(udev_device* device) {
+  return text(udev_device_get_devtype(device)) == "usb_device";
+}
+
+} // namespace
+
+struct UdevSource::Impl {
+  explicit Impl(const asio::any_io_executor& executor) : socket(executor) {
+    context.reset(udev_new());
+    if (!context) fail(ENOMEM, "use udev");
+    monitor.reset(udev_monitor_new_from_netlink(context.get(), "udev"));
+    if (!monitor) fail(errno, "listen to udev");
+    // Filtered by the kernel: events of other subsystems wake nobody up.
+    if (const int error = udev_monitor_filter_add_match_subsystem_devtype(monitor.get(), "usb", "usb_device");
+        error < 0)
+      fail(-error, "filter udev's events");
+    // Without CAP_NET_ADMIN the usual size has to do.
+    udev_monitor_set_receive_buffer_size(monitor.get(), receive_buffer);
+    if (const int error = udev_monitor_enable_receiving(monitor.get()); error < 0) fail(-error, "listen to udev");
+    // The descriptor stays the monitor's.
+    socket.assign(::fcntl(udev_monitor_get_fd(monitor.get()), F_DUPFD_CLOEXEC, 0));
+  }
+
+  UsbSnapshot look() {
+    UsbSnapshot snapshot;
+    const Enumerate enumerate(udev_enumerate_new(context.get()));
+    if (!enumerate) fail(ENOMEM, "look for USB devices");
+    udev_enumerate_add_match_subsystem(enumerate.get(), "usb");
+    // What udev is still busy with is told of by an event.
+    udev_enumerate_add_match_is_initialized(enumerate.get());
+    if (const int error = udev_enumerate_scan_devices(enumerate.get()); error < 0) fail(-error, "look for USB devices");
+    udev_list_entry* entry = nullptr;
+    udev_list_entry_foreach(entry, udev_enumerate_get_list_entry(enumerate.get())) {
+      const Device device(udev_device_new_from_syspath(context.get(), udev_list_entry_get_name(entry)));
+      if (!device || !is_device(device.get())) continue;
+      if (std::optional<UsbDevice> found = make_usb_device(record_of(device.get())))
+        snapshot.devices.push_back(std::move(*found));
+    }
+    return snapshot;
+  }
+
+  /// What is there to read; nullopt: nothing more.
+  std::optional<UsbEvent> receive() {
+    for (;;) {
+      errno = 0;
+      const Device device(udev_monitor_receive_device(monitor.get()));
+      if (!device) {
+        if (errno == EINTR) continue;
+        if (errno != ENOBUFS) return std::nullopt;
+        // What is still in the socket is older than what will be seen, and would undo it.
+        drain();
+        return look();
+      }
+      const std::string_view action = text_view(udev_device_get_action(device.get()));
+      if (!is_device(device.get())) continue;
+      if (action == "remove") return UsbRemoved{text(udev_device_get_syspath(device.get()))};
+      if (std::optional<UsbDevice> found = make_usb_device(record_of(device.get())))
+        return UsbArrived{std::move(*found)};
+    }
+  }
+
+  void drain() {
+    for (;;) {
+      errno = 0;
+      const Device device(udev_monitor_receive_device(monitor.get()));
+      if (!device && errno != EINTR && errno != ENOBUFS) return;
+    }
+  }
+
+  static std::string_view text_view(const char* value) { return value ? value : std::string_view(); }
+
+  Udev context;
+  Monitor monitor;
+  asio::posix::stream_descriptor socket;
+  bool looked = false;
+};
+
+UdevSource::UdevSource(asio::any_io_executor executor) : impl_(std::make_unique<Impl>(executor)) {}
+UdevSource::UdevSource(UdevSource&&) noexcept = default;
+UdevSource& UdevSource::operator=(UdevSource&&) noexcept = default;
+UdevSource::~UdevSource() = default;
+
+asio::awaitable<UsbEvent> UdevSource::next() {
+  if (!std::exchange(impl_->looked, true)) co_return impl_->look();
+  for (;;) {
+    if (std::optional<UsbEvent> event = impl_->receive()) co_return std::move(*event);
+    co_await impl_->socket.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
+  }
+}
+
+} // namespace hotplug

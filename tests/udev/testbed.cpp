@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "testbed.hpp"
+
+#include <fmt/format.h>
+#include <umockdev.h>
+
+#include <stdexcept>
+
+namespace test {
+
+namespace {
+
+/// Of a mass storage device.
+constexpr const char* descriptors =
+    "12010002000000406D042BC50001010201010902200001010080320904000002080650000705810200020007050202000200";
+
+UMockdevTestbed* make_testbed() {
+  UMockdevTestbed* made = umockdev_testbed_new();
+  // Its threads start with the first event.
+  g_free(umockdev_testbed_add_device(made, "usb", "first", nullptr, "busnum", "1", nullptr, "DEVTYPE", "usb_device",
+                                     nullptr));
+  umockdev_testbed_uevent(made, "/sys/devices/first", "change");
+  umockdev_testbed_clear(made);
+  return made;
+}
+
+UMockdevTestbed* const testbed = make_testbed();
+
+void add(const std::string& description) {
+  GError* error = nullptr;
+  if (umockdev_testbed_add_from_string(testbed, description.c_str(), &error)) return;
+  const std::string text = error ? error->message : "no reason";
+  g_clear_error(&error);
+  throw std::runtime_error("cannot add a device: " + text);
+}
+
+} // namespace
+
+Testbed::Testbed() = default;
+
+Testbed::~Testbed() {
+  umockdev_testbed_clear(testbed);
+}
+
+std::string Testbed::add_root_hub(int bus) {
+  const std::string path = fmt::format("/devices/pci0000:00/0000:00:14.0/usb{}", bus);
+  add(fmt::format("P: {}\nN: bus/usb/{:03}/001\nE: DEVTYPE=usb_device\nE: SUBSYSTEM=usb\nA: bDeviceClass=09\n"
+                  "A: busnum={}\nA: devnum=1\n\n",
+                  path, bus, bus));
+  return path;
+}
+
+std::string Testbed::plug(const std::string& parent, int bus, int port, int address, const std::string& product,
+                          const std::string& device_class) {
+  const std::string above = parent.substr(parent.rfind('/') + 1);
+  const std::string name =
+      above.starts_with("usb") ? fmt::format("{}-{}", bus, port) : fmt::format("{}.{}", above, port);
+  const std::string path = parent + "/" + name;
+  add(fmt::format("P: {}\nN: bus/usb/{:03}/{:03}\nE: DEVTYPE=usb_device\nE: SUBSYSTEM=usb\nE: ID_MODEL=x\n"
+                  "A: bDeviceClass={}\nA: bDeviceSubClass=00\nA: bDeviceProtocol=00\nA: busnum={}\nA: devnum={}\n"
+                  "A: idVendor=046d\nA: idProduct=c52b\nA: product={}\nA: speed=480\nH: descriptors={}\n\n",
+                  path, bus, address, device_class, bus, address, product, descriptors));
+  event("/sys" + path, "add");
+  return path;
+}
+
+void Testbed::pull(const std::string& sys_path) {
+  event("/sys" + sys_path, "remove");
+  umockdev_testbed_remove_device(testbed, ("/sys" + sys_path).c_str());
+}
+
+void Testbed::event(const std::string& sys_path, const std::string& action) {
+  umockdev_testbed_uevent(testbed, sys_path.c_str(), action.c_str());
+}
+
+} // namespace test

@@ -1,0 +1,31 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+namespace test {
+
+/// A udev and a sysfs with nothing in them but what a test puts there, empty at the beginning and the end.
+///
+/// All of them are one that is there before the first case: umockdev keeps threads and descriptors of its own, which
+/// are no leak of ours.
+class Testbed {
+ public:
+  Testbed();
+  ~Testbed();
+  Testbed(const Testbed&) = delete;
+  Testbed& operator=(const Testbed&) = delete;
+
+  /// A root hub `usbBUS` of a PCI controller. Its sysfs path.
+  std::string add_root_hub(int bus);
+  /// A device in that port of the hub at `parent`, a USB path such as the one this returns, with an event.
+  std::string plug(const std::string& parent, int bus, int port, int address, const std::string& product = "Stick",
+                   const std::string& device_class = "00");
+  /// Removes it, with an event.
+  void pull(const std::string& sys_path);
+  /// An event without a change.
+  void event(const std::string& sys_path, const std::string& action);
+};
+
+} // namespace test
