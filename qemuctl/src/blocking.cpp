@@ -204,6 +204,13 @@ void Instance::set_io_throttle(std::string id, IoThrottle limits) {
   impl_->run([&] { return impl_->vm_->set_io_throttle(std::move(id), limits); });
 }
 
+void Instance::change_medium(std::string id, std::filesystem::path path, bool force) {
+  impl_->run([&] { return impl_->vm_->change_medium(std::move(id), std::move(path), force); });
+}
+void Instance::eject(std::string id, bool force) {
+  impl_->run([&] { return impl_->vm_->eject(std::move(id), force); });
+}
+
 void Instance::device_add(Json properties) {
   impl_->run([&] { return impl_->vm_->device_add(std::move(properties)); });
 }

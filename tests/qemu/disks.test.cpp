@@ -5,10 +5,13 @@
 #include "ask.hpp"
 #include "golden.hpp"
 #include "machine.hpp"
+#include "run.hpp"
 #include "sample_files.hpp"
+#include "small_vm.hpp"
 #include "temp_dir.hpp"
 
 #include <qemuctl/error.hpp>
+#include <qemuctl/instance.hpp>
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -185,6 +188,38 @@ QEMU_TEST_CASE("disks of one group share its limits, and others have their own")
     CHECK(separate.at("iops-read") == Json(3));
     CHECK(separate.at("iops-write") == Json(4));
     CHECK(separate.at("bps-total") == Json(0));
+  });
+}
+
+QEMU_TEST_CASE("the limits of a group are changed for all its disks while the VM runs") {
+  const test::TempDir dir;
+  const VmConfig config = describe(R"({"disks": [
+    {"id": "a", "backend": {"type": "file", "path": "a.qcow2"}, "throttle": {"group": "tg0", "bps": 100, "bpsMax": 200}},
+    {"id": "b", "backend": {"type": "file", "path": "b.img"}, "interface": "scsi", "throttle": {"group": "tg0"}},
+    {"id": "c", "backend": {"type": "file", "path": "c.img"}}]})",
+                                   dir, qemu);
+  test::run([&]() -> asio::awaitable<void> {
+    LaunchOptions options = test::for_test();
+    options.paused = true;
+    Instance vm = co_await Instance::launch(config, options);
+    std::vector<BlockDevice> disks = co_await vm.query_block();
+    REQUIRE(disks.size() == 3);
+    CHECK(disks[0].driver == "qcow2");
+    CHECK(disks[0].file == (dir / "a.qcow2").string());
+    CHECK(disks[1].file == (dir / "b.img").string());
+    for (std::size_t i = 0; i < 2; ++i) CHECK(disks[i].throttle.bps == 100);
+    CHECK(disks[2].throttle == IoThrottle{});
+    IoThrottle limits;
+    limits.bps = 300;
+    limits.iops_read = 5;
+    limits.iops_write = 6;
+    co_await vm.set_io_throttle("b", limits);
+    disks = co_await vm.query_block();
+    for (std::size_t i = 0; i < 2; ++i) CHECK(disks[i].throttle == limits);
+    CHECK(disks[2].throttle == IoThrottle{});
+    co_await vm.set_io_throttle("a", IoThrottle{});
+    disks = co_await vm.query_block();
+    CHECK(disks[1].throttle == IoThrottle{});
   });
 }
 

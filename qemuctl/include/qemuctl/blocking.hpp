@@ -70,6 +70,8 @@ class Instance {
 
   std::vector<BlockDevice> query_block();
   void set_io_throttle(std::string id, IoThrottle limits);
+  void change_medium(std::string id, std::filesystem::path path, bool force = false);
+  void eject(std::string id, bool force = false);
 
   void device_add(Json properties);
   UnplugResult device_del(std::string id, std::chrono::milliseconds timeout = std::chrono::seconds(10));

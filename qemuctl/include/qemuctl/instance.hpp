@@ -114,11 +114,14 @@ struct BlockDevice {
   std::string id;        ///< the device's id (`disks[].id`); the QOM path when it has none
   std::string qdev;      ///< QEMU's `qdev`: id or QOM path; what other block commands take
   std::string node_name; ///< of the inserted medium
-  std::string file;
-  std::string driver; ///< "raw", "qcow2", ...
+  std::string file;      ///< as QEMU calls it: a path, or options as "json:{...}"
+  std::string driver;    ///< "raw", "qcow2", ...
   bool read_only = false;
-  bool inserted = false; ///< false: no medium
-  IoThrottle throttle;
+  bool inserted = false;  ///< false: no medium
+  bool removable = false; ///< the medium can be changed
+  bool tray_open = false;
+  bool locked = false; ///< by the guest: it has to open the tray itself, or be forced
+  IoThrottle throttle; ///< of its group, for a disk that has one (`ThrottleConfig`)
 };
 
 /// How `device_del` ended.
@@ -254,8 +257,18 @@ class Instance {
   /// @name Block devices
   /// @{
   asio::awaitable<std::vector<BlockDevice>> query_block();
-  /// Sets the limits of the disk `id` (`disks[].id`, or anything `BlockDevice` names it by). All zero: no limits.
+  /// Sets the limits of the disk `id` (`disks[].id`, or anything `BlockDevice` names it by), without bursts. All zero:
+  /// no limits. Those of a disk that was described with limits are its group's, and so change for all disks of that.
   asio::awaitable<void> set_io_throttle(std::string id, IoThrottle limits);
+  /// Puts another image, or a drive of the host, into the CD-ROM drive `id` (`cdroms[].id`, ...), whether it is empty
+  /// or not, and closes the old one's file. Relative paths are relative to this program's working directory.
+  ///
+  /// The new file is opened first: when it can not be, nothing has changed. A guest that has locked the drive, as Linux
+  /// does with one that is mounted, is asked to open it and has 5 s for that; then the old medium stays and the error
+  /// is `errc::timed_out`. With `force` it is not asked.
+  asio::awaitable<void> change_medium(std::string id, std::filesystem::path path, bool force = false);
+  /// Takes the medium out, closes its file, and leaves the tray open. The same holds for a locked drive.
+  asio::awaitable<void> eject(std::string id, bool force = false);
   /// @}
 
   /// @name Devices

@@ -1,0 +1,24 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "instance_impl.hpp"
+
+#include <string>
+#include <vector>
+
+namespace qemuctl::detail {
+
+/// What `query-block` tells of one drive.
+struct Drive {
+  BlockDevice device;
+  std::string throttle_group; ///< of a medium that begins with a throttle node; empty: of none
+};
+
+asio::awaitable<std::vector<Drive>> query_drives(std::shared_ptr<Instance::Impl> impl);
+
+/// The drive that a person means by `id`. Throws `Error` (`errc::not_found`) with those there are; `operation` says
+/// what was wanted of it.
+asio::awaitable<Drive> find_drive(std::shared_ptr<Instance::Impl> impl, std::string id, std::string operation);
+
+} // namespace qemuctl::detail

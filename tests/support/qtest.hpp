@@ -1,0 +1,34 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <qemuctl/file_descriptor.hpp>
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace test {
+
+/// QEMU's own way to test devices (docs/devel/qtest.rst): reads and writes the ports of a machine without a guest.
+class Qtest {
+ public:
+  /// A socket at `path`, to which a QEMU with `arguments()` connects.
+  explicit Qtest(std::filesystem::path path);
+
+  std::vector<std::string> arguments() const;
+  void accept(); ///< once that QEMU runs
+
+  /// Gives a SCSI command to the first drive on the first IDE channel of an i440fx machine (ATA8-ACS, PACKET).
+  void atapi_packet(const std::array<std::uint8_t, 12>& packet);
+
+ private:
+  void command(const std::string& line);
+
+  std::filesystem::path path_;
+  qemuctl::FileDescriptor listener_, connection_;
+};
+
+} // namespace test
