@@ -114,6 +114,9 @@ std::optional<QemuInfo> load(const fs::path& binary, const detail::CacheKey& key
   return std::nullopt;
 }
 
+/// Another one whenever `ask` asks for more: what older versions of this library have remembered is not enough.
+constexpr const char* cache_kind = "qemu-2";
+
 Json concrete_types(std::string_view base) {
   Json arguments;
   arguments.set("implements", base);
@@ -226,7 +229,7 @@ fs::path find_qemu(std::string_view arch, std::string_view qemu_path) {
 }
 
 asio::awaitable<QemuInfo> probe_qemu(fs::path binary) {
-  detail::CacheKey key{"qemu", binary.native(), detail::program_state(binary)};
+  detail::CacheKey key{cache_kind, binary.native(), detail::program_state(binary)};
   const bool cacheable = !key.state.is_null();
   if (cacheable)
     if (std::optional<QemuInfo> known = load(binary, key)) co_return std::move(*known);

@@ -23,6 +23,13 @@ class Schema {
     return entity ? find(text(*entity, "arg-type")) : nullptr;
   }
 
+  /// What a command answers; of a list, what is in it.
+  const Json* answer(std::string_view command) const {
+    const Json* entity = find(command);
+    const Json* type = entity ? find(text(*entity, "ret-type")) : nullptr;
+    return type && text(*type, "meta-type") == "array" ? find(text(*type, "element-type")) : type;
+  }
+
   /// The type of a member of an object.
   const Json* member(const Json* object, std::string_view name) const {
     for (const Json* one : list(object, "members"))
@@ -36,6 +43,9 @@ class Schema {
       if (text(*one, "case") == value) return find(text(*one, "type"));
     return nullptr;
   }
+
+  /// The values of an enumeration.
+  static std::vector<std::string> values(const Json* enumeration) { return names(enumeration, "members", "name"); }
 
   static std::vector<std::string> names(const Json* object, const char* what, const char* key) {
     std::vector<std::string> all;
@@ -81,6 +91,10 @@ std::vector<std::string> schema_features(const Json& entities) {
   add("chardev/", Schema::names(chardev, "variants", "case"));
   const Json* socket = schema.member(schema.variant(chardev, "socket"), "data");
   add("chardev/socket/", Schema::names(socket, "members", "name"));
+  add("audiodev/", Schema::names(schema.answer("query-audiodevs"), "variants", "case"));
+  // Displays without options of their own have no variant, but are a value of the tag.
+  const Json* display_type = schema.member(schema.answer("query-display-options"), "type");
+  add("display/", Schema::values(display_type));
   std::ranges::sort(features);
   return features;
 }

@@ -252,6 +252,27 @@ TEST_CASE("a device that this QEMU does not have is refused with the nearest one
   CHECK_THAT(detail, ContainsSubstring("display.video.type: ") && ContainsSubstring("\"qxl-vga\""));
 }
 
+TEST_CASE("what came with a newer QEMU is refused with its version") {
+  QemuInfo qemu = x86();
+  qemu.devices = {"VGA", "e1000", "isa-serial"};
+  qemu.features = {"display/none", "netdev/stream", "netdev/user"};
+  const auto audio = [](const char* backend, const char* device) {
+    return [=](VmConfig& c) {
+      c.audio.emplace().backend = backend;
+      c.audio->device = device;
+    };
+  };
+  CHECK_THAT(refusal(audio("none", "virtio-sound-pci"), qemu, errc::not_supported),
+             ContainsSubstring("audio.device: ") && ContainsSubstring("which came with QEMU 8.2"));
+  CHECK_THAT(refusal(audio("pipewire", ""), qemu, errc::not_supported),
+             ContainsSubstring("audio.backend: ") && ContainsSubstring("which came with QEMU 8.1"));
+  CHECK_THAT(refusal([](VmConfig& c) { c.display.type = "gtk"; }, qemu, errc::not_supported),
+             ContainsSubstring("display.type: ") && ContainsSubstring("display \"gtk\""));
+  CHECK(refusal(audio("pa", ""), qemu) == "not refused");
+  qemu.features = {"audiodev/none", "audiodev/pa"}; // a newer one tells which it has
+  CHECK_THAT(refusal(audio("alsa", ""), qemu, errc::not_supported), ContainsSubstring("audio backend \"alsa\""));
+}
+
 TEST_CASE("an accelerator that this QEMU does not have is refused") {
   QemuInfo qemu = x86();
   qemu.accelerators = {"qtest", "tcg"};

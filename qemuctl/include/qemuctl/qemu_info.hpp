@@ -34,7 +34,8 @@ struct QemuInfo {
   std::vector<std::string> objects;     ///< types for `-object`, sorted
   std::vector<std::string> chardevs;    ///< character devices: "socket", "spicevmc", ..., sorted
   /// What its QMP schema has of the things that differ between versions and builds, sorted: "netdev/stream",
-  /// "netdev/stream/reconnect-ms", "chardev/socket/reconnect", "blockdev/rbd", ... Without those block drivers whose
+  /// "netdev/stream/reconnect-ms", "chardev/socket/reconnect", "blockdev/rbd",
+  /// "audiodev/pa" (since 8.0), "display/gtk", ... Without those block drivers whose
   /// module is not installed, as far as descriptions can name them ("blockdev/iscsi", "blockdev/rbd").
   std::vector<std::string> features;
 

@@ -21,6 +21,19 @@ constexpr std::size_t max_node_name = 31;
 
 constexpr int default_hotplug_ports = 4;
 
+/// The version of QEMU that brought a device which the oldest supported one does not have; empty: not known.
+std::string_view since_version(std::string_view device) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> devices{{
+      {"igb", "8.0"},
+      {"virtio-sound-pci", "8.2"},
+      {"ufs", "8.2"},
+      {"virtio-gpu-rutabaga-pci", "8.2"},
+  }};
+  for (const auto& [name, version] : devices)
+    if (name == device) return version;
+  return {};
+}
+
 } // namespace
 
 std::string on_off(bool value) {
@@ -63,9 +76,12 @@ void CommandLineParts::chardev(std::string options) {
 void CommandLineParts::device(const std::string& path, Json properties) {
   const std::string& driver = properties.at("driver").as_string();
   if (!qemu.devices.empty() && !qemu.has_device(driver)) {
-    const std::string near = nearest_word(driver, qemu.devices);
-    missing_in_qemu(path, fmt::format("device {}{}", in_quotes(driver),
-                                      near.empty() ? "" : fmt::format("; did you mean {}?", in_quotes(near))));
+    const std::string_view since = since_version(driver);
+    const std::string near = since.empty() ? nearest_word(driver, qemu.devices) : std::string();
+    missing_in_qemu(path,
+                    fmt::format("device {}{}", in_quotes(driver),
+                                near.empty() ? "" : fmt::format("; did you mean {}?", in_quotes(near))),
+                    since);
   }
   const bool placed = !properties.contains("bus") && is_pci_device(driver) && machine.pci();
   devices_.push_back({argv_.size() + 1, properties, placed});

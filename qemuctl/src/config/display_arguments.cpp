@@ -104,9 +104,19 @@ bool is_hda(std::string_view device) {
   return device == "intel-hda" || device == "ich9-intel-hda";
 }
 
+/// QEMU 7.2 does not tell which backends it has.
+void check_audio_backend(CommandLineParts& parts, const std::string& backend) {
+  const bool told = parts.qemu.has_feature("audiodev/none");
+  const bool known =
+      told ? parts.qemu.has_feature("audiodev/" + backend) : parts.qemu.features.empty() || backend != "pipewire";
+  if (!known)
+    parts.missing_in_qemu("audio.backend", "audio backend " + in_quotes(backend), backend == "pipewire" ? "8.1" : "");
+}
+
 void add_audio(CommandLineParts& parts) {
   if (!parts.config.audio) return;
   const AudioConfig& audio = *parts.config.audio;
+  check_audio_backend(parts, audio.backend);
   parts.option("-audiodev", fmt::format("{},id={}", audio.backend, audio_backend_id));
   if (audio.device.empty()) return;
   const std::string driver = audio.device == "ac97" ? "AC97" : audio.device;
@@ -137,6 +147,8 @@ std::string spice_socket_path(const VmConfig& config) {
 void add_display(CommandLineParts& parts) {
   const DisplayConfig& display = parts.config.display;
   const bool window = display.type == "gtk" || display.type == "sdl";
+  if (window && !parts.qemu.features.empty() && !parts.qemu.has_feature("display/" + display.type))
+    parts.missing_in_qemu("display.type", "display " + in_quotes(display.type));
   parts.option("-display", window ? display.type : "none");
   if (display.vnc || display.type == "vnc") add_vnc(parts, display.vnc.value_or(VncConfig()));
   if (display.spice || display.type == "spice") add_spice(parts, display.spice.value_or(SpiceConfig()));
