@@ -3,6 +3,7 @@
 #include "qemu_probe.hpp"
 
 #include "text.hpp"
+#include "unix_socket.hpp"
 #include "wakeup.hpp"
 
 #include <asio/this_coro.hpp>
@@ -10,7 +11,6 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -35,13 +35,6 @@ FileDescriptor make_output() {
   if (!file || ::ftruncate(file.get(), size) != 0 || ::fcntl(file.get(), F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) != 0)
     throw std::system_error(errno, std::system_category(), "cannot make a file in memory");
   return file;
-}
-
-std::pair<FileDescriptor, FileDescriptor> make_socket_pair() {
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-    throw std::system_error(errno, std::system_category(), "cannot make a socket pair");
-  return {FileDescriptor(ends[0]), FileDescriptor(ends[1])};
 }
 
 QmpClientOptions client_options(const std::filesystem::path& binary, milliseconds timeout) {
@@ -75,7 +68,7 @@ asio::awaitable<QemuProbe> QemuProbe::start(std::filesystem::path binary, std::v
                                             milliseconds timeout) {
   const auto executor = co_await asio::this_coro::executor;
   QemuProbe probe(executor, std::move(binary), timeout);
-  auto [ours, its] = make_socket_pair();
+  auto [ours, its] = unix_socket_pair();
   std::vector<std::string> argv{probe.binary_.native()};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   for (const char* argument : {"-S", "-nodefaults", "-no-user-config", "-display", "none", "-chardev"})
