@@ -90,6 +90,7 @@ asio::awaitable<Instance> Instance::launch(LaunchPlan plan, LaunchOptions option
   context.control_fd = resources.inherit(std::move(its_control));
   context.monitor_fd = resources.inherit(files.listen(files.monitor_path()));
   std::vector<FileDescriptor> serials = detail::open_sockets(vm, resources, options.connect_serials);
+  co_await detail::open_network_sockets(vm, resources);
   detail::open_taps(vm, resources);
   detail::open_secrets(vm, resources);
   detail::make_efi_vars(vm);

@@ -10,6 +10,7 @@
 #include <qemuctl/vm_config.hpp>
 
 #include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
 
 #include <string>
 #include <utility>
@@ -27,6 +28,7 @@ class LaunchResources {
   LaunchResources& operator=(const LaunchResources&) = delete;
   ~LaunchResources();
 
+  const asio::any_io_executor& executor() const noexcept { return executor_; }
   VmFiles& files() noexcept { return files_; }
 
   /// The number that the descriptor will have in QEMU.
@@ -61,6 +63,9 @@ class LaunchResources {
 /// Listening sockets of serial ports, character devices and the guest agent. With `connect` the other ends of the
 /// serial ports', by their index.
 std::vector<FileDescriptor> open_sockets(const VmConfig& config, LaunchResources& resources, bool connect);
+/// Networks between VMs: the listening socket of a server, the connected one of a client. The latter takes at most 10
+/// s.
+asio::awaitable<void> open_network_sockets(const VmConfig& config, LaunchResources& resources);
 /// TAP interfaces and vhost-net: made, put up, added to their bridges.
 void open_taps(const VmConfig& config, LaunchResources& resources);
 /// Files in memory with the secrets that are given as text.

@@ -2,13 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ask.hpp"
 
-#include "run.hpp"
 #include "sample_files.hpp"
 
-#include <qemuctl/instance.hpp>
 #include <qemuctl/vm_config_json.hpp>
 
-#include <asio/io_context.hpp>
+#include <chrono>
+#include <optional>
+#include <stdexcept>
 
 namespace test {
 
@@ -37,14 +37,39 @@ Question status() {
   return {"query-status", {}};
 }
 
-void while_running(const qemuctl::VmConfig& config, const std::function<void(const Answers&)>& use) {
+namespace {
+
+qemuctl::LaunchOptions paused() {
   qemuctl::LaunchOptions options;
   options.paused = true;
   options.kill_on_destruction = true;
-  asio::io_context context(1);
-  Instance vm = run(context, Instance::launch(config, options));
-  use([&](const Question& question) { return run(context, vm.execute(question.command, question.arguments)); });
-  run(context, vm.force_stop());
+  return options;
+}
+
+} // namespace
+
+PausedVm::PausedVm(const qemuctl::VmConfig& config)
+    : vm_(test::run(context_, Instance::launch(config, paused()))), events_(vm_.subscribe_events()) {}
+
+PausedVm::~PausedVm() {
+  test::run(context_, vm_.force_stop());
+}
+
+Json PausedVm::operator()(const Question& question) {
+  return run(vm_.execute(question.command, question.arguments));
+}
+
+Json PausedVm::wait_for(const std::string& event) {
+  for (;;) {
+    const auto next = run(events_.next(std::chrono::seconds(20)));
+    if (!next) throw std::runtime_error("the VM ended before " + event);
+    if (next->name == event) return next->data;
+  }
+}
+
+void while_running(const qemuctl::VmConfig& config, const std::function<void(const Answers&)>& use) {
+  PausedVm vm(config);
+  use([&](const Question& question) { return vm(question); });
 }
 
 std::vector<Json> ask(const qemuctl::VmConfig& config, const std::vector<Question>& questions) {

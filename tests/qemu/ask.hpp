@@ -4,14 +4,20 @@
 // What a VM with its CPUs stopped answers.
 #pragma once
 
+#include "run.hpp"
 #include "temp_dir.hpp"
 
+#include <qemuctl/instance.hpp>
 #include <qemuctl/json.hpp>
 #include <qemuctl/vm_config.hpp>
+
+#include <asio/awaitable.hpp>
+#include <asio/io_context.hpp>
 
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace test {
@@ -28,7 +34,32 @@ Question property(const std::string& qom_path, const std::string& name);
 Question human(const std::string& command);
 Question status();
 
-/// The reply's value; throws `qemuctl::Error` when QEMU refuses.
+/// A VM with its CPUs stopped. Killed at the end.
+class PausedVm {
+ public:
+  explicit PausedVm(const qemuctl::VmConfig& config);
+  ~PausedVm();
+  PausedVm(const PausedVm&) = delete;
+  PausedVm& operator=(const PausedVm&) = delete;
+
+  /// The reply's value; throws `qemuctl::Error` when QEMU refuses.
+  qemuctl::Json operator()(const Question& question);
+  /// Waits for the next event of this name, from the start on.
+  qemuctl::Json wait_for(const std::string& event);
+
+  qemuctl::Instance& instance() noexcept { return vm_; }
+  /// Runs something on its executor.
+  template<class T>
+  T run(asio::awaitable<T> work) {
+    return test::run(context_, std::move(work));
+  }
+
+ private:
+  asio::io_context context_{1};
+  qemuctl::Instance vm_;
+  qemuctl::EventSubscription events_;
+};
+
 using Answers = std::function<qemuctl::Json(const Question&)>;
 
 /// Launches the VM, calls `use`, and kills it.

@@ -20,12 +20,10 @@ std::string printed(const QemuInfo& info) {
   return text + "\n";
 }
 
-} // namespace
-
-QEMU_TEST_CASE("the recorded QEMU answers as the one of the same version does") {
+void compare(const std::string& name, const std::filesystem::path& qemu) {
   const QemuInfo info = test::run([&] { return probe_qemu(qemu); });
   const auto file = test::source_dir() / "tests/data/qemu" /
-                    fmt::format("qemu-system-x86_64-{}.{}.json", info.version.major, info.version.minor);
+                    fmt::format("{}-{}.{}.json", name, info.version.major, info.version.minor);
   if (test::update_golden()) test::write_file(file, printed(info));
   if (!std::filesystem::exists(file)) return; // a version that nothing was recorded of
   const QemuInfo recorded = detail::qemu_info_from_json(qemu, parse_json(test::read_file(file)));
@@ -34,4 +32,14 @@ QEMU_TEST_CASE("the recorded QEMU answers as the one of the same version does") 
   CHECK(recorded.features == info.features);
   CHECK(recorded.pci_devices == info.pci_devices);
   CHECK(recorded.objects == info.objects);
+}
+
+} // namespace
+
+QEMU_TEST_CASE("the recorded QEMU answers as the one of the same version does") {
+  compare("qemu-system-x86_64", qemu);
+}
+
+TEST_CASE("the recorded QEMU of another architecture answers as the one of the same version does") {
+  compare("qemu-system-aarch64", test::qemu_for("arm64"));
 }

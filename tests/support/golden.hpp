@@ -24,9 +24,11 @@ void write_file(const std::filesystem::path& file, const std::string& text);
 struct Golden {
   std::string name;
   std::string vm_json;
-  std::filesystem::path argv_file;       ///< the words of the command line, one in each line
+  std::filesystem::path argv_file;       ///< the words of the command line, one in each line, or `refused` and why
   std::filesystem::path newer_argv_file; ///< of QEMU 10.0, where that one differs from QEMU 7.2's
   std::string not_started;               ///< why it can not be started by the tests, from `not-started`; empty: it can
+
+  static constexpr const char* refused = "refused: ";
 
   /// Relative paths are relative to `base_dir`.
   qemuctl::VmConfig config(const std::filesystem::path& base_dir) const;

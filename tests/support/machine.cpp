@@ -4,6 +4,8 @@
 
 #include "skip.hpp"
 
+#include <qemuctl/qemu_info.hpp>
+
 #include <unistd.h>
 
 #include <cstdlib>
@@ -28,18 +30,19 @@ bool is_executable(const fs::path& path) {
   return access(path.c_str(), X_OK) == 0;
 }
 
+fs::path find_in_path(const std::string& program) {
+  for (const auto& folder : split_at_colons(std::getenv("PATH")))
+    if (auto path = fs::path(folder) / program; is_executable(path)) return path;
+  return {};
+}
+
 std::vector<fs::path> find_qemus() {
   std::vector<fs::path> found;
   if (const char* given = std::getenv("QEMUCTL_TEST_QEMUS")) {
     for (const auto& path : split_at_colons(given)) found.emplace_back(path);
     return found;
   }
-  for (const auto& folder : split_at_colons(std::getenv("PATH"))) {
-    if (const auto path = fs::path(folder) / binary_name; is_executable(path)) {
-      found.push_back(path);
-      break;
-    }
-  }
+  if (const auto path = find_in_path(binary_name); !path.empty()) found.push_back(path);
   if (const auto path = fs::path(QEMUCTL_TEST_MACHINE_DIR) / "qemu10/usr/bin" / binary_name; is_executable(path))
     found.push_back(path);
   return found;
@@ -53,6 +56,13 @@ const std::vector<fs::path>& qemus() {
   static const auto found = find_qemus();
   if (found.empty()) skip("no qemu-system-x86_64 in $PATH: tools/setup installs it");
   return found;
+}
+
+fs::path qemu_for(const std::string& arch) {
+  const std::string name = qemuctl::qemu_binary_name(arch);
+  auto path = find_in_path(name);
+  if (path.empty()) skip("no " + name + " in $PATH: tools/setup installs that for arm64");
+  return path;
 }
 
 DemoGuest demo_guest() {

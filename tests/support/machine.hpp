@@ -7,6 +7,7 @@
 #include "catch.hpp"
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 namespace test {
@@ -14,6 +15,9 @@ namespace test {
 /// Every qemu-system-x86_64 the tests run against: those in `QEMUCTL_TEST_QEMUS` (colon separated), else the one in
 /// `$PATH` and the one that `tools/setup --qemu10` made. Skips the case when there is none.
 const std::vector<std::filesystem::path>& qemus();
+
+/// The one for another architecture (in GOARCH style) in `$PATH`. Skips the case when there is none.
+std::filesystem::path qemu_for(const std::string& arch);
 
 struct DemoGuest {
   std::filesystem::path kernel, initrd;

@@ -41,6 +41,9 @@ std::string command_line(const VmConfig& config, const QemuInfo& qemu) {
   for (std::size_t i = 0; i < config.serials.size(); ++i)
     if (config.serials[i].type == "socket" && config.serials[i].server) inherit(fmt::format("serials[{}]", i));
   for (std::size_t i = 0; i < config.networks.size(); ++i) {
+    const auto end = detail::stream_end(config.networks[i].backend);
+    if (end && (detail::launcher_connects(*end) || (end->server && !end->path.empty())))
+      inherit(fmt::format("networks[{}].backend", i));
     const auto* tap = std::get_if<TapNetBackend>(&config.networks[i].backend);
     if (!tap || detail::qemu_opens(*tap)) continue;
     const std::string path = fmt::format("networks[{}].backend", i);
@@ -56,7 +59,11 @@ std::string command_line(const VmConfig& config, const QemuInfo& qemu) {
   for (std::size_t i = 0; i < config.shares.size(); ++i)
     if (config.shares[i].type == "virtiofs") inherit(fmt::format("shares[{}]", i));
   std::string lines;
-  for (const std::string& word : build_command_line(config, qemu, context)) lines += word + '\n';
+  try {
+    for (const std::string& word : build_command_line(config, qemu, context)) lines += word + '\n';
+  } catch (const Error& error) {
+    lines = fmt::format("{}{}\n", test::Golden::refused, error.what());
+  }
   return lines;
 }
 

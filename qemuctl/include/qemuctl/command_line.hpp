@@ -24,8 +24,9 @@ struct CommandLineContext {
   /// More of them, by the path in vm.json of what they are for: the listening sockets of "serials[0]",
   /// "chardevs[0]" and "guestAgent"; files with the secrets "secrets[0]", "display.vnc.password" and
   /// "display.spice.password"; one of each queue of the TAP interface "networks[0].backend", and of vhost-net,
-  /// "networks[0].backend.vhost"; connected sockets of the helpers of "tpm" and "shares[0]". What has none is made from
-  /// a path, except for secrets given as text, which are never part of a command line.
+  /// "networks[0].backend.vhost"; the listening or connected socket of a network between VMs, "networks[0].backend";
+  /// connected sockets of the helpers of "tpm" and "shares[0]". What has none is made from a path, except for secrets
+  /// given as text, which are never part of a command line.
   std::map<std::string, std::vector<int>, std::less<>> descriptors;
 };
 

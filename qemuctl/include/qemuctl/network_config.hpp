@@ -78,8 +78,10 @@ struct NetworkConfig {
   std::string id; ///< empty: "net0", "net1", ...
   NetworkBackend backend;
   std::string model = "virtio-net-pci"; ///< QEMU's device; "virtio" means that of the machine's own bus
-  std::string mac_address;              ///< empty: QEMU chooses
-  std::optional<int> boot_index;        ///< 0 is first
+  /// Empty: made of the VM's name and this device's id. (QEMU's own default is the same for the first device of each
+  /// VM, so that no two of them can be in one network.)
+  std::string mac_address;
+  std::optional<int> boot_index; ///< 0 is first
   bool operator==(const NetworkConfig&) const = default;
 };
 

@@ -166,6 +166,9 @@ void check_efi(Files& files, const EfiConfig& efi, Problems& problems) {
 void check_network(Files& files, const std::string& path, const NetworkConfig& network) {
   if (const auto* bridge = std::get_if<BridgeNetBackend>(&network.backend))
     files.program(path + ".backend.helper", bridge->helper);
+  // A name with "://" is one of libvdeplug's plugins.
+  if (const auto* vde = std::get_if<VdeNetBackend>(&network.backend); vde && vde->sock.find("://") == std::string::npos)
+    files.folder(path + ".backend.sock", vde->sock);
   const auto* tap = std::get_if<TapNetBackend>(&network.backend);
   if (!tap) return;
   if (is_script(tap->script)) files.program(path + ".backend.script", tap->script);

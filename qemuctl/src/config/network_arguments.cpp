@@ -5,6 +5,9 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
+#include <set>
+#include <string>
 #include <utility>
 
 namespace qemuctl::detail {
@@ -20,10 +23,6 @@ void set_reconnect(CommandLineParts& parts, const std::string& path, int seconds
     backend.set("reconnect", seconds);
   else
     parts.missing_in_qemu(path + ".reconnect", "network clients that try again", "8.0");
-}
-
-Json unix_address(const std::string& path) {
-  return Json::object({{"type", "unix"}, {"path", path}});
 }
 
 Json netdev(CommandLineParts&, const std::string&, const UserNetBackend& user) {
@@ -65,19 +64,25 @@ Json netdev(CommandLineParts& parts, const std::string& path, const TapNetBacken
   return backend;
 }
 
-Json stream(CommandLineParts& parts, const std::string& path, Json address, bool server, int reconnect) {
+Json stream(CommandLineParts& parts, const std::string& path, const StreamEnd& end) {
   if (!parts.qemu.features.empty() && !parts.qemu.has_feature("netdev/stream"))
     parts.missing_in_qemu(path + ".type", "network backend \"stream\"", "7.2");
-  Json backend = Json::object({{"type", "stream"}, {"addr", std::move(address)}, {"server", server}});
-  set_reconnect(parts, path, reconnect, backend);
+  Json address = Json::object({{"type", "inet"}, {"host", end.host}, {"port", std::to_string(end.port)}});
+  if (!end.path.empty()) address = Json::object({{"type", "unix"}, {"path", end.path}});
+  if (const int fd = parts.descriptor(path); fd >= 0)
+    address = Json::object({{"type", "fd"}, {"str", std::to_string(fd)}});
+  Json backend = Json::object({{"type", "stream"}, {"addr", std::move(address)}, {"server", end.server}});
+  set_reconnect(parts, path, end.reconnect, backend);
   return backend;
 }
 
 Json netdev(CommandLineParts& parts, const std::string& path, const SocketNetBackend& socket) {
   // QEMU's own "socket" never had Unix sockets; what "stream" sends over one is the same.
-  if (!socket.path.empty()) return stream(parts, path, unix_address(socket.path), socket.server, socket.reconnect);
+  if (!socket.path.empty()) return stream(parts, path, *stream_end(socket));
   Json backend = Json::object({{"type", "socket"}});
-  if (!socket.multicast.empty())
+  if (const int fd = parts.descriptor(path); fd >= 0)
+    backend.set("fd", std::to_string(fd));
+  else if (!socket.multicast.empty())
     backend.set("mcast", socket.multicast);
   else
     backend.set(socket.server ? "listen" : "connect", fmt::format("{}:{}", socket.host, socket.port));
@@ -85,10 +90,7 @@ Json netdev(CommandLineParts& parts, const std::string& path, const SocketNetBac
 }
 
 Json netdev(CommandLineParts& parts, const std::string& path, const StreamNetBackend& backend) {
-  Json address = backend.path.empty()
-                     ? Json::object({{"type", "inet"}, {"host", backend.host}, {"port", std::to_string(backend.port)}})
-                     : unix_address(backend.path);
-  return stream(parts, path, std::move(address), backend.server, backend.reconnect);
+  return stream(parts, path, *stream_end(backend));
 }
 
 Json netdev(CommandLineParts& parts, const std::string& path, const VdeNetBackend& vde) {
@@ -109,9 +111,35 @@ Json netdev(CommandLineParts&, const std::string&, const BridgeNetBackend& bridg
   return backend;
 }
 
+/// The addresses of devices, as many as are asked for. Those that are not given are made of the names, so that they
+/// are the same at each start and those of different VMs differ.
+class MacAddresses {
+ public:
+  explicit MacAddresses(const VmConfig& config) : vm_(config.name) {
+    for (const NetworkConfig& network : config.networks) taken_.insert(network.mac_address);
+  }
+
+  std::string make(const std::string& id) {
+    // FNV-1a, whose low bits alone would show little of the first letters.
+    std::uint64_t hash = 0xcbf29ce484222325;
+    for (const char c : vm_ + '/' + id) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    for (hash ^= hash >> 32;; ++hash) {
+      // The prefix that QEMU's are known by.
+      std::string address =
+          fmt::format("52:54:00:{:02x}:{:02x}:{:02x}", hash >> 16 & 0xff, hash >> 8 & 0xff, hash & 0xff);
+      if (taken_.insert(address).second) return address;
+    }
+  }
+
+ private:
+  const std::string& vm_;
+  std::set<std::string> taken_;
+};
+
 } // namespace
 
 void add_networks(CommandLineParts& parts) {
+  MacAddresses addresses(parts.config);
   for (std::size_t i = 0; i < parts.config.networks.size(); ++i) {
     const NetworkConfig& network = parts.config.networks[i];
     const std::string path = fmt::format("networks[{}]", i);
@@ -125,7 +153,7 @@ void add_networks(CommandLineParts& parts) {
     Json properties = Json::object({{"driver", virtio ? "virtio-net" + parts.machine.virtio_suffix() : network.model},
                                     {"id", id},
                                     {"netdev", id + "-netdev"}});
-    if (!network.mac_address.empty()) properties.set("mac", network.mac_address);
+    properties.set("mac", network.mac_address.empty() ? addresses.make(id) : network.mac_address);
     if (network.boot_index) properties.set("bootindex", *network.boot_index);
     const auto* tap = std::get_if<TapNetBackend>(&network.backend);
     if (const std::size_t queues = tap ? queues_of(*tap) : 1; queues > 1) {

@@ -108,7 +108,7 @@ Format<NetworkConfig> network_format() {
       key<T>("id", &T::id, text(), "The device's id in QEMU. Default: `net0`, `net1`, ..."),
       key<T>("backend", &T::backend, network_backend(), "What it is connected to. Default: `{\"type\": \"user\"}`"),
       key<T>("model", &T::model, text(), model_text),
-      key<T>("macAddr", &T::mac_address, text(), "The MAC address. Default: QEMU's"),
+      key<T>("macAddr", &T::mac_address, text(), "The MAC address. Default: made of the VM's name and this id"),
       key<T>("bootIndex", &T::boot_index, whole_number(0, any_number), "Its place in the boot order, from 0"),
   });
 }
@@ -130,7 +130,8 @@ Format<NetworkConfig> network_device_format() {
   const auto set_server = [](T& network, bool value) { std::get<SocketNetBackend>(network.backend).server = value; };
   const auto id = key<T>("id", &T::id, text(), "The device's id in QEMU. Default: `net0`, `net1`, ...");
   const auto model = key<T>("model", &T::model, text(), model_text);
-  const auto mac = key<T>("macAddr", &T::mac_address, text(), "The MAC address. Default: QEMU's");
+  const auto mac =
+      key<T>("macAddr", &T::mac_address, text(), "The MAC address. Default: made of the VM's name and this id");
   const auto type = [](const char* kind, NetworkBackend backend, const char* description) {
     return required(key<T>(
         "type", [backend](T& network, const std::string&) { network.backend = backend; }, word({kind}), description));

@@ -7,8 +7,10 @@
 #include <qemuctl/network_config.hpp>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 
 namespace qemuctl::detail {
 
@@ -23,6 +25,30 @@ inline bool qemu_opens(const TapNetBackend& tap) {
 
 inline std::size_t queues_of(const TapNetBackend& tap) {
   return tap.fds.empty() ? static_cast<std::size_t>(tap.queues) : tap.fds.size();
+}
+
+/// One end of a connection between two VMs.
+struct StreamEnd {
+  std::string path; ///< Unix socket, or
+  std::string host; ///< TCP
+  int port = 0;
+  bool server = false;
+  int reconnect = 0; ///< s
+};
+
+/// nullopt: the backend is no such thing, or a multicast group.
+inline std::optional<StreamEnd> stream_end(const NetworkBackend& backend) {
+  if (const auto* stream = std::get_if<StreamNetBackend>(&backend))
+    return StreamEnd{stream->path, stream->host, stream->port, stream->server, stream->reconnect};
+  const auto* socket = std::get_if<SocketNetBackend>(&backend);
+  if (!socket || !socket->multicast.empty()) return std::nullopt;
+  return StreamEnd{socket->path, socket->host, socket->port, socket->server, socket->reconnect};
+}
+
+/// The launcher connects, so that a server that is not there is an error, which QEMU passes over. A client that tries
+/// again is QEMU's.
+inline bool launcher_connects(const StreamEnd& end) {
+  return !end.server && end.reconnect == 0;
 }
 
 /// "virtio" means the one of the machine's own bus.
