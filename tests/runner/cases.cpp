@@ -10,16 +10,40 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <iostream>
 #include <thread>
 
 namespace {
 
 /// A child that ends by itself, long after the runner has looked for it.
-void become_something_else() {
+void become_something_else(const char* seconds = "5") {
   close(STDOUT_FILENO); // check reads it to its end
   close(STDERR_FILENO);
-  execlp("sleep", "sleep", "5", nullptr);
+  execlp("sleep", "sleep", seconds, nullptr);
   _exit(127);
+}
+
+/// Returns its number when it runs.
+int start_daemon(const char* seconds = "5") {
+  int ready[2];
+  REQUIRE(pipe(ready) == 0);
+  const int child = fork();
+  if (child == 0) {
+    setsid();
+    if (fork() > 0) _exit(0);
+    const int self = getpid();
+    if (write(ready[1], &self, sizeof self) != sizeof self) _exit(1);
+    close(ready[0]);
+    close(ready[1]);
+    become_something_else(seconds);
+  }
+  REQUIRE(waitpid(child, nullptr, 0) == child);
+  int daemon = 0;
+  REQUIRE(read(ready[0], &daemon, sizeof daemon) == sizeof daemon);
+  close(ready[0]);
+  close(ready[1]);
+  return daemon;
 }
 
 } // namespace
@@ -63,13 +87,12 @@ TEST_CASE("child") {
 }
 
 TEST_CASE("daemon") {
-  const int child = fork();
-  if (child == 0) {
-    setsid();
-    if (fork() == 0) become_something_else();
-    _exit(0);
-  }
-  REQUIRE(waitpid(child, nullptr, 0) == child);
+  start_daemon();
+}
+
+TEST_CASE("killed") {
+  std::cout << "daemon " << start_daemon("60") << std::endl;
+  raise(SIGKILL);
 }
 
 QEMU_TEST_CASE("each QEMU") {

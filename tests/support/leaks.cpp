@@ -4,6 +4,8 @@
 #include "leaks.hpp"
 
 #include "catch.hpp"
+#include "descendants.hpp"
+#include "proc.hpp"
 #include "process.hpp"
 
 #if __has_include(<catch2/reporters/catch_reporter_event_listener.hpp>)
@@ -15,63 +17,31 @@ using ListenerBase = Catch::EventListenerBase;
 using ListenerBase = Catch::TestEventListenerBase;
 #endif
 
-#include <dirent.h>
 #include <unistd.h>
 
 #include <charconv>
 #include <chrono>
-#include <cstdlib>
-#include <fstream>
 #include <iostream>
-#include <memory>
-#include <sstream>
 #include <string_view>
 #include <thread>
 
 namespace {
 
 using namespace std::chrono_literals;
+using test::read_proc_file;
 
-constexpr const char* marker = "QEMUCTL_TEST_PROCESS";
 /// A thread that was joined and a process that was reaped may stay in /proc for a moment.
 constexpr auto settle_time = 1s;
 bool leaked = false;
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  // Not through stream buffer iterators: those throw when the process that a file in /proc tells of vanishes.
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 std::string first_line(std::string text) {
   return text.substr(0, text.find('\n'));
 }
 
-template<typename Visit>
-void each_number_in(const char* folder, Visit visit) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(folder), closedir);
-  if (!dir) return;
-  while (const dirent* entry = readdir(dir.get())) {
-    const std::string_view name = entry->d_name;
-    int number = 0;
-    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-    if (error == std::errc{} && end == name.data() + name.size() && number != dirfd(dir.get())) visit(number);
-  }
-}
-
-bool has_marker(int pid) {
-  // Entries are separated by NUL; a leading one lets every entry be found the same way.
-  const auto wanted = std::string(1, '\0') + marker + '=' + std::to_string(getpid()) + '\0';
-  return (std::string(1, '\0') + read_file("/proc/" + std::to_string(pid) + "/environ")).find(wanted) !=
-         std::string::npos;
-}
-
 /// The state letter and the parent, from /proc/PID/stat; the name before them may hold anything, so it is skipped from
 /// behind.
 std::pair<char, int> state_and_parent(int pid) {
-  const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat");
+  const auto stat = read_proc_file("/proc/" + std::to_string(pid) + "/stat");
   const auto name_end = stat.rfind(')');
   if (name_end == std::string::npos || name_end + 4 >= stat.size()) return {'X', 0};
   int parent = 0;
@@ -80,10 +50,10 @@ std::pair<char, int> state_and_parent(int pid) {
 }
 
 std::string describe_process(int pid, char state) {
-  auto words = read_file("/proc/" + std::to_string(pid) + "/cmdline");
+  auto words = read_proc_file("/proc/" + std::to_string(pid) + "/cmdline");
   for (auto& c : words)
     if (c == '\0') c = ' ';
-  if (words.empty()) words = first_line(read_file("/proc/" + std::to_string(pid) + "/comm"));
+  if (words.empty()) words = first_line(read_proc_file("/proc/" + std::to_string(pid) + "/comm"));
   return words.substr(0, 200) + (state == 'Z' ? " (a zombie: nobody waited for it)" : "");
 }
 
@@ -129,15 +99,6 @@ CATCH_REGISTER_LISTENER(LeakListener)
 
 namespace test {
 
-void mark_descendants(char** argv) {
-  const auto self = std::to_string(getpid());
-  const char* mark = std::getenv(marker);
-  if (mark && mark == self) return;
-  setenv(marker, self.c_str(), 1);
-  // /proc shows the environment a program was started with: only so do forks that run no other program show the mark.
-  execv("/proc/self/exe", argv);
-}
-
 Holdings holdings() {
   Holdings found;
   each_number_in("/proc/self/fd", [&](int fd) {
@@ -146,14 +107,15 @@ Holdings holdings() {
     if (length >= 0) found["descriptor " + std::to_string(fd)] = std::string(target, static_cast<std::size_t>(length));
   });
   each_number_in("/proc/self/task", [&](int tid) {
-    const auto name = first_line(read_file("/proc/self/task/" + std::to_string(tid) + "/comm"));
+    const auto name = first_line(read_proc_file("/proc/self/task/" + std::to_string(tid) + "/comm"));
     found["thread " + std::to_string(tid)] = name;
   });
   const int self = getpid();
   each_number_in("/proc", [&](int pid) {
     if (pid == self) return;
     const auto [state, parent] = state_and_parent(pid);
-    if (parent == self || has_marker(pid)) found["process " + std::to_string(pid)] = describe_process(pid, state);
+    if (parent == self || descends_from(self, pid))
+      found["process " + std::to_string(pid)] = describe_process(pid, state);
   });
   return found;
 }

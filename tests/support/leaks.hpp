@@ -14,10 +14,6 @@ namespace test {
 /// too.
 using Holdings = std::map<std::string, std::string>;
 
-/// Marks this process so that its descendants can be told from others: starts it again, with the mark in its
-/// environment, unless that is done. Call first of all.
-void mark_descendants(char** argv);
-
 /// What this process holds now.
 Holdings holdings();
 

@@ -7,6 +7,7 @@
   #include <catch2/catch.hpp>
 #endif
 
+#include "descendants.hpp"
 #include "leaks.hpp"
 #include "skip.hpp"
 
@@ -14,6 +15,7 @@
 
 int main(int argc, char** argv) {
   test::mark_descendants(argv);
+  test::kill_descendants_afterwards();
   // With its first thread a program under the thread sanitizer gets another one for good, which no case has to answer
   // for.
   std::thread([] {}).join();
