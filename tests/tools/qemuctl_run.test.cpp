@@ -235,16 +235,20 @@ QEMU_TEST_CASE("SIGTERM and SIGHUP ask the guest to shut down, and a second SIGH
   test::wait_until_gone(pid);
 }
 
-QEMU_TEST_CASE("a QEMU that is killed ends the run with status 1 and says so") {
+QEMU_TEST_CASE("a QEMU that is killed ends the run with status 1 and says so, and where its own words are") {
+  const bool talks = GENERATE(false, true);
   VmFolder folder(qemu);
+  if (talks) folder.config.set("extraArgs", qemuctl::Json::array({"-d", "cpu_reset"}));
   Program program(qemuctl_run({folder.vm_file()}));
   const int pid = read_introduction(program);
   program.wait_for("state: running");
   REQUIRE(::kill(pid, SIGKILL) == 0);
   program.wait_for("state: crashed (");
   CHECK(program.wait_for_end() == 1);
-  CHECK_THAT(program.errors(), ContainsSubstring("qemuctl-run: vm has crashed or was killed") &&
-                                   ContainsSubstring("signal 9") && ContainsSubstring("vm.log"));
+  CHECK_THAT(program.errors(),
+             ContainsSubstring("qemuctl-run: vm has crashed or was killed") && ContainsSubstring("signal 9"));
+  CHECK((program.errors().find("what QEMU said is in") != std::string::npos) == talks);
+  CHECK((program.errors().find("vm.log") != std::string::npos) == talks);
 }
 
 QEMU_TEST_CASE("the option --detach prints three lines and leaves the VM running, and --attach-pid follows it and "
