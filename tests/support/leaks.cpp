@@ -1,21 +1,11 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
-#define CATCH_CONFIG_EXTERNAL_INTERFACES
 #include "leaks.hpp"
 
-#include "catch.hpp"
 #include "descendants.hpp"
+#include "listener.hpp"
 #include "proc.hpp"
 #include "process.hpp"
-
-#if __has_include(<catch2/reporters/catch_reporter_event_listener.hpp>)
-  #include <catch2/catch_test_case_info.hpp>
-  #include <catch2/reporters/catch_reporter_event_listener.hpp>
-  #include <catch2/reporters/catch_reporter_registrars.hpp>
-using ListenerBase = Catch::EventListenerBase;
-#else
-using ListenerBase = Catch::TestEventListenerBase;
-#endif
 
 #include <unistd.h>
 
@@ -57,9 +47,9 @@ std::string describe_process(int pid, char state) {
   return words.substr(0, 200) + (state == 'Z' ? " (a zombie: nobody waited for it)" : "");
 }
 
-class LeakListener : public ListenerBase {
+class LeakListener : public test::Listener {
  public:
-  using ListenerBase::ListenerBase;
+  using test::Listener::Listener;
 
   void testCaseStarting(const Catch::TestCaseInfo& info) override {
     name_ = info.name;

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "testbed.hpp"
 
+#include "listener.hpp"
+
 #include <fmt/format.h>
 #include <umockdev.h>
 
@@ -15,17 +17,26 @@ namespace {
 constexpr const char* descriptors =
     "12010002000000406D042BC50001010201010902200001010080320904000002080650000705810200020007050202000200";
 
-UMockdevTestbed* make_testbed() {
-  UMockdevTestbed* made = umockdev_testbed_new();
-  // Its threads start with the first event.
-  g_free(umockdev_testbed_add_device(made, "usb", "first", nullptr, "busnum", "1", nullptr, "DEVTYPE", "usb_device",
-                                     nullptr));
-  umockdev_testbed_uevent(made, "/sys/devices/first", "change");
-  umockdev_testbed_clear(made);
-  return made;
-}
+/// One for the whole run, because no case is to answer for its threads. What it has in the file system goes with it.
+UMockdevTestbed* testbed = nullptr;
 
-UMockdevTestbed* const testbed = make_testbed();
+class TestbedOwner : public test::Listener {
+ public:
+  using Listener::Listener;
+
+  void testRunStarting(const Catch::TestRunInfo&) override {
+    testbed = umockdev_testbed_new();
+    // Its threads start with the first event.
+    g_free(umockdev_testbed_add_device(testbed, "usb", "first", nullptr, "busnum", "1", nullptr, "DEVTYPE",
+                                       "usb_device", nullptr));
+    umockdev_testbed_uevent(testbed, "/sys/devices/first", "change");
+    umockdev_testbed_clear(testbed);
+  }
+
+  void testRunEnded(const Catch::TestRunStats&) override { g_clear_object(&testbed); }
+};
+
+CATCH_REGISTER_LISTENER(TestbedOwner)
 
 void add(const std::string& description) {
   GError* error = nullptr;
