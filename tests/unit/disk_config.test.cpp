@@ -138,6 +138,9 @@ TEST_CASE("secrets that disks refer to are described") {
                                            ContainsSubstring("no secret is described"));
   CHECK_THAT(refusal("{" + rbd + R"(, "secrets": [{"id": "key", "data": "eA=="}]})"),
              ContainsSubstring("did you mean \"key\"?"));
+  CHECK_THAT(refusal("{" + rbd + R"(, "secrets": [{"id": "kye", "data": "eA=="}]})"),
+             ContainsSubstring("disks[0].backend.keySecret: found \"kye\", a secret of format \"raw\""));
+  CHECK(refusal("{" + rbd + R"(, "secrets": [{"id": "kye", "data": "eA==", "format": "base64"}]})") == "not refused");
   const auto iscsi = [](const char* more) {
     return refusal(fmt::format(
         R"({{"disks": [{{"backend": {{"type": "iscsi", "portal": "h:1", "target": "iqn.x"{}}}}}],

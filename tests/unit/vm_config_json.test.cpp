@@ -82,7 +82,7 @@ TEST_CASE("the keys of the machine arrive in their members") {
 
 TEST_CASE("the keys of disks arrive in their members") {
   VmConfig expected;
-  expected.secrets = {{"key", "x", "", ""}};
+  expected.secrets = {{"key", "eA==", "", "base64"}};
   DiskConfig& system = expected.disks.emplace_back();
   system = {"system", FileDiskBackend{"/disk.img", "qcow2", true}, "nvme", "none", "unmap", true, "SN1", 0, {}};
   system.throttle = ThrottleConfig{"group", 1, 0, 0, 0, 2, 3, 4, 0, 5};
@@ -93,7 +93,7 @@ TEST_CASE("the keys of disks arrive in their members") {
   expected.cdroms = {{"cd", "/a.iso", "scsi", 1}};
   expected.shares = {{"9p", "/folder", "tag", true, "none"}};
   CHECK(parse_vm_config(R"({
-    "secrets": [{"id": "key", "data": "x"}],
+    "secrets": [{"id": "key", "data": "eA==", "format": "base64"}],
     "disks": [{"id": "system", "backend": {"type": "file", "path": "/disk.img", "format": "qcow2", "autoReadOnly": true},
                "interface": "nvme", "cache": "none", "discard": "unmap", "readOnly": true, "serial": "SN1", "bootIndex": 0,
                "throttle": {"group": "group", "bps": 1, "iopsRead": 2, "iopsWrite": 3, "bpsMax": 4, "burstLength": 5}},

@@ -38,6 +38,10 @@ void check_backend(Check& check, const std::string& path, const RbdDiskBackend& 
   check.needed(path + ".image", rbd.image, "the name of an image");
   for (const std::string* text : {&rbd.snapshot, &rbd.conf, &rbd.user}) check.text(path, *text);
   check.known_id(path + ".keySecret", rbd.key_secret, "secret", secret_ids(check.config));
+  for (const SecretConfig& secret : check.config.secrets)
+    if (secret.id == rbd.key_secret && secret.format != "base64" && !rbd.key_secret.empty())
+      check.problems.add(path + ".keySecret", fmt::format("{}, a secret of format \"raw\"", in_quotes(secret.id)),
+                         "one of format \"base64\", as that is how Ceph writes its keys");
   for (std::size_t i = 0; i < rbd.auth_client_required.size(); ++i)
     check.word(fmt::format("{}.authClientRequired[{}]", path, i), rbd.auth_client_required[i], {"cephx", "none"});
 }

@@ -44,7 +44,8 @@ Format<RbdDiskBackend> rbd_backend() {
       key<T>("snapshot", &T::snapshot, text(), "A snapshot of it"),
       key<T>("conf", &T::conf, file_path(), "ceph.conf. Default: Ceph's"),
       key<T>("user", &T::user, text(), "Ceph's user. Default: `admin`"),
-      key<T>("keySecret", &T::key_secret, text(), "The id of the secret with the user's key"),
+      key<T>("keySecret", &T::key_secret, text(),
+             "The id of the secret with the user's key, as Ceph prints it; so its `format` is `base64`"),
       key<T>("authClientRequired", &T::auth_client_required, list_of(word({"cephx", "none"})),
              "How the client proves who it is. Default: Ceph's"),
   });
