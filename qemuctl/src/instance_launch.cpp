@@ -95,6 +95,7 @@ asio::awaitable<Instance> Instance::launch(LaunchPlan plan, LaunchOptions option
   detail::open_secrets(vm, resources);
   detail::make_efi_vars(vm);
   detail::start_tpm(vm, resources, log.get());
+  detail::start_shares(vm, resources, log.get());
   context.descriptors = resources.descriptors();
   std::vector<std::string> argv = build_command_line(vm, plan.qemu, context);
   resources.inherit_borrowed(files.lock_fd());

@@ -72,6 +72,8 @@ void open_taps(const VmConfig& config, LaunchResources& resources);
 void open_secrets(const VmConfig& config, LaunchResources& resources);
 /// A copy of the template when the VM has no UEFI variables yet.
 void make_efi_vars(const VmConfig& config);
+/// virtiofsd, one for each share of that type.
+void start_shares(const VmConfig& config, LaunchResources& resources, int log);
 /// swtpm.
 void start_tpm(const VmConfig& config, LaunchResources& resources, int log);
 /// @}

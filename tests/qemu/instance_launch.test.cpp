@@ -91,7 +91,8 @@ QEMU_TEST_CASE("A QEMU that ends silently, or is killed, is told from one that r
   const test::TempDir dir;
   VmConfig config = test::small_vm(qemu, dir);
   config.qemu_path = faulty_qemu(dir, qemu, "exit 7");
-  CHECK_THAT(launch_error(config).what(), ContainsSubstring("exit status 7") && ContainsSubstring("QEMU printed nothing"));
+  CHECK_THAT(launch_error(config).what(),
+             ContainsSubstring("exit status 7") && ContainsSubstring("QEMU printed nothing"));
   config.qemu_path = faulty_qemu(dir, qemu, "kill -ABRT $$");
   CHECK_THAT(launch_error(config).what(), ContainsSubstring("signal 6"));
 }

@@ -6,7 +6,7 @@
 
 #include "ask.hpp"
 #include "golden.hpp"
-#include "other_process.hpp"
+#include "processes.hpp"
 #include "run.hpp"
 #include "small_vm.hpp"
 #include "temp_dir.hpp"
@@ -15,9 +15,6 @@
 #include <qemuctl/instance.hpp>
 
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -28,31 +25,9 @@ using namespace qemuctl;
 using Catch::Matchers::ContainsSubstring;
 using test::ask;
 using test::describe;
+using test::ends;
+using test::process_with;
 using test::property;
-
-namespace {
-
-/// A process with `text` among its words; invalid when there is none.
-FileDescriptor process_with(const std::string& text) {
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    const int pid = std::atoi(entry.path().filename().c_str());
-    std::error_code ec;
-    if (pid <= 0 || !std::filesystem::exists(entry.path() / "cmdline", ec)) continue;
-    try {
-      if (test::read_file(entry.path() / "cmdline").find(text) != std::string::npos)
-        return FileDescriptor(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    } catch (const std::exception&) { // it has just ended
-    }
-  }
-  return FileDescriptor();
-}
-
-bool ends(const FileDescriptor& process) {
-  pollfd wait{process.get(), POLLIN, 0};
-  return ::poll(&wait, 1, 10'000) == 1;
-}
-
-} // namespace
 
 QEMU_TEST_CASE("memory is where it was described to be") {
   const test::TempDir dir;

@@ -168,6 +168,12 @@ void check_share(Check& check, const std::string& path, const ShareConfig& share
   // struct virtio_fs_config has 36 bytes for it, and 9p as many.
   if (check.needed(path + ".tag", share.tag, "what the guest mounts it by") && share.tag.size() > 35)
     check.problems.add(path + ".tag", fmt::format("{} bytes", share.tag.size()), "at most 35");
+  if (share.read_only && share.type == "virtiofs")
+    check.problems.add(path + ".readOnly", "true",
+                       "false for type \"virtiofs\", which can not refuse to write everywhere; \"9p\" can");
+  // virtiofsd and the option -fsdev take their options apart at commas, and only the latter has a way to write one.
+  if (share.type == "virtiofs" && share.path.find(',') != std::string::npos)
+    check.problems.add(path + ".path", in_quotes(share.path), "a path without commas; type \"9p\" takes them");
   check.word(path + ".securityModel", share.security_model, share_security_words(), true);
   check.no_effect(path + ".securityModel", share.type != "9p" && !share.security_model.empty(),
                   "for a share that is not of type \"9p\"");
