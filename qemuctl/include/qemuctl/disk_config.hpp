@@ -39,9 +39,9 @@ struct NbdDiskBackend {
 struct RbdDiskBackend {
   std::string pool;
   std::string image;
-  std::string snapshot;                          ///< empty: the image itself
-  std::string conf;                              ///< path of ceph.conf; empty: Ceph's default
-  std::string user;                              ///< empty: Ceph's default, "admin"
+  std::string snapshot; ///< empty: the image itself
+  std::string conf;     ///< path of ceph.conf; empty: Ceph's default
+  std::string user;     ///< empty: Ceph's default, "admin"
   /// The id of a secret with the user's key: as Ceph prints keys, with the format "base64".
   std::string key_secret;
   std::vector<std::string> auth_client_required; ///< "cephx", "none"; empty: Ceph's default
