@@ -78,6 +78,7 @@ asio::awaitable<LaunchPlan> plan_launch(VmConfig config) {
   if (config.efi) fill_in_firmware(config, plan.qemu, absent);
   detail::find_missing_files(config, absent);
   detail::find_missing_interfaces(config, absent);
+  detail::find_missing_host_devices(config, absent);
 
   CommandLineContext context;
   context.monitor_path = (std::filesystem::path(config.socket_dir) / (config.name + ".sock")).string();

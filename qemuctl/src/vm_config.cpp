@@ -49,6 +49,7 @@ void check_files(const VmConfig& config) {
   detail::Problems problems;
   detail::find_missing_files(config, problems);
   detail::find_missing_interfaces(config, problems);
+  detail::find_missing_host_devices(config, problems);
   problems.throw_if_any(errc::not_found, "use the files of the VM", config.name.empty() ? "" : "VM " + config.name);
 }
 

@@ -6,10 +6,14 @@
 #include "config/disk_image.hpp"
 #include "golden.hpp"
 
+#include <sys/stat.h>
+
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <system_error>
 
 namespace test {
 
@@ -71,6 +75,12 @@ void make_image(const qemuctl::FileDiskBackend& file) {
     run_command({"qemu-img", "create", "-q", "-f", format, file.path, std::to_string(image_size)});
 }
 
+void make_fifo(const std::filesystem::path& path) {
+  if (std::filesystem::exists(path)) return;
+  std::filesystem::create_directories(path.parent_path());
+  if (::mkfifo(path.c_str(), 0600) != 0) throw std::system_error(errno, std::generic_category(), "mkfifo");
+}
+
 } // namespace
 
 void make_files(const qemuctl::VmConfig& config) {
@@ -79,6 +89,10 @@ void make_files(const qemuctl::VmConfig& config) {
   for (const qemuctl::DiskConfig& disk : config.disks)
     if (const auto* file = std::get_if<qemuctl::FileDiskBackend>(&disk.backend)) make_image(*file);
   for (const qemuctl::SecretConfig& secret : config.secrets) make_file(secret.file, "secret");
+  for (const qemuctl::SerialConfig& serial : config.serials)
+    if (serial.type == "pipe") make_fifo(serial.path);
+  for (const qemuctl::ChardevConfig& chardev : config.chardevs)
+    if (chardev.backend == "pipe") make_fifo(chardev.path);
   for (const qemuctl::CdromConfig& cdrom : config.cdroms) make_file(cdrom.path, std::string(image_size, '\0'));
   if (config.efi) {
     // No firmware, but the size of one.

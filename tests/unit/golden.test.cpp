@@ -40,6 +40,9 @@ std::string command_line(const VmConfig& config, const QemuInfo& qemu) {
   const auto inherit = [&](const std::string& path) { context.descriptors[path].push_back(next++); };
   for (std::size_t i = 0; i < config.serials.size(); ++i)
     if (config.serials[i].type == "socket" && config.serials[i].server) inherit(fmt::format("serials[{}]", i));
+  for (std::size_t i = 0; i < config.chardevs.size(); ++i)
+    if (config.chardevs[i].server && !config.chardevs[i].path.empty()) inherit(fmt::format("chardevs[{}]", i));
+  if (!config.guest_agent.empty()) inherit("guestAgent");
   for (std::size_t i = 0; i < config.networks.size(); ++i) {
     const auto end = detail::stream_end(config.networks[i].backend);
     if (end && (detail::launcher_connects(*end) || (end->server && !end->path.empty())))

@@ -52,6 +52,10 @@ void add_serial_device(CommandLineParts& parts, std::size_t index, std::size_t& 
   const std::string path = fmt::format("serials[{}]", index);
   const std::string id = serial_id(index);
   const std::string driver = serial.device.empty() ? parts.machine.serial_device() : serial.device;
+  if (driver == "isa-serial" && parts.machine.arch != GuestArch::x86)
+    parts.invalid(path + ".device", in_quotes(driver),
+                  fmt::format("another, as the machine {} has no ISA bus; without device it is the machine's own port",
+                              in_quotes(parts.machine.type)));
   const bool machines_own = serial.device.empty() || driver == "isa-serial";
   if (machines_own && ++machine_ports > static_cast<std::size_t>(parts.machine.max_serials())) {
     parts.invalid("serials", fmt::format("{} serial ports of the machine", machine_ports),
@@ -66,9 +70,7 @@ void add_serial_device(CommandLineParts& parts, std::size_t index, std::size_t& 
   }
   Json device = Json::object({{"driver", driver}, {"id", id}, {"chardev", id}});
   if (driver == "usb-serial") {
-    const std::string port = parts.next_usb_port();
-    device.set("bus", fmt::format("{}.0", usb_controller_id));
-    if (!port.empty()) device.set("port", port);
+    parts.plug_into_usb(device);
   } else if (driver == "virtio-serial") {
     device.set("driver", "virtconsole");
     device.set("bus", parts.virtio_serial_bus());
@@ -110,7 +112,7 @@ void add_agents(CommandLineParts& parts) {
   VirtioSerialPortConfig port;
   if (!config.guest_agent.empty()) {
     port.chardev = fmt::format("{}-chardev", guest_agent_id);
-    port.name = "org.qemu.guest_agent.0";
+    port.name = guest_agent_port;
     SocketEnd end;
     end.address = "path=" + escape_option(config.guest_agent);
     parts.chardev(socket_chardev(parts, "guestAgent", port.chardev, end));
@@ -118,7 +120,7 @@ void add_agents(CommandLineParts& parts) {
   }
   if (config.spice_agent) {
     port.chardev = fmt::format("{}-chardev", spice_agent_id);
-    port.name = "com.redhat.spice.0";
+    port.name = spice_agent_port;
     parts.chardev(fmt::format("spicevmc,id={},name=vdagent", port.chardev));
     add_virtio_serial_port(parts, "spiceAgent", std::string(spice_agent_id), port);
   }

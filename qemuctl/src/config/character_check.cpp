@@ -1,7 +1,9 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "check.hpp"
+#include "ids.hpp"
 
+#include <algorithm>
 #include <map>
 
 namespace qemuctl::detail {
@@ -22,6 +24,12 @@ void check_serial(Check& check, const std::string& path, const SerialConfig& ser
   check.no_effect(path + ".server", !socket && !serial.server, fmt::format("for type {}", in_quotes(serial.type)));
   check.no_effect(path + ".wait", serial.wait && (!socket || !serial.server), "but for a socket that listens");
   if (has_path && (!socket || serial.server)) check.own_path(path + ".path", serial.path);
+}
+
+/// What goes through a SPICE server needs one.
+void check_spice(Check& check, const std::string& path, const std::string& what) {
+  if (!check.config.display.spice && check.config.display.type != "spice")
+    check.problems.add(path, what, "a SPICE display for it, \"display\": \"spice\"");
 }
 
 void check_chardev(Check& check, const std::string& path, const ChardevConfig& chardev) {
@@ -49,14 +57,44 @@ void check_chardev(Check& check, const std::string& path, const ChardevConfig& c
   if (file) check.needed(path + ".path", chardev.path, "a path");
   check.no_effect(path + ".path", !chardev.path.empty() && !socket && !file, of_this);
   const bool spice = backend == "spicevmc" || backend == "spiceport";
+  if (spice) check_spice(check, path + ".backend", in_quotes(backend));
   if (spice) check.needed(path + ".name", chardev.name, "a channel, such as \"vdagent\" or \"usbredir\"");
   check.no_effect(path + ".name", !chardev.name.empty() && !spice, of_this);
 }
 
+/// The ports of the virtio-serial controller, wherever they are described.
+void check_virtio_serial_ports(Check& check, const VirtioSerialConfig& serial) {
+  const VmConfig& config = check.config;
+  std::map<std::string, std::string> names;
+  std::size_t consoles = 0, ports = 0;
+  const auto add = [&](const std::string& path, const std::string& name) {
+    const auto [first, inserted] = names.emplace(name, path);
+    if (!name.empty() && !inserted)
+      check.problems.add(path, fmt::format("{}, the name of {}", in_quotes(name), first->second),
+                         "a different one for each");
+  };
+  for (const SerialConfig& port : config.serials) consoles += port.device == "virtio-serial";
+  if (!config.guest_agent.empty()) add("guestAgent", std::string(guest_agent_port)), ++ports;
+  if (config.spice_agent) add("spiceAgent", std::string(spice_agent_port)), ++ports;
+  for (std::size_t i = 0; i < serial.ports.size(); ++i) {
+    const bool console = serial.ports[i].type == "virtconsole";
+    (console ? consoles : ports) += 1;
+    add(fmt::format("virtioSerial.ports[{}].name", i), serial.ports[i].name);
+  }
+  const auto max = static_cast<std::size_t>(serial.max_ports > 0 ? serial.max_ports : max_virtio_serial_ports);
+  // Port 0 can be a console only.
+  if (ports + std::max<std::size_t>(consoles, 1) > max)
+    check.problems.add(
+        "virtioSerial.maxPorts",
+        fmt::format("{}, and {} ports and {} consoles (agents and serial ports among them)", max, ports, consoles),
+        ports + std::max<std::size_t>(consoles, 1) > max_virtio_serial_ports
+            ? fmt::format("at most {} in all, one of them a console", max_virtio_serial_ports)
+            : "a port for each, and one for a console in any case");
+}
+
 void check_virtio_serial(Check& check) {
-  if (!check.config.virtio_serial) return;
-  const VirtioSerialConfig& serial = *check.config.virtio_serial;
-  check.range("virtioSerial.maxPorts", serial.max_ports, 0, 31);
+  const VirtioSerialConfig serial = check.config.virtio_serial.value_or(VirtioSerialConfig());
+  check.range("virtioSerial.maxPorts", serial.max_ports, 0, max_virtio_serial_ports);
   for (std::size_t i = 0; i < serial.ports.size(); ++i) {
     const std::string path = fmt::format("virtioSerial.ports[{}]", i);
     const VirtioSerialPortConfig& port = serial.ports[i];
@@ -65,6 +103,25 @@ void check_virtio_serial(Check& check) {
     check.text(path + ".name", port.name);
     check.word(path + ".type", port.type, virtio_serial_port_words());
   }
+  check_virtio_serial_ports(check, serial);
+}
+
+/// A character device has one user.
+void check_users(Check& check) {
+  const VmConfig& config = check.config;
+  std::map<std::string, std::string> users;
+  const auto use = [&](const std::string& path, const std::string& chardev) {
+    if (chardev.empty()) return;
+    const auto [first, inserted] = users.emplace(chardev, path);
+    if (!inserted)
+      check.problems.add(path, fmt::format("{}, which {} has, too", in_quotes(chardev), first->second),
+                         "a character device of its own");
+  };
+  if (config.virtio_serial)
+    for (std::size_t i = 0; i < config.virtio_serial->ports.size(); ++i)
+      use(fmt::format("virtioSerial.ports[{}].chardev", i), config.virtio_serial->ports[i].chardev);
+  for (std::size_t i = 0; i < config.usb_devices.size(); ++i)
+    use(fmt::format("usbDevices[{}].chardev", i), config.usb_devices[i].chardev);
 }
 
 } // namespace
@@ -84,10 +141,10 @@ void check_characters(Check& check) {
     check.own_id(ids, path, config.chardevs[i].id);
   }
   check_virtio_serial(check);
+  check_users(check);
   check.text("guestAgent", config.guest_agent);
   check.own_path("guestAgent", config.guest_agent);
-  if (config.spice_agent && !config.display.spice && config.display.type != "spice")
-    check.problems.add("spiceAgent", "true", "a SPICE display for it, \"display\": \"spice\"");
+  if (config.spice_agent) check_spice(check, "spiceAgent", "true");
 }
 
 } // namespace qemuctl::detail

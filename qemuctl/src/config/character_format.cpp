@@ -49,7 +49,7 @@ Format<VirtioSerialPortConfig> port_format() {
 Format<VirtioSerialConfig> virtio_serial_format() {
   using T = VirtioSerialConfig;
   return object<T>({
-      key<T>("maxPorts", &T::max_ports, whole_number(1, 31), "Default: QEMU's, 31"),
+      key<T>("maxPorts", &T::max_ports, whole_number(1, max_virtio_serial_ports), "Default: QEMU's, 31"),
       key<T>("ports", &T::ports, list_of(port_format()), "Ports"),
   });
 }

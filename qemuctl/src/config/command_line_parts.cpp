@@ -83,6 +83,9 @@ void CommandLineParts::device(const std::string& path, Json properties) {
                                 near.empty() ? "" : fmt::format("; did you mean {}?", in_quotes(near))),
                     since);
   }
+  if (machine.is_microvm() && is_pci_device(driver))
+    invalid(path, fmt::format("{} is a PCI device, and the machine {} has no PCI bus", in_quotes(driver),
+                              in_quotes(machine.type)));
   const bool placed = !properties.contains("bus") && is_pci_device(driver) && machine.pci();
   devices_.push_back({argv_.size() + 1, properties, placed});
   option("-device", properties.dump());
@@ -140,11 +143,12 @@ void CommandLineParts::add_usb_controller() {
   device("usb.type", std::move(properties));
 }
 
-std::string CommandLineParts::next_usb_port() {
+void CommandLineParts::plug_into_usb(Json& device) {
   add_usb_controller();
+  device.set("bus", fmt::format("{}.0", usb_controller_id));
   // Left to itself QEMU puts a 12 Mb/s hub into the last free port and everything else behind it.
-  const bool known = usb_port_count(config.usb.value_or(UsbControllerConfig()).type) > 0;
-  return known ? std::to_string(++usb_ports_used_) : std::string();
+  if (usb_port_count(config.usb.value_or(UsbControllerConfig()).type) > 0)
+    device.set("port", std::to_string(++usb_ports_used_));
 }
 
 std::string CommandLineParts::virtio_serial_bus() {
@@ -194,11 +198,14 @@ void CommandLineParts::place_pci_devices() {
       ports = static_cast<std::size_t>(wanted < 0 ? default_hotplug_ports : wanted);
   }
   if (!root) return;
-  const auto count = static_cast<std::size_t>(std::ranges::count(devices_, true, &Device::placed));
-  const std::optional<PciLayout> layout = lay_out_pci(*root, count, ports);
+  std::vector<PciNeed> needs;
+  for (const Device& device : devices_)
+    if (device.placed)
+      needs.push_back(device.properties.at("driver") == Json("vfio-pci") ? PciNeed::root_port : PciNeed::anything);
+  const std::optional<PciLayout> layout = lay_out_pci(*root, needs, ports);
   if (!layout) {
     invalid("", fmt::format("{} PCI devices and {} ports for hot plugging are more than the machine {} has room for",
-                            count, ports, in_quotes(machine.type)));
+                            needs.size(), ports, in_quotes(machine.type)));
     return;
   }
   auto place = layout->devices.begin();

@@ -55,8 +55,8 @@ class CommandLineParts {
 
   /// The controller that USB devices are on; once, however often it is called.
   void add_usb_controller();
-  /// Its next free port, after adding it; empty: QEMU chooses.
-  std::string next_usb_port();
+  /// Gives a device the next free port of it, which is added before.
+  void plug_into_usb(Json& device);
   /// The bus of the virtio-serial controller, or of the virtio-scsi controller: added by the first who asks.
   std::string virtio_serial_bus();
   std::string scsi_bus();

@@ -11,9 +11,7 @@ namespace qemuctl::detail {
 namespace {
 
 void add_usb_device(CommandLineParts& parts, const std::string& path, Json device) {
-  const std::string port = parts.next_usb_port();
-  device.set("bus", fmt::format("{}.0", usb_controller_id));
-  if (!port.empty()) device.set("port", port);
+  parts.plug_into_usb(device);
   parts.device(path, std::move(device));
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <vector>
 
 namespace qemuctl::detail {
 
@@ -34,6 +35,19 @@ bool is_pci_address(std::string_view text) {
   return matches("xxxx:xx:xx.7") || matches("xx:xx.7");
 }
 
+/// The domain is 0 when it is left out, and letters have no case.
+std::string full_address(const PciHostDevice& pci) {
+  std::string address = pci.address.size() == 7 ? "0000:" + pci.address : pci.address;
+  for (char& c : address)
+    if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
+  return address;
+}
+
+bool is_same(const HostDevice& a, const HostDevice& b) {
+  const auto *pci = std::get_if<PciHostDevice>(&a), *other = std::get_if<PciHostDevice>(&b);
+  return pci && other ? full_address(*pci) == full_address(*other) : a == b;
+}
+
 void check_host_device(Check& check, const std::string& path, const UsbHostDevice& usb) {
   check.range(path + ".vendorId", usb.vendor_id, -1, 0xffff);
   check.range(path + ".productId", usb.product_id, -1, 0xffff);
@@ -58,29 +72,60 @@ void check_host_device(Check& check, const std::string& path, const PciHostDevic
   check.text(path + ".romFile", pci.rom_file);
 }
 
+/// What QEMU calls a USB device and what has to be described elsewhere; nullptr: nowhere else.
+const char* place_elsewhere(std::string_view type) {
+  // Without properties QEMU gives the guest the first device of the host that it finds.
+  if (type == "usb-host") return "hostDevices";
+  if (type == "usb-net") return "networks, as the model of one";
+  if (type == "usb-storage") return "disks, of another interface";
+  if (type == "usb-audio") return "audio, as its device";
+  if (type == "usb-hub") return "nothing, as an xHCI controller has ports enough";
+  return nullptr;
+}
+
+void check_usb_device(Check& check, const std::string& path, const UsbDeviceConfig& device) {
+  check.needed(path + ".type", device.type, "a USB device, such as \"usb-tablet\"");
+  if (const char* elsewhere = place_elsewhere(device.type))
+    check.problems.add(path + ".type", in_quotes(device.type), elsewhere);
+  check.known_id(path + ".chardev", device.chardev, "character device", chardev_ids(check.config));
+  constexpr std::array<std::string_view, 3> with_chardev{"usb-redir", "usb-serial", "usb-braille"};
+  const bool wants_one = std::find(with_chardev.begin(), with_chardev.end(), device.type) != with_chardev.end();
+  if (wants_one && device.chardev.empty())
+    check.problems.add(path + ".chardev", "nothing",
+                       fmt::format("the id of a character device, as {} needs one", device.type));
+  check.no_effect(path + ".chardev", !wants_one && !device.chardev.empty(), "for " + in_quotes(device.type));
+}
+
 void check_usb(Check& check) {
   const VmConfig& config = check.config;
   const std::string controller = config.usb.value_or(UsbControllerConfig()).type;
-  check.needed("usb.type", controller, "a USB controller, such as \"qemu-xhci\"");
-  constexpr std::array<std::string_view, 2> with_chardev{"usb-redir", "usb-serial"};
-  for (std::size_t i = 0; i < config.usb_devices.size(); ++i) {
-    const std::string path = fmt::format("usbDevices[{}]", i);
-    const UsbDeviceConfig& device = config.usb_devices[i];
-    check.needed(path + ".type", device.type, "a USB device, such as \"usb-tablet\"");
-    check.known_id(path + ".chardev", device.chardev, "character device", chardev_ids(config));
-    const bool wants_one = std::find(with_chardev.begin(), with_chardev.end(), device.type) != with_chardev.end();
-    if (wants_one && device.chardev.empty())
-      check.problems.add(path + ".chardev", "nothing",
-                         fmt::format("the id of a character device, as {} needs one", device.type));
-  }
+  if (check.needed("usb.type", controller, "a USB controller, such as \"qemu-xhci\"") &&
+      controller.find("hci") == std::string::npos)
+    check.problems.add("usb.type", in_quotes(controller),
+                       "a USB controller, such as \"qemu-xhci\", \"usb-ehci\" or \"piix3-usb-uhci\"");
+  for (std::size_t i = 0; i < config.usb_devices.size(); ++i)
+    check_usb_device(check, fmt::format("usbDevices[{}]", i), config.usb_devices[i]);
   std::size_t wanted = config.usb_devices.size() + config.usb_tablet;
   for (const HostDevice& device : config.host_devices) wanted += std::holds_alternative<UsbHostDevice>(device);
   for (const SerialConfig& serial : config.serials) wanted += serial.device == "usb-serial";
+  for (const NetworkConfig& network : config.networks) wanted += network.model.starts_with("usb-");
   wanted += config.audio && config.audio->device == "usb-audio";
   const std::size_t ports = usb_port_count(controller);
   if (ports > 0 && wanted > ports)
     check.problems.add("usbDevices", fmt::format("{} USB devices", wanted),
                        fmt::format("at most {}, the ports of {}", ports, in_quotes(controller)));
+}
+
+/// No device of the host is in a VM twice; QEMU takes some and fails with others.
+void check_same_host_devices(Check& check) {
+  const std::vector<HostDevice>& devices = check.config.host_devices;
+  for (std::size_t i = 0; i < devices.size(); ++i)
+    for (std::size_t other = 0; other < i; ++other)
+      if (is_same(devices[i], devices[other])) {
+        check.problems.add(fmt::format("hostDevices[{}]", i), fmt::format("the device of hostDevices[{}]", other),
+                           "another one: two of a kind are told apart by bus and port");
+        break;
+      }
 }
 
 void check_secrets(Check& check) {
@@ -108,6 +153,7 @@ void check_devices(Check& check) {
   for (std::size_t i = 0; i < config.host_devices.size(); ++i)
     std::visit([&](const auto& device) { check_host_device(check, fmt::format("hostDevices[{}]", i), device); },
                config.host_devices[i]);
+  check_same_host_devices(check);
   if (config.hotplug) check.range("hotplug.pciePorts", config.hotplug->pcie_ports, -1, max_hotplug_ports);
   check_secrets(check);
 }

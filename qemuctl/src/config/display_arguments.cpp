@@ -121,10 +121,7 @@ void add_audio(CommandLineParts& parts) {
   if (audio.device.empty()) return;
   const std::string driver = audio.device == "ac97" ? "AC97" : audio.device;
   Json device = Json::object({{"driver", driver}, {"id", sound_id}});
-  if (driver == "usb-audio") {
-    device.set("bus", fmt::format("{}.0", usb_controller_id));
-    if (const std::string port = parts.next_usb_port(); !port.empty()) device.set("port", port);
-  }
+  if (driver == "usb-audio") parts.plug_into_usb(device);
   // An HDA controller has no sound of its own; a codec has.
   if (!is_hda(driver)) device.set("audiodev", audio_backend_id);
   parts.device("audio.device", std::move(device));

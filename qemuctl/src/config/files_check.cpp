@@ -51,6 +51,19 @@ class Files {
 
   bool program(const std::string& option, const std::string& path) { return file(option, path, X_OK, ""); }
 
+  /// A file that is made when it is not there.
+  void made(const std::string& option, const std::string& path) {
+    std::error_code ec;
+    if (std::filesystem::exists(path, ec)) {
+      file(option, path, W_OK, "");
+      return;
+    }
+    const std::filesystem::path parent = std::filesystem::path(path).parent_path();
+    const std::string folder = parent.empty() ? "." : parent.string();
+    if (::access(folder.c_str(), W_OK | X_OK) != 0)
+      problems_.add(option, fmt::format("{}: {}", folder, std::generic_category().message(errno)));
+  }
+
   /// What is opened as it is must not be an image of some format.
   void raw(const std::string& option, const std::string& path) {
     if (const std::string format = format_of_content(beginning_of(path)); !format.empty())
@@ -163,6 +176,17 @@ void check_efi(Files& files, const EfiConfig& efi, Problems& problems) {
   }
 }
 
+/// A character device: `server` is whether a "socket" listens, or may do without the other side at first.
+void check_character(Files& files, const std::string& option, const std::string& kind, const std::string& path,
+                     bool server) {
+  if (path.empty()) return;
+  if (kind == "file") files.made(option, path);
+  if (kind == "socket" && !server) files.writable(option, path, "");
+  if (kind == "pipe" &&
+      (::access((path + ".in").c_str(), R_OK | W_OK) != 0 || ::access((path + ".out").c_str(), R_OK | W_OK) != 0))
+    files.writable(option, path, "");
+}
+
 void check_network(Files& files, const std::string& path, const NetworkConfig& network) {
   if (const auto* bridge = std::get_if<BridgeNetBackend>(&network.backend))
     files.program(path + ".backend.helper", bridge->helper);
@@ -199,6 +223,12 @@ void find_missing_files(const VmConfig& config, Problems& problems) {
   }
   for (std::size_t i = 0; i < config.shares.size(); ++i)
     files.folder(fmt::format("shares[{}].path", i), config.shares[i].path);
+  for (std::size_t i = 0; i < config.serials.size(); ++i)
+    check_character(files, fmt::format("serials[{}].path", i), config.serials[i].type, config.serials[i].path,
+                    config.serials[i].server);
+  for (std::size_t i = 0; i < config.chardevs.size(); ++i)
+    check_character(files, fmt::format("chardevs[{}].path", i), config.chardevs[i].backend, config.chardevs[i].path,
+                    config.chardevs[i].server || config.chardevs[i].reconnect > 0);
   for (std::size_t i = 0; i < config.networks.size(); ++i)
     check_network(files, fmt::format("networks[{}]", i), config.networks[i]);
   for (std::size_t i = 0; i < config.secrets.size(); ++i)

@@ -14,6 +14,8 @@ namespace qemuctl::detail {
 void find_missing_files(const VmConfig& config, Problems& problems);
 /// Network interfaces, and descriptors of them.
 void find_missing_interfaces(const VmConfig& config, Problems& problems);
+/// USB and PCI devices, and what they have to be bound to.
+void find_missing_host_devices(const VmConfig& config, Problems& problems);
 /// @}
 
 /// `readOnly`, or `autoReadOnly` and a file that can not be written.

@@ -39,6 +39,12 @@ std::string sata_controller_id(std::size_t index);
 std::string hotplug_port_id(std::size_t index);
 /// @}
 
+/// @name What the agents in the guest look for
+/// @{
+inline constexpr std::string_view guest_agent_port = "org.qemu.guest_agent.0";
+inline constexpr std::string_view spice_agent_port = "com.redhat.spice.0";
+/// @}
+
 /// The id of each device that may have one in the description: the one given, else the first free of "disk0", "disk1",
 /// ... from its own index on.
 struct DeviceIds {

@@ -65,8 +65,6 @@ Json netdev(CommandLineParts& parts, const std::string& path, const TapNetBacken
 }
 
 Json stream(CommandLineParts& parts, const std::string& path, const StreamEnd& end) {
-  if (!parts.qemu.features.empty() && !parts.qemu.has_feature("netdev/stream"))
-    parts.missing_in_qemu(path + ".type", "network backend \"stream\"", "7.2");
   Json address = Json::object({{"type", "inet"}, {"host", end.host}, {"port", std::to_string(end.port)}});
   if (!end.path.empty()) address = Json::object({{"type", "unix"}, {"path", end.path}});
   if (const int fd = parts.descriptor(path); fd >= 0)
@@ -93,9 +91,7 @@ Json netdev(CommandLineParts& parts, const std::string& path, const StreamNetBac
   return stream(parts, path, *stream_end(backend));
 }
 
-Json netdev(CommandLineParts& parts, const std::string& path, const VdeNetBackend& vde) {
-  if (!parts.qemu.features.empty() && !parts.qemu.has_feature("netdev/vde"))
-    parts.missing_in_qemu(path + ".type", "network backend \"vde\"");
+Json netdev(CommandLineParts&, const std::string&, const VdeNetBackend& vde) {
   Json backend = Json::object({{"type", "vde"}});
   if (!vde.sock.empty()) backend.set("sock", vde.sock);
   if (vde.port > 0) backend.set("port", vde.port);
@@ -120,10 +116,11 @@ class MacAddresses {
   }
 
   std::string make(const std::string& id) {
-    // FNV-1a, whose low bits alone would show little of the first letters.
+    // FNV-1a, and a last step after which every bit depends on every letter.
     std::uint64_t hash = 0xcbf29ce484222325;
     for (const char c : vm_ + '/' + id) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    for (hash ^= hash >> 32;; ++hash) {
+    hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccd;
+    for (hash ^= hash >> 33;; ++hash) {
       // The prefix that QEMU's are known by.
       std::string address =
           fmt::format("52:54:00:{:02x}:{:02x}:{:02x}", hash >> 16 & 0xff, hash >> 8 & 0xff, hash & 0xff);
@@ -146,6 +143,10 @@ void add_networks(CommandLineParts& parts) {
     const std::string& id = parts.ids.networks[i];
     Json backend =
         std::visit([&](const auto& kind) { return netdev(parts, path + ".backend", kind); }, network.backend);
+    const std::string& type = backend.at("type").as_string();
+    if (!parts.qemu.features.empty() && !parts.qemu.has_feature("netdev/" + type))
+      parts.missing_in_qemu(path + ".backend.type", "network backend " + in_quotes(type),
+                            type == "stream" ? "7.2" : "");
     backend.set("id", id + "-netdev");
     parts.netdev(backend);
     // The default and its short form are "virtio-net", whatever the bus of this machine.
@@ -161,6 +162,7 @@ void add_networks(CommandLineParts& parts) {
       // One for each direction of a queue, for the configuration and for control.
       if (parts.machine.virtio_suffix() == "-pci") properties.set("vectors", 2 * queues + 2);
     }
+    if (network.model.starts_with("usb-")) parts.plug_into_usb(properties);
     parts.device(path + ".model", std::move(properties));
   }
   if (parts.config.vsock)

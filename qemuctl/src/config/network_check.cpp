@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
+#include <map>
 #include <optional>
 
 namespace qemuctl::detail {
@@ -27,15 +29,52 @@ std::optional<std::string_view> take_until(std::string_view& rest, char separato
   return part;
 }
 
+std::optional<std::uint32_t> ipv4(std::string_view text) {
+  in_addr address{};
+  if (::inet_pton(AF_INET, std::string(text).c_str(), &address) != 1) return std::nullopt;
+  return ntohl(address.s_addr);
+}
+
+/// An IPv4 network.
+struct Ipv4Net {
+  std::uint32_t address = 0, mask = 0;
+  bool contains(std::uint32_t other) const { return (other & mask) == (address & mask); }
+};
+
+/// ADDRESS, which means the network of its class, ADDRESS/BITS or ADDRESS/MASK, as QEMU reads it (net/slirp.c).
+std::optional<Ipv4Net> ipv4_net(std::string_view text) {
+  std::string_view rest = text;
+  const auto before = take_until(rest, '/');
+  const auto address = ipv4(before.value_or(text));
+  if (!address) return std::nullopt;
+  if (!before) {
+    const std::uint32_t first = *address >> 24;
+    return Ipv4Net{*address, first < 128 ? 0xff000000 : first < 192 ? 0xffff0000 : 0xffffff00};
+  }
+  if (const auto bits = parse_number(rest, 32))
+    return Ipv4Net{*address, *bits == 0 ? 0 : ~std::uint32_t{0} << (32 - *bits)};
+  const auto mask = ipv4(rest);
+  if (!mask) return std::nullopt;
+  return Ipv4Net{*address, *mask};
+}
+
 /// [tcp|udp]:[HOST ADDRESS]:PORT-[GUEST ADDRESS]:PORT
-bool is_host_forward(std::string_view text) {
+bool is_host_forward(std::string_view text, const Ipv4Net& net) {
   const auto protocol = take_until(text, ':');
   if (!protocol || (*protocol != "" && *protocol != "tcp" && *protocol != "udp")) return false;
-  if (!take_until(text, ':')) return false;
+  const auto host = take_until(text, ':');
+  if (!host || (!host->empty() && !ipv4(*host))) return false;
   const auto host_port = take_until(text, '-');
   if (!host_port || !parse_number(*host_port, max_port)) return false;
-  if (!take_until(text, ':')) return false;
+  const auto guest = take_until(text, ':');
+  if (!guest || (!guest->empty() && !net.contains(ipv4(*guest).value_or(~net.address)))) return false;
   return parse_number(text, max_port).value_or(0) > 0;
+}
+
+/// ADDRESS:PORT
+bool is_multicast(std::string_view text) {
+  const auto address = take_until(text, ':');
+  return address && ipv4(*address).value_or(0) >> 28 == 0xe && parse_number(text, max_port).value_or(0) > 0;
 }
 
 /// Six bytes in hexadecimal, separated by colons; not a group address, and not all zero, which QEMU takes as "none
@@ -57,11 +96,6 @@ bool is_mac_address(std::string_view text) {
   return !zero && first % 2 == 0;
 }
 
-bool is_ipv4(const std::string& text) {
-  in_addr address{};
-  return ::inet_pton(AF_INET, text.c_str(), &address) == 1;
-}
-
 void check_interface_name(Check& check, const std::string& path, const std::string& name) {
   // The kernel's dev_valid_name; '%' and ':' mean something to it, too.
   const bool valid = name.size() < IFNAMSIZ && name != "." && name != ".." &&
@@ -73,21 +107,22 @@ void check_interface_name(Check& check, const std::string& path, const std::stri
 }
 
 void check_backend(Check& check, const std::string& path, const UserNetBackend& user) {
-  for (std::size_t i = 0; i < user.host_forwards.size(); ++i)
-    if (!is_host_forward(user.host_forwards[i]))
-      check.problems.add(fmt::format("{}.hostfwd[{}]", path, i), in_quotes(user.host_forwards[i]),
-                         "[tcp|udp]:[HOST ADDRESS]:PORT-[GUEST ADDRESS]:PORT, such as \"tcp::2222-:22\"");
-  if (!user.net.empty()) {
-    std::string_view rest = user.net;
-    const auto address = take_until(rest, '/');
-    const bool valid = address
-                           ? is_ipv4(std::string(*address)) && (parse_number(rest, 32) || is_ipv4(std::string(rest)))
-                           : is_ipv4(user.net);
-    if (!valid) check.problems.add(path + ".net", in_quotes(user.net), "an IPv4 network, such as \"10.0.2.0/24\"");
+  const std::string net_text = user.net.empty() ? "10.0.2.0/24" : user.net;
+  const std::optional<Ipv4Net> net = ipv4_net(net_text);
+  if (!net) {
+    check.problems.add(path + ".net", in_quotes(user.net), "an IPv4 network, such as \"10.0.2.0/24\"");
+    return;
   }
+  for (std::size_t i = 0; i < user.host_forwards.size(); ++i)
+    if (!is_host_forward(user.host_forwards[i], *net))
+      check.problems.add(fmt::format("{}.hostfwd[{}]", path, i), in_quotes(user.host_forwards[i]),
+                         fmt::format("[tcp|udp]:[HOST ADDRESS]:PORT-[GUEST ADDRESS]:PORT, such as \"tcp::2222-:22\", "
+                                     "with IPv4 addresses, the guest's in {}",
+                                     net_text));
   const auto address = [&](const char* name, const std::string& value) {
-    if (!value.empty() && !is_ipv4(value))
-      check.problems.add(fmt::format("{}.{}", path, name), in_quotes(value), "an IPv4 address in the guest's network");
+    if (!value.empty() && !net->contains(ipv4(value).value_or(~net->address)))
+      check.problems.add(fmt::format("{}.{}", path, name), in_quotes(value),
+                         fmt::format("an IPv4 address in the guest's network, {}", net_text));
   };
   address("host", user.host);
   address("dns", user.dns);
@@ -130,7 +165,11 @@ void check_reconnect(Check& check, const std::string& path, int seconds, bool se
 }
 
 void check_backend(Check& check, const std::string& path, const SocketNetBackend& socket) {
-  for (const std::string* text : {&socket.path, &socket.host, &socket.multicast}) check.text(path, *text);
+  check.text(path + ".path", socket.path);
+  check.text(path + ".host", socket.host);
+  if (!socket.multicast.empty() && !is_multicast(socket.multicast))
+    check.problems.add(path + ".multicast", in_quotes(socket.multicast),
+                       "the IPv4 address of a group, 224.0.0.0 to 239.255.255.255, and a port: \"230.0.0.1:1234\"");
   check_port(check, path, socket.port);
   const int ways = !socket.path.empty() + (socket.port != 0) + !socket.multicast.empty();
   if (ways != 1)
@@ -172,10 +211,33 @@ void check_backend(Check& check, const std::string& path, const BridgeNetBackend
   check.text(path + ".helper", bridge.helper);
 }
 
+/// That what belongs to one network only does not belong to two.
+class Owners {
+ public:
+  explicit Owners(Check& check) : check_(check) {}
+
+  void add(const std::string& path, const TapNetBackend& tap) {
+    if (!tap.ifname.empty()) add(path + ".ifname", in_quotes(tap.ifname));
+    for (std::size_t i = 0; i < tap.fds.size(); ++i)
+      add(fmt::format("{}.fds[{}]", path, i), fmt::format("descriptor {}", tap.fds[i]));
+  }
+
+ private:
+  void add(const std::string& path, const std::string& what) {
+    const auto [first, inserted] = paths_.emplace(what, path);
+    if (!inserted)
+      check_.problems.add(path, fmt::format("{}, which {} has, too", what, first->second), "a different one for each");
+  }
+
+  Check& check_;
+  std::map<std::string, std::string> paths_;
+};
+
 } // namespace
 
 void check_networks(Check& check) {
   const VmConfig& config = check.config;
+  Owners owners(check);
   for (std::size_t i = 0; i < config.networks.size(); ++i) {
     const NetworkConfig& network = config.networks[i];
     const std::string path = fmt::format("networks[{}]", i);
@@ -185,7 +247,12 @@ void check_networks(Check& check) {
       check.problems.add(path + ".macAddr", in_quotes(network.mac_address),
                          "the address of one device, such as \"52:54:00:12:34:56\" (the first byte even)");
     std::visit([&](const auto& backend) { check_backend(check, path + ".backend", backend); }, network.backend);
-    if (const auto* tap = std::get_if<TapNetBackend>(&network.backend)) check_model(check, path, *tap, network.model);
+    if (const auto* tap = std::get_if<TapNetBackend>(&network.backend)) {
+      check_model(check, path, *tap, network.model);
+      owners.add(path + ".backend", *tap);
+    }
+    if (const auto end = stream_end(network.backend); end && end->server)
+      check.own_path(path + ".backend.path", end->path);
     check.boot_index(path, network.boot_index);
   }
   // 0 to 2 are the hypervisor, the loopback and the host (linux/vm_sockets.h); the last one means "any".

@@ -26,13 +26,20 @@ struct PciLayout {
   std::vector<PciPlace> devices;
 };
 
-/// Places `devices` devices and `hotplug_ports` empty root ports.
+enum class PciNeed {
+  anything,
+  root_port, ///< where the machine has them: what is right on the root bus can not be unplugged
+};
+
+/// Places `devices` and `hotplug_ports` empty root ports.
 ///
-/// Devices take the slots of the root bus in their order, so that adding one at the end moves no other. When there are
-/// more devices than slots the last ones go behind root ports, eight of which share a slot as its functions, or behind
-/// bridges on a machine with conventional PCI. nullopt: the machine can not have so many.
+/// Devices take the slots of the root bus in their order, from the first on, and ports those from the last on, eight
+/// sharing a slot as its functions; so one more of either moves no other as long as there are slots. When there are
+/// not, the last devices go behind root ports of their own, or behind bridges on a machine with conventional PCI. (QEMU
+/// takes conventional devices behind root ports, too.) nullopt: the machine can not have so many.
 ///
 /// A root port has a chassis and slot number of its own: QEMU refuses a second one with the same.
-std::optional<PciLayout> lay_out_pci(const PciRoot& root, std::size_t devices, std::size_t hotplug_ports);
+std::optional<PciLayout> lay_out_pci(const PciRoot& root, const std::vector<PciNeed>& devices,
+                                     std::size_t hotplug_ports);
 
 } // namespace qemuctl::detail

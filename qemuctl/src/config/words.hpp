@@ -41,6 +41,7 @@ inline constexpr std::uint64_t max_memory_mib = std::uint64_t{1} << 30; ///< 1 P
 inline constexpr std::uint64_t max_throttle = 1'000'000'000'000'000;    ///< QEMU's THROTTLE_VALUE_MAX
 inline constexpr int max_port = 65535;
 inline constexpr int max_hotplug_ports = 200;
+inline constexpr int max_virtio_serial_ports = 31; ///< QEMU's default; it takes no more
 
 /// QEMU's device for `display.video.type`, whose usual short names ("vga", "cirrus") are no devices; empty: none.
 std::string video_device(std::string_view video);
