@@ -181,7 +181,9 @@ class Reader {
     const char* next = end_;
     if (document_.current_location().get(next)) next = end_; // even our own bracket was taken for the text's
     if (next < end_ && (*next == ',' || *next == close)) return next;
-    refuse(next, std::string("',' or '") + close + "' is expected, not " + found_at(next));
+    std::string message = close == ']' ? "',' or ']'" : "',' or '}'";
+    message.append(" is expected, not ").append(found_at(next));
+    refuse(next, message);
   }
 
   void check_depth(const char* at, std::size_t depth) const {
