@@ -25,7 +25,7 @@ namespace test {
 
 namespace {
 
-/// From the start of the VM to its agent's first word: 10 s on two processors of its own.
+/// From the start of the VM to its agent's first word: 10 s on a machine with nothing else to do.
 constexpr std::chrono::seconds boot_patience{150};
 
 VmConfig configuration(const TempDir& folder, const HostVm::Options& options) {
@@ -35,8 +35,9 @@ VmConfig configuration(const TempDir& folder, const HostVm::Options& options) {
   config.qemu_path = qemus().front().string();
   config.socket_dir = folder.path().string();
   config.machine.accel = "tcg"; // the same everywhere
-  config.cpu.cores = 2;
-  config.memory.size_mib = 3072;
+  // One processor (the default): two have to wait for each other, which takes longer than working alone when the
+  // machine is busy, and the timer of the second was seen to stop.
+  config.memory.size_mib = 2048;
   config.boot.kernel = host.kernel.string();
   config.boot.initrd = host.initrd.string();
   config.boot.append = "console=ttyS0 quiet panic=-1 " + options.kernel_arguments;
