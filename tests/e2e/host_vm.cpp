@@ -194,7 +194,10 @@ void HostVm::wait_until(const std::string& command, std::chrono::seconds deadlin
 
 void HostVm::wait_until(const std::string& what, const std::function<bool()>& holds, std::chrono::seconds deadline) {
   const auto end = std::chrono::steady_clock::now() + deadline;
-  while (!holds()) {
+  const std::size_t written = journal_.size();
+  for (;;) {
+    journal_.resize(written); // of the attempts the last one is to be seen
+    if (holds()) return;
     if (std::chrono::steady_clock::now() > end) throw std::runtime_error("this does not come true: " + what);
     asio::steady_timer timer(context_, std::chrono::milliseconds(50));
     test::run(context_, timer.async_wait(asio::use_awaitable));
