@@ -79,3 +79,17 @@ TEST_CASE("commands in the host in a VM have their status and all their output")
   CHECK_THROWS(host.output_of("false"));
   CHECK_THROWS(host.wait_until("false", std::chrono::seconds(1)));
 }
+
+TEST_CASE("a host in a VM has PCI devices that come and go, and an IOMMU when it is asked for") {
+  test::HostVm::Options options;
+  options.qemu_arguments = {"-device", "intel-iommu,intremap=on,caching-mode=on"};
+  options.kernel_arguments = "intel_iommu=on iommu=pt";
+  test::HostVm host(options);
+  host.plug(Json::object({{"driver", "e1000e"}, {"id", "card"}, {"bus", "rp0"}}));
+  host.wait_until("grep -q 0x10d3 /sys/bus/pci/devices/*/device");
+  const std::string card = host.output_of("dirname $(grep -l 0x10d3 /sys/bus/pci/devices/*/device)");
+  host.wait_for_device(card);
+  CHECK(host.output_of("ls " + card + "/iommu_group/devices") == card.substr(card.rfind('/') + 1));
+  host.pull("card");
+  host.wait_for_removal(card);
+}
