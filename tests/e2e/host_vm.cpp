@@ -138,7 +138,12 @@ asio::awaitable<CommandResult> HostVm::exchange(std::string command) {
 
 CommandResult HostVm::run(const std::string& command, std::chrono::seconds deadline) {
   journal_ += "# " + command + '\n';
-  CommandResult result = test::run(context_, exchange(command), deadline);
+  CommandResult result;
+  try {
+    result = test::run(context_, exchange(command), deadline);
+  } catch (const std::exception& error) {
+    throw std::runtime_error(fmt::format("no answer from the host in a VM ({}) to: {}", error.what(), command));
+  }
   journal_ += result.output;
   if (result.status != 0) journal_ += fmt::format("(exit status {})\n", result.status);
   return result;
