@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
+#include "golden.hpp"
 #include "host_vm.hpp"
 
 #include <algorithm>
@@ -146,6 +147,28 @@ TEST_CASE("a device that is not authorised has the interfaces of its descriptors
   CHECK_FALSE(device.at("authorized").as_bool());
   CHECK(device.at("interfaces").dump() == R"(["080650"])");
   CHECK(device.at("productName").as_string() == "QEMU USB HARDDRIVE");
+}
+
+TEST_CASE("a device that becomes another one is told of as gone and new, in the same place") {
+  test::HostVm host;
+  Probe probe(host);
+  host.output_of((test::source_dir() / "tests/e2e/gadget").string() + " bare");
+  probe.wait_for_devices({"3-1"});
+  const Json before = probe.devices()["3-1"];
+  // What a modem does that was a disk at first: it goes, and comes back as something else.
+  host.output_of(
+      "cd /sys/kernel/config/usb_gadget/bare && controller=$(cat UDC) && echo >UDC && echo 0x0108 >idProduct && "
+      "echo $controller >UDC");
+  host.wait_until("the device is another one", [&] {
+    const auto there = probe.devices();
+    return there.contains("3-1") && there.at("3-1").at("productId").as_string() == "0108";
+  });
+  const Json after = probe.devices()["3-1"];
+  CHECK(after.at("connector") == before.at("connector"));
+  CHECK(after.at("fingerprint") != before.at("fingerprint"));
+  CHECK(after.at("address") != before.at("address"));
+  const auto events = probe.events();
+  CHECK(std::ranges::any_of(events, [](const Json& event) { return event.at("event").as_string() == "removed"; }));
 }
 
 TEST_CASE("when the kernel had to drop events the devices are looked at again") {
