@@ -74,4 +74,14 @@ DemoGuest demo_guest() {
   return guest;
 }
 
+HostInAVm host_in_a_vm() {
+  const char* given = std::getenv("QEMUCTL_HOST_IN_A_VM");
+  const auto folder = given ? fs::path(given) : fs::path(QEMUCTL_TEST_MACHINE_DIR) / "host-in-a-vm";
+  std::error_code missing;
+  HostInAVm host{folder / "vmlinuz", folder / "initrd.img", fs::canonical(folder / "modules", missing)};
+  if (missing || !fs::exists(host.kernel) || !fs::exists(host.initrd))
+    skip("there is no host in a VM in " + folder.string() + ": tools/host-in-a-vm makes it");
+  return host;
+}
+
 } // namespace test

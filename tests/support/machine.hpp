@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the tests use of the machine: the QEMU binaries and the demo guest.
+// What the tests use of the machine: the QEMU binaries, the demo guest and the host in a VM.
 #pragma once
 
 #include "catch.hpp"
@@ -26,6 +26,14 @@ struct DemoGuest {
 /// The guest that `tools/demo-guest` made in the build folder, or in `QEMUCTL_DEMO_GUEST`. Skips the case when it is
 /// not there.
 DemoGuest demo_guest();
+
+struct HostInAVm {
+  std::filesystem::path kernel, initrd, modules;
+};
+
+/// What `tools/host-in-a-vm` made in the build folder, or in `QEMUCTL_HOST_IN_A_VM`. Skips the case when it is not
+/// there.
+HostInAVm host_in_a_vm();
 
 } // namespace test
 

@@ -17,6 +17,8 @@ class Testbed {
   Testbed(const Testbed&) = delete;
   Testbed& operator=(const Testbed&) = delete;
 
+  /// What was recorded as tests/data/udev/NAME.umockdev; without events.
+  void load(const std::string& name);
   /// A root hub `usbBUS` of a PCI controller. Its sysfs path.
   std::string add_root_hub(int bus);
   /// A device in that port of the hub at `parent`, a USB path such as the one this returns, with an event.

@@ -1,0 +1,127 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "catch.hpp"
+#include "run.hpp"
+#include "testbed.hpp"
+
+#include <hotplug/udev_source.hpp>
+
+#include <asio/io_context.hpp>
+
+#include <algorithm>
+
+using namespace hotplug;
+
+namespace {
+
+/// The devices of a recording, by name in sysfs, as they are told of.
+std::vector<UsbDevice> devices_of(const std::string& recording) {
+  test::Testbed host;
+  host.load(recording);
+  asio::io_context io;
+  UdevSource source(io.get_executor());
+  std::vector<UsbDevice> devices = std::get<UsbSnapshot>(test::run(io, source.next())).devices;
+  std::ranges::sort(devices, {}, &UsbDevice::sys_name);
+  return devices;
+}
+
+UsbDevice device_of(const std::string& recording) {
+  std::vector<UsbDevice> devices = devices_of(recording);
+  REQUIRE(devices.size() == 1); // and none of the hubs above it
+  return std::move(devices.front());
+}
+
+using Interfaces = std::vector<UsbClass>;
+
+} // namespace
+
+TEST_CASE("a recorded disk has all that is known of it") {
+  const UsbDevice disk = device_of("storage");
+  CHECK(disk.sys_path == "/sys/devices/pci0000:00/0000:00:04.0/usb2/2-3");
+  CHECK(disk.sys_name == "2-3");
+  CHECK(disk.device_node == "/dev/bus/usb/002/002");
+  CHECK(disk.bus == 2);
+  CHECK(disk.address == 2);
+  CHECK(disk.ports == std::vector<int>{3});
+  CHECK(disk.peer_path == "1-3");
+  CHECK(disk.vendor_id == 0x46f4);
+  CHECK(disk.product_id == 0x0001);
+  CHECK(disk.device_class == UsbClass{});
+  CHECK(disk.vendor_name == "QEMU");
+  CHECK(disk.product_name == "QEMU USB HARDDRIVE");
+  CHECK(disk.serial == "4711");
+  CHECK(disk.speed == 5000);
+  CHECK(disk.removable == "unknown");
+  CHECK(disk.controller == "0000:00:04.0");
+  CHECK(disk.authorized);
+  CHECK(disk.interfaces == Interfaces{{0x08, 0x06, 0x50}});
+  CHECK(disk.identity.connector == "0000:00:04.0/3");
+  CHECK(disk.identity.serial == "4711");
+}
+
+TEST_CASE("a recorded pointer is on the USB 2 side of its connector") {
+  const UsbDevice tablet = device_of("tablet");
+  CHECK(tablet.port_path() == "1-5");
+  CHECK(tablet.peer_path == "2-5");
+  CHECK(tablet.identity.connector == "0000:00:04.0/5");
+  CHECK(tablet.product_name == "QEMU USB Tablet");
+  CHECK(tablet.speed == 480);
+  CHECK(tablet.interfaces == Interfaces{{0x03, 0x00, 0x00}});
+}
+
+TEST_CASE("two recorded keyboards in a hub are alike but for the port they are in") {
+  const auto keyboards = devices_of("hub");
+  REQUIRE(keyboards.size() == 2);
+  CHECK(keyboards[0].port_path() == "1-1.1");
+  CHECK(keyboards[1].port_path() == "1-1.2");
+  CHECK(keyboards[0].root_port() == 1);
+  CHECK(keyboards[0].speed == 12);
+  CHECK(keyboards[0].interfaces == Interfaces{{0x03, 0x01, 0x01}});
+  CHECK(keyboards[0].serial == "same");
+  CHECK(keyboards[0].identity.connector == "0000:00:04.0/1.1");
+  CHECK(keyboards[1].identity.connector == "0000:00:04.0/1.2");
+  CHECK(keyboards[0].identity.serial == keyboards[1].identity.serial);
+  CHECK(keyboards[0].identity.fingerprint == keyboards[1].identity.fingerprint);
+}
+
+TEST_CASE("a recorded disk that is not authorised has its interfaces and its identity") {
+  const UsbDevice used = device_of("storage"), unused = device_of("deauthorised");
+  CHECK_FALSE(unused.authorized);
+  CHECK(unused.interfaces == used.interfaces);
+  CHECK(unused.identity == used.identity);
+}
+
+TEST_CASE("a recorded composite device has all its interfaces") {
+  CHECK(device_of("composite").interfaces == Interfaces{{0x03, 0x01, 0x01}, {0x08, 0x06, 0x50}});
+  const UsbDevice camera = device_of("camera");
+  CHECK(camera.device_class == UsbClass{0xef, 0x02, 0x01});
+  CHECK(camera.interfaces ==
+        Interfaces{{0x01, 0x01, 0x00}, {0x01, 0x02, 0x00}, {0x0e, 0x01, 0x00}, {0x0e, 0x02, 0x00}});
+  const UsbDevice phone = device_of("phone");
+  CHECK(phone.interfaces == Interfaces{{0x02, 0x02, 0x01}, {0x06, 0x01, 0x01}, {0x0a, 0x00, 0x00}, {0xff, 0x42, 0x01}});
+}
+
+TEST_CASE("a recorded device of a controller that is not a PCI device is told of without one") {
+  const UsbDevice camera = device_of("camera");
+  CHECK(camera.controller.empty());
+  CHECK(camera.sys_path.starts_with("/sys/devices/platform/dummy_hcd."));
+  CHECK_FALSE(camera.identity.connector.empty());
+}
+
+TEST_CASE("what a recorded device says of itself is passed on as it is, whatever it is") {
+  const UsbDevice hostile = device_of("hostile");
+  CHECK(hostile.vendor_name == "<b>Evil</b>");
+  CHECK(hostile.product_name == "one\ntwo\t\x1b[31mred\x7f \"$(reboot)\" '; %s \\u0041 \xf0\x9f\x92\xa5");
+  CHECK(hostile.serial == "../../../etc/passwd");
+}
+
+TEST_CASE("a recorded device that says nothing of itself has no serial number, and the hardware database's words") {
+  const UsbDevice bare = device_of("bare");
+  CHECK(bare.vendor_id == 0x1d6b);
+  CHECK(bare.product_id == 0x0107);
+  CHECK(bare.device_class == UsbClass{0xff, 0x00, 0x00});
+  CHECK(bare.vendor_name == "Linux Foundation");
+  CHECK(bare.product_name.empty());
+  CHECK(bare.serial.empty());
+  CHECK_FALSE(bare.identity.fingerprint.empty());
+}
