@@ -3,6 +3,7 @@
 #include "nearest_word.hpp"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace qemuctl::detail {
 
@@ -43,7 +44,16 @@ std::string nearest_word(std::string_view word, const std::vector<std::string>& 
     const std::size_t distance = edit_distance(word, candidate);
     if (distance < best_distance) best = &candidate, best_distance = distance;
   }
-  return best ? *best : std::string();
+  if (best) return *best;
+  // One that is cut short, or was: "accelerator", "mac".
+  constexpr std::size_t shortest = 3;
+  for (const std::string& candidate : known) {
+    const std::size_t size = std::min(word.size(), candidate.size());
+    if (size >= shortest && std::equal(word.begin(), word.begin() + static_cast<std::ptrdiff_t>(size),
+                                       candidate.begin(), [](char a, char b) { return lower(a) == lower(b); }))
+      return candidate;
+  }
+  return {};
 }
 
 } // namespace qemuctl::detail
