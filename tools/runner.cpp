@@ -86,6 +86,11 @@ ExitStatus Runner::run() {
     if (options_.dry_run) exit_status_ = ExitStatus::failed;
   }
   stderr_.queue().flush(output_flush_time);
+  // The result stands: a Ctrl-C that comes now must not turn it into a death by a signal.
+  sigset_t late;
+  ::sigemptyset(&late);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&late, signal);
+  ::sigprocmask(SIG_BLOCK, &late, nullptr);
   return exit_status_;
 }
 
