@@ -10,6 +10,12 @@
 using Catch::Matchers::ContainsSubstring;
 using test::refusal;
 
+TEST_CASE("the CPU model of the host is one for KVM") {
+  CHECK_THAT(refusal(R"({"kvm": false, "cpu": "host"})"),
+             ContainsSubstring("cpu.model: found \"host\", expected \"max\""));
+  CHECK(refusal(R"({"cpu": "host"})") == "not refused");
+}
+
 TEST_CASE("memory in a file has a path, and other memory has none") {
   CHECK_THAT(refusal(R"({"memory": {"backend": "file"}})"), ContainsSubstring("memory.backend.path: found nothing"));
   CHECK(refusal(R"({"memory": {"backend": {"type": "file", "path": "pages"}}})") == "not refused");
