@@ -86,12 +86,18 @@ ExitStatus Runner::run() {
     if (options_.dry_run) exit_status_ = ExitStatus::failed;
   }
   stderr_.queue().flush(output_flush_time);
+  // The result stands: a Ctrl-C that comes now must not turn it into a death by a signal.
+  sigset_t late;
+  ::sigemptyset(&late);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&late, signal);
+  ::sigprocmask(SIG_BLOCK, &late, nullptr);
   return exit_status_;
 }
 
 /// Ends everything that keeps the io_context busy.
 void Runner::finish() {
   phase_ = Phase::ended;
+  finished_ = true;
   vm_.reset();
   if (console_) console_->close();
   patience_.cancel();
@@ -232,7 +238,7 @@ asio::awaitable<void> Runner::print_events(qemuctl::EventSubscription events) {
 }
 
 asio::awaitable<void> Runner::watch_signals() {
-  for (;;) {
+  while (!finished_) { // which can not cancel a wait that a signal has just ended
     std::error_code ec;
     const int signal = co_await signals_.async_wait(asio::redirect_error(asio::use_awaitable, ec));
     if (ec) co_return;
@@ -269,6 +275,11 @@ void Runner::spawn_request(asio::awaitable<void> request) {
 asio::awaitable<void> Runner::ask_to_shut_down() {
   if (phase_ != Phase::following) co_return;
   const qemuctl::State state = vm_->state();
+  if (state == qemuctl::State::shutdown) { // by an option of QEMU's that keeps it
+    say(fmt::format("the guest of {} has ended; ending QEMU", vm_->name()));
+    co_await vm_->stop(0ms);
+    co_return;
+  }
   if (state == qemuctl::State::running) {
     say(fmt::format("asking {} to shut down; press Ctrl-C again to force it", vm_->name()));
   } else {
@@ -357,7 +368,10 @@ ExitStatus Runner::report(const std::exception_ptr& failure) {
     std::rethrow_exception(failure);
   } catch (const std::system_error& error) {
     if (leaving_ && is_canceled(error)) {
-      if (phase_ == Phase::ended) return conclude(last_status_);
+      if (phase_ == Phase::ended) { // the end of the guest's output was waited for
+        print_status(last_status_);
+        return conclude(last_status_);
+      }
       if (!is_attached()) {
         say("interrupted before the VM had started; nothing was left running");
         return ExitStatus::failed;

@@ -77,8 +77,9 @@ class Runner {
   std::string last_status_line_;
   ExitStatus exit_status_ = ExitStatus::failed;
   Phase phase_ = Phase::reading;
-  int requests_ = 0;     ///< how often the user wanted the VM to end
-  bool leaving_ = false; ///< the user wants this program to end, whatever the VM does
+  int requests_ = 0;      ///< how often the user wanted the VM to end
+  bool leaving_ = false;  ///< the user wants this program to end, whatever the VM does
+  bool finished_ = false; ///< nothing is waited for any more
 };
 
 } // namespace tool

@@ -97,6 +97,10 @@ asio::awaitable<LaunchPlan> plan_launch(VmConfig config) {
   all.throw_if_any(code, operation, subject_of(config));
 
   detail::AcceleratorChoice choice = co_await detail::choose_accelerator(config, plan.qemu);
+  if (choice.accel == "tcg" && config.cpu.model == "host") {
+    unsupported.add("cpu.model", "\"host\"", "\"max\" or another model: only KVM has that one, and does not work here");
+    unsupported.throw_if_any(errc::not_supported, operation, subject_of(config));
+  }
   if (!choice.warning.empty()) plan.warnings.push_back(std::move(choice.warning));
   plan.accel = context.accel = choice.accel;
   plan.command_line = build_command_line(config, plan.qemu, context);

@@ -3,6 +3,7 @@
 #include "nearest_word.hpp"
 
 #include <algorithm>
+#include <cstddef>
 
 namespace qemuctl::detail {
 
@@ -13,6 +14,22 @@ constexpr std::size_t max_word = 64;
 
 char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+constexpr std::size_t shortest_part = 3;
+
+/// Whether `name` is `part` with something before or behind it, joined by a hyphen.
+bool has_part(std::string_view name, std::string_view part) {
+  if (part.size() < shortest_part || name.size() <= part.size() + 1) return false;
+  const std::size_t rest = name.size() - part.size();
+  return (name.starts_with(part) && name[part.size()] == '-') || (name.ends_with(part) && name[rest - 1] == '-');
+}
+
+/// Whether one is the other cut short: "accelerator", "mac".
+bool begin_alike(std::string_view a, std::string_view b) {
+  const std::size_t size = std::min(a.size(), b.size());
+  return size >= shortest_part && std::equal(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(size), b.begin(),
+                                             [](char x, char y) { return lower(x) == lower(y); });
 }
 
 } // namespace
@@ -43,7 +60,16 @@ std::string nearest_word(std::string_view word, const std::vector<std::string>& 
     const std::size_t distance = edit_distance(word, candidate);
     if (distance < best_distance) best = &candidate, best_distance = distance;
   }
-  return best ? *best : std::string();
+  if (best && best_distance <= 1) return *best;
+  // Of names with parts some may be left out: "virtio-net", "tablet". The shortest adds the least.
+  const std::string* longer = nullptr;
+  for (const std::string& candidate : known)
+    if (has_part(candidate, word) && (!longer || candidate.size() < longer->size())) longer = &candidate;
+  if (longer) return *longer;
+  if (best) return *best;
+  for (const std::string& candidate : known)
+    if (begin_alike(word, candidate)) return candidate;
+  return {};
 }
 
 } // namespace qemuctl::detail

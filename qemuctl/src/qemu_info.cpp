@@ -73,9 +73,15 @@ const Architecture& find_architecture(std::string_view arch) {
   if (found != std::end(architectures)) return *found;
 
   std::vector<std::string_view> known;
-  for (const Architecture& architecture : architectures) known.push_back(architecture.name);
+  std::string name_here;
+  for (const Architecture& architecture : architectures) {
+    known.push_back(architecture.name);
+    if (name_here.empty() && (architecture.machine == wanted || architecture.qemu == wanted))
+      name_here = fmt::format("; '{}' is '{}'", wanted, architecture.name);
+  }
   throw failure(errc::invalid_argument, "choose a QEMU", arch.empty() ? "this host's architecture" : "architecture",
-                fmt::format("'{}' is not known", wanted), fmt::format("Known are {}", fmt::join(known, ", ")));
+                fmt::format("'{}' is not known", wanted),
+                fmt::format("Known are {}{}", fmt::join(known, ", "), name_here));
 }
 
 fs::path find_program(const std::string& name, const std::string& advice) {
@@ -115,13 +121,29 @@ std::optional<QemuInfo> load(const fs::path& binary, const detail::CacheKey& key
 }
 
 /// Another one whenever `ask` asks for more: what older versions of this library have remembered is not enough.
-constexpr const char* cache_kind = "qemu-2";
+constexpr const char* cache_kind = "qemu-3";
 
 Json concrete_types(std::string_view base) {
   Json arguments;
   arguments.set("implements", base);
   arguments.set("abstract", false);
   return arguments;
+}
+
+/// The commands that describe what `-machine` and `-cpu` take call it so.
+std::vector<std::string> names_and_aliases(const Json& list) {
+  std::vector<std::string> names;
+  for (const Json& entry : list.as_array())
+    for (const char* key : {"name", "alias"})
+      if (entry.contains(key)) names.push_back(entry.at(key).as_string());
+  std::ranges::sort(names);
+  return names;
+}
+
+bool has_command(const Json& schema, std::string_view name) {
+  return std::ranges::any_of(schema.as_array(), [&](const Json& entity) {
+    return entity.at("meta-type") == Json("command") && entity.at("name") == Json(name);
+  });
 }
 
 /// The schema tells of all block drivers that could be built, and these are modules that may not be installed. QEMU
@@ -163,6 +185,9 @@ asio::awaitable<QemuInfo> ask(fs::path binary) {
   Json chardev = concrete_types("chardev");
   const Json chardevs = co_await probe.execute("qom-list-types", std::move(chardev));
   const Json schema = co_await probe.execute("query-qmp-schema");
+  const Json machines = co_await probe.execute("query-machines");
+  Json cpu_models = Json::array({});
+  if (has_command(schema, "query-cpu-definitions")) cpu_models = co_await probe.execute("query-cpu-definitions");
   std::vector<std::string> features = detail::schema_features(schema);
   for (const char* driver : {"iscsi", "rbd"}) {
     const std::string feature = fmt::format("blockdev/{}", driver);
@@ -183,6 +208,8 @@ asio::awaitable<QemuInfo> ask(fs::path binary) {
   constexpr std::string_view prefix = "chardev-";
   for (const std::string& name : type_names(chardevs))
     if (name.starts_with(prefix)) info.chardevs.push_back(name.substr(prefix.size()));
+  info.machines = names_and_aliases(machines);
+  info.cpu_models = names_and_aliases(cpu_models);
   info.features = std::move(features);
   constexpr std::string_view suffix = "-accel";
   for (std::string& name : type_names(accelerators))

@@ -30,6 +30,8 @@ Json qemu_info_to_json(const QemuInfo& info) {
   json.set("pci-devices", list(info.pci_devices));
   json.set("objects", list(info.objects));
   json.set("chardevs", list(info.chardevs));
+  json.set("machines", list(info.machines));
+  json.set("cpu-models", list(info.cpu_models));
   json.set("features", list(info.features));
   return json;
 }
@@ -46,6 +48,8 @@ QemuInfo qemu_info_from_json(const std::filesystem::path& binary, const Json& js
   info.pci_devices = names(json.at("pci-devices"));
   info.objects = names(json.at("objects"));
   info.chardevs = names(json.at("chardevs"));
+  info.machines = names(json.at("machines"));
+  info.cpu_models = names(json.at("cpu-models"));
   info.features = names(json.at("features"));
   return info;
 }

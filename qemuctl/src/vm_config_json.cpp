@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "config/check.hpp"
+#include "config/files_check.hpp"
 #include "config/formats.hpp"
 #include "text_file.hpp"
 
@@ -63,9 +64,11 @@ std::string name_from(const std::filesystem::path& file) {
   return detail::is_valid_vm_name(name) ? name : std::string();
 }
 
-} // namespace
+/// What is looked at besides the text.
+enum class Look { nowhere, at_files };
 
-VmConfig parse_vm_config(std::string_view text, const std::string& source, const std::filesystem::path& base_dir) {
+VmConfig read_vm_config(std::string_view text, const std::string& source, const std::filesystem::path& base_dir,
+                        Look look) {
   // Editors of other systems write a byte order mark; it says nothing here.
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   JsonParseOptions options;
@@ -88,9 +91,13 @@ VmConfig parse_vm_config(std::string_view text, const std::string& source, const
   // Of a part that could not be read in full nothing more can be said.
   std::set<std::string, std::less<>> unread;
   for (const auto& problem : problems.all()) unread.emplace(section(problem.path));
-  detail::Problems contradictions;
-  if (!unread.contains("")) detail::check_vm_config(config, contradictions);
-  for (const auto& problem : contradictions.all()) {
+  detail::Problems others;
+  if (!unread.contains("")) {
+    detail::check_vm_config(config, others);
+    // A launch looks for them, too; but who has something to correct anyway is told of all of it at once.
+    if (look == Look::at_files && !(problems.empty() && others.empty())) detail::find_missing_files(config, others);
+  }
+  for (const auto& problem : others.all()) {
     const std::string path = as_written(problem.path, json);
     if (!unread.contains(section(path))) problems.add(path, problem.text);
   }
@@ -99,9 +106,15 @@ VmConfig parse_vm_config(std::string_view text, const std::string& source, const
   return config;
 }
 
+} // namespace
+
+VmConfig parse_vm_config(std::string_view text, const std::string& source, const std::filesystem::path& base_dir) {
+  return read_vm_config(text, source, base_dir, Look::nowhere);
+}
+
 VmConfig load_vm_config(const std::filesystem::path& file) {
   const std::string text = detail::read_text_file(file, max_file_size, operation);
-  VmConfig config = parse_vm_config(text, file.string(), std::filesystem::absolute(file).parent_path());
+  VmConfig config = read_vm_config(text, file.string(), std::filesystem::absolute(file).parent_path(), Look::at_files);
   if (config.name.empty()) config.name = name_from(file);
   return config;
 }

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
+#include "demo.hpp"
 #include "machine.hpp"
 #include "run.hpp"
 #include "temp_dir.hpp"
@@ -9,7 +10,6 @@
 
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/read.hpp>
-#include <asio/read_until.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
 #include <asio/write.hpp>
@@ -19,54 +19,10 @@
 
 using namespace qemuctl;
 using namespace std::chrono_literals;
-
-namespace {
-
-/// A guest takes 2 s on an idle machine; many times that when all tests run at once.
-constexpr auto patience = 150s;
-
-VmConfig demo_vm(const std::filesystem::path& qemu, const test::TempDir& dir) {
-  const test::DemoGuest guest = test::demo_guest();
-  VmConfig config;
-  config.name = "demo";
-  config.qemu_path = qemu.string();
-  config.socket_dir = dir.path().string();
-  config.machine.accel = "tcg";
-  config.memory.size_mib = 256;
-  config.boot.kernel = guest.kernel.string();
-  config.boot.initrd = guest.initrd.string();
-  config.boot.append = "console=ttyS0 quiet panic=-1";
-  config.serials.emplace_back();
-  return config;
-}
-
-/// The guest's serial console. What it writes is read all the time, as a terminal would.
-class SerialConsole {
- public:
-  SerialConsole(asio::any_io_executor executor, Instance& vm) : port_(executor, vm.take_serial(0).release()) {}
-
-  asio::awaitable<void> until(std::string text) {
-    const std::size_t size =
-        co_await asio::async_read_until(port_, asio::dynamic_buffer(seen_), text, asio::use_awaitable);
-    seen_.erase(0, size);
-  }
-  asio::awaitable<void> type(std::string text) {
-    co_await asio::async_write(port_, asio::buffer(text), asio::use_awaitable);
-  }
-
- private:
-  asio::posix::stream_descriptor port_;
-  std::string seen_;
-};
-
-LaunchOptions with_console() {
-  LaunchOptions options;
-  options.kill_on_destruction = true;
-  options.connect_serials = true;
-  return options;
-}
-
-} // namespace
+using test::demo_vm;
+using test::patience;
+using test::SerialConsole;
+using test::with_console;
 
 QEMU_TEST_CASE("A guest shuts down when its power button is pressed") {
   const test::TempDir dir;

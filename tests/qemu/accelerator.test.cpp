@@ -9,6 +9,8 @@
 #include "skip.hpp"
 #include "temp_dir.hpp"
 
+#include <qemuctl/error.hpp>
+#include <qemuctl/launch_plan.hpp>
 #include <qemuctl/qmp_client.hpp>
 
 #include <fcntl.h>
@@ -93,6 +95,25 @@ QEMU_TEST_CASE("KVM is chosen exactly when a VM really starts with it", "[accele
                                 "or cpu.model to one that KVM accepts"));
   }
   CHECK(scene.choose("").warning.empty() == starts_under_kvm(qemu, "host")); // the default
+}
+
+QEMU_TEST_CASE("The CPU model of the host is refused where KVM does not work with it", "[accelerator]") {
+  need_kvm();
+  Scene scene(qemu);
+  VmConfig config;
+  config.qemu_path = qemu.native();
+  config.cpu.model = "host";
+  std::string outcome;
+  try {
+    outcome = test::run([&] { return plan_launch(config); }).accel;
+  } catch (const Error& error) {
+    CHECK(error.code() == errc::not_supported);
+    outcome = error.what();
+  }
+  if (starts_under_kvm(qemu, "host"))
+    CHECK(outcome == "kvm");
+  else
+    CHECK_THAT(outcome, ContainsSubstring("cpu.model: found \"host\", expected \"max\""));
 }
 
 QEMU_TEST_CASE("A CPU model that QEMU does not know is no reason to remember anything", "[accelerator]") {

@@ -97,9 +97,9 @@ QEMU_TEST_CASE("any number of CD-ROM drives have places") {
   }
   CHECK(answers[1] == Json(0));
   for (std::size_t i = 0; i < 6; ++i)
-    CHECK_THAT(answers[2 + i].as_string(), Catch::EndsWith(fmt::format("/ide.{}", i)));
+    CHECK_THAT(answers[2 + i].as_string(), Catch::Matchers::EndsWith(fmt::format("/ide.{}", i)));
   CHECK(answers[8] == Json("/machine/peripheral/sata0/sata0.0"));
-  CHECK_THAT(answers[9].as_string(), Catch::EndsWith("/scsi.0"));
+  CHECK_THAT(answers[9].as_string(), Catch::Matchers::EndsWith("/scsi.0"));
 }
 
 QEMU_TEST_CASE("the medium of a drive is changed, and the old one's file closed") {

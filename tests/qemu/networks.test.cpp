@@ -7,6 +7,7 @@
 #include "machine.hpp"
 #include "network_namespace.hpp"
 #include "temp_dir.hpp"
+#include "vde_switch.hpp"
 
 #include <qemuctl/error.hpp>
 #include <qemuctl/file_descriptor.hpp>
@@ -14,12 +15,9 @@
 
 #include <fmt/format.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
-#include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -61,30 +59,6 @@ void wait_for_network(PausedVm& vm, const std::string& text) {
   for (int i = 0; i < 1000 && network_of(vm).find(text) == std::string::npos; ++i) continue;
   CHECK_THAT(network_of(vm), ContainsSubstring(text));
 }
-
-/// A switch of VDE in a folder of its own. It ends with its input.
-class VdeSwitch {
- public:
-  explicit VdeSwitch(const std::filesystem::path& folder) {
-    const std::string output = folder.string() + ".out";
-    REQUIRE(::mkfifo(output.c_str(), 0600) == 0);
-    const std::string command = fmt::format("exec vde_switch --sock {} >{}", folder.string(), output);
-    input_ = ::popen(command.c_str(), "we");
-    REQUIRE(input_);
-    // Its answer to a command tells that it is ready.
-    std::fputs("ds/showinfo\n", input_);
-    std::fflush(input_);
-    output_.open(output);
-    for (std::string line; std::getline(output_, line) && line.find("Success") == std::string::npos;) continue;
-  }
-  ~VdeSwitch() { ::pclose(input_); }
-  VdeSwitch(const VdeSwitch&) = delete;
-  VdeSwitch& operator=(const VdeSwitch&) = delete;
-
- private:
-  std::FILE* input_ = nullptr;
-  std::ifstream output_;
-};
 
 bool can_reconnect(const std::filesystem::path& qemu) {
   const QemuInfo info = test::run([&] { return probe_qemu(qemu); });
@@ -192,7 +166,7 @@ QEMU_TEST_CASE("VMs meet in a multicast group") {
 
 QEMU_TEST_CASE("VMs are plugged into a switch of VDE") {
   const test::TempDir dir;
-  const VdeSwitch vde(dir / "switch");
+  const test::VdeSwitch vde(dir / "switch");
   PausedVm one(on_network("one", R"({"type": "vde", "sock": "switch", "port": 3, "mode": "0700"})", dir, qemu));
   PausedVm other(on_network("other", R"({"type": "vde", "sock": "switch"})", dir, qemu));
   CHECK_THAT(network_of(one), ContainsSubstring("type=vde,sock=" + (dir / "switch").string()));

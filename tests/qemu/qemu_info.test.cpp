@@ -42,6 +42,10 @@ QEMU_TEST_CASE("QEMU tells its version, accelerators and devices", "[qemu_info]"
     CHECK(info.has_device(device));
   }
   CHECK_FALSE(info.has_device("device")); // abstract
+  for (const char* machine : {"q35", "pc", "microvm", "pc-q35-7.2"})
+    CHECK(std::ranges::binary_search(info.machines, machine));
+  for (const char* model : {"max", "qemu64", "Skylake-Client-v1"})
+    CHECK(std::ranges::binary_search(info.cpu_models, model));
   CHECK_FALSE(info.has_device("no-such-device"));
 }
 

@@ -32,6 +32,7 @@ void compare(const std::string& name, const std::filesystem::path& qemu) {
   CHECK(recorded.features == info.features);
   CHECK(recorded.pci_devices == info.pci_devices);
   CHECK(recorded.objects == info.objects);
+  CHECK(recorded.machines == info.machines);
 }
 
 } // namespace

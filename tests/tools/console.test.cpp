@@ -9,12 +9,15 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 using Catch::Matchers::ContainsSubstring;
 using test::Program;
 using test::VmFolder;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -189,6 +192,25 @@ QEMU_TEST_CASE("a run that was stopped and continued puts its terminal in raw mo
   program.change_terminal_settings(before); // as a shell does for a job that was stopped
   program.send_signal(SIGCONT);
   program.wait_for_raw_mode(true);
+}
+
+QEMU_TEST_CASE("Ctrl-C after the end of the VM changes nothing, and ends the wait for a reader that is stuck") {
+  VmFolder folder(qemu, VmFolder::Guest::demo);
+  Program program(console({folder.vm_file()}));
+  program.wait_for_error("pid: ");
+  const int pid = std::stoi(program.read_error_line());
+  program.wait_for(prompt);
+  program.type("yes 0123456789012345678901234567890123456789\r");
+  program.stop_reading();
+  REQUIRE(::kill(pid, SIGTERM) == 0);
+  const auto begin = std::chrono::steady_clock::now();
+  while (::kill(pid, 0) == 0) // until it was waited for, after which there are 5 s for the rest of the output
+    std::this_thread::sleep_for(1ms);
+  program.send_signal(SIGINT);
+  program.wait_for_error("state: shutdown");
+  CHECK(program.wait_for_end() == 0);
+  CHECK(std::chrono::steady_clock::now() - begin < 5s);
+  CHECK_THAT(program.errors(), !ContainsSubstring("asking"));
 }
 
 QEMU_TEST_CASE("a reader of the guest's output that is stuck keeps nothing else from being noticed") {

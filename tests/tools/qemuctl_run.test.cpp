@@ -217,6 +217,34 @@ QEMU_TEST_CASE("a QEMU that is stuck is killed by the third Ctrl-C") {
   test::wait_until_gone(pid);
 }
 
+QEMU_TEST_CASE("Ctrl-C ends a QEMU that stays when its guest has shut down") {
+  VmFolder folder(qemu);
+  folder.config.set("extraArgs", qemuctl::Json::array({"-action", "shutdown=pause,reboot=shutdown"}));
+  Program program(qemuctl_run({folder.vm_file()}), Program::Io::terminal);
+  const int pid = read_introduction(program);
+  program.wait_for("state: running");
+  // What a guest does to reboot, which here means to shut down.
+  qemuctl::blocking::Instance::attach(qemuctl::UnixPath{folder.socket()}).human_monitor_command("o/b 0xcf9 6");
+  program.wait_for("state: shutdown");
+  CHECK(runs(pid));
+  program.type(ctrl_c);
+  program.wait_for("the guest of vm has ended; ending QEMU");
+  CHECK(program.wait_for_end() == 0);
+  test::wait_until_gone(pid);
+}
+
+QEMU_TEST_CASE("Ctrl-C while the VM is ending by itself changes nothing and is no error") {
+  VmFolder folder(qemu);
+  Program program(qemuctl_run({folder.vm_file()}), Program::Io::terminal);
+  const int pid = read_introduction(program);
+  program.wait_for("state: running");
+  REQUIRE(::kill(pid, SIGTERM) == 0);
+  program.type(ctrl_c); // somewhere between QEMU's decision to end and the end of the run
+  program.wait_for("state: shutdown");
+  CHECK(program.wait_for_end() == 0);
+  CHECK_THAT(program.output(), !ContainsSubstring("cannot"));
+}
+
 QEMU_TEST_CASE("SIGTERM and SIGHUP ask the guest to shut down, and a second SIGHUP does not force it") {
   VmFolder folder(qemu);
   Program program(qemuctl_run({folder.vm_file(), "-v"}));
@@ -277,6 +305,18 @@ QEMU_TEST_CASE("the option --detach prints three lines and leaves the VM running
   follower.wait_for("state: shutdown");
   CHECK(follower.wait_for_end() == 0);
   test::wait_until_gone(pid);
+}
+
+QEMU_TEST_CASE("signals that come together end a run as one does") {
+  VmFolder folder(qemu);
+  const int pid = start_detached(folder);
+  Program follower(qemuctl_run({"--attach", folder.socket()}));
+  read_introduction(follower);
+  follower.wait_for("state: running");
+  // As timeout(1) does it; all of them are there when it goes on.
+  for (const int signal : {SIGSTOP, SIGTERM, SIGINT, SIGCONT}) follower.send_signal(signal);
+  CHECK(follower.wait_for_end() == 0);
+  CHECK(runs(pid));
 }
 
 QEMU_TEST_CASE("the option --name takes the place of the name in vm.json") {

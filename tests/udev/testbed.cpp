@@ -8,8 +8,13 @@
 #include <fmt/format.h>
 #include <umockdev.h>
 
+#include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <string>
+#include <thread>
 
 namespace test {
 
@@ -22,6 +27,15 @@ constexpr const char* descriptors =
 /// One for the whole run, because no case is to answer for its threads. What it has in the file system goes with it.
 UMockdevTestbed* testbed = nullptr;
 
+bool has_thread(const std::string& name) {
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string its_name;
+    std::ifstream(thread.path() / "comm") >> its_name;
+    if (its_name == name) return true;
+  }
+  return false;
+}
+
 class TestbedOwner : public test::Listener {
  public:
   using Listener::Listener;
@@ -33,6 +47,11 @@ class TestbedOwner : public test::Listener {
                                        "usb_device", nullptr));
     umockdev_testbed_uevent(testbed, "/sys/devices/first", "change");
     umockdev_testbed_clear(testbed);
+    // GLib's own is started by another one of them.
+    using namespace std::chrono_literals;
+    for (const auto deadline = std::chrono::steady_clock::now() + 5s;
+         !has_thread("gmain") && std::chrono::steady_clock::now() < deadline;)
+      std::this_thread::sleep_for(1ms);
   }
 
   void testRunEnded(const Catch::TestRunStats&) override { g_clear_object(&testbed); }

@@ -151,6 +151,7 @@ TEST_CASE("impossible values are refused by their path in vm.json") {
   CHECK_THAT(refusal([](VmConfig& c) { c.name = "a,b"; }), ContainsSubstring("name: found \"a,b\""));
   CHECK_THAT(refusal([](VmConfig& c) { c.name = std::string(65, 'a'); }), ContainsSubstring("name: "));
   CHECK_THAT(refusal([](VmConfig& c) { c.arch = "z80"; }), ContainsSubstring("arch: "));
+  CHECK_THAT(refusal([](VmConfig& c) { c.arch = "x86_64"; }), ContainsSubstring("'x86_64' is 'amd64'"));
   CHECK_THAT(refusal([](VmConfig& c) { c.machine.accel = "xen"; }), ContainsSubstring("machine.accel: found \"xen\""));
   CHECK_THAT(refusal([](VmConfig& c) { c.cpu.model = "qemu64,+x"; }), ContainsSubstring("cpu.model: "));
   CHECK_THAT(refusal([](VmConfig& c) {
@@ -250,6 +251,21 @@ TEST_CASE("a device that this QEMU does not have is refused with the nearest one
              ContainsSubstring("networks[0].model: this QEMU (/usr/bin/qemu-system-x86_64, version 7.2.22) has no "
                                "device \"virtio-net-pcii\"; did you mean \"virtio-net-pci\"?"));
   CHECK_THAT(detail, ContainsSubstring("display.video.type: ") && ContainsSubstring("\"qxl-vga\""));
+}
+
+TEST_CASE("a machine or CPU model that this QEMU does not have is refused with the nearest one") {
+  QemuInfo qemu = x86();
+  qemu.machines = {"pc", "pc-q35-7.2", "q35"};
+  qemu.cpu_models = {"Skylake-Client", "max", "qemu64"};
+  const auto machine = [](const char* type) { return [=](VmConfig& c) { c.machine.type = type; }; };
+  CHECK(refusal(machine("pc-q35-7.2"), qemu) == "not refused");
+  CHECK(refusal(machine(""), qemu) == "not refused");
+  CHECK_THAT(refusal(machine("q36"), qemu, errc::not_supported),
+             ContainsSubstring("machine.type: ") && ContainsSubstring("no machine \"q36\"; did you mean \"q35\"?"));
+  CHECK_THAT(refusal(machine("pc-q35-10.0"), qemu, errc::not_supported),
+             ContainsSubstring("which came with QEMU 10.0"));
+  CHECK_THAT(refusal([](VmConfig& c) { c.cpu.model = "Skylake"; }, qemu, errc::not_supported),
+             ContainsSubstring("cpu.model: ") && ContainsSubstring("did you mean \"Skylake-Client\"?"));
 }
 
 TEST_CASE("what came with a newer QEMU is refused with its version") {

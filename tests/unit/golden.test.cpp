@@ -11,7 +11,10 @@
 
 #include <fmt/format.h>
 
+#include <cstddef>
 #include <filesystem>
+#include <set>
+#include <sstream>
 #include <string>
 
 using namespace qemuctl;
@@ -91,6 +94,28 @@ TEST_CASE("golden command lines are what they were") {
       CHECK(new_lines == test::read_file(differs ? golden.newer_argv_file : golden.argv_file));
     }
   }
+}
+
+TEST_CASE("the table of what is easily got wrong names golden VMs and tests that are there") {
+  std::set<std::string> names;
+  for (const test::Golden& golden : test::goldens()) names.insert(golden.name);
+  std::istringstream lines(test::read_file(test::source_dir() / "tests/data/golden/README.md"));
+  std::size_t rows = 0;
+  for (std::string line; std::getline(lines, line) && line != "## What is not tested here, and why";) {
+    // | what goes wrong | golden VMs | tests |
+    const std::size_t vms = line.find(" | "), tests = line.find(" | ", vms + 1);
+    if (!line.starts_with("| ") || tests == std::string::npos || line.find('`', vms) == std::string::npos) continue;
+    INFO(line);
+    ++rows;
+    for (std::size_t begin = line.find('`', vms); begin != std::string::npos;) {
+      const std::size_t end = line.find('`', begin + 1);
+      const std::string name = line.substr(begin + 1, end - begin - 1);
+      INFO(name);
+      CHECK((begin < tests ? names.contains(name) : std::filesystem::exists(test::source_dir() / "tests" / name)));
+      begin = line.find('`', end + 1);
+    }
+  }
+  CHECK(rows >= 25);
 }
 
 TEST_CASE("the golden demo is the example") {

@@ -31,6 +31,21 @@ TEST_CASE("the nearest word is the one somebody most likely meant") {
   CHECK(nearest_word("network", keys) == "networks");
 }
 
+TEST_CASE("a word that is cut short, or that another one is cut short to, is near") {
+  const std::vector<std::string> keys{"type", "accel", "macAddr"};
+  CHECK(nearest_word("accelerator", keys) == "accel");
+  CHECK(nearest_word("mac", keys) == "macAddr");
+  CHECK(nearest_word("ma", keys).empty());
+}
+
+TEST_CASE("a word that is a part of another one is nearer to that than to one of its own length") {
+  const std::vector<std::string> devices{"qemu-xhci", "usb-tablet", "virtio-mem", "virtio-net-device",
+                                         "virtio-net-pci"};
+  CHECK(nearest_word("virtio-net", devices) == "virtio-net-pci");
+  CHECK(nearest_word("tablet", devices) == "usb-tablet");
+  CHECK(nearest_word("xhci", devices) == "qemu-xhci");
+}
+
 TEST_CASE("a word that is like none has no nearest one") {
   const std::vector<std::string> keys{"name", "machine", "memory", "disks", "networks", "usb"};
   CHECK(nearest_word("xyz", keys).empty());

@@ -382,6 +382,21 @@ TEST_CASE("a file is read, and its paths are relative to its folder") {
   CHECK(config.boot.kernel == (dir / "vmlinuz").string());
 }
 
+TEST_CASE("who has a file to correct is told of missing files at once") {
+  test::TempDir dir;
+  const auto load = [&](const std::string& text) {
+    test::write_file(dir / "vm.json", text);
+    load_vm_config(dir / "vm.json");
+  };
+  const std::string drives = R"("drives": [{"file": "none.qcow2"}], "boot": {"kernel": "none"})";
+  CHECK_THROWS_WITH(load("{\"nmae\": \"x\", " + drives + "}"),
+                    ContainsSubstring("3 problems") && ContainsSubstring("nmae: ") &&
+                        ContainsSubstring("drives[0].file: " + (dir / "none.qcow2").string()) &&
+                        ContainsSubstring("boot.kernel: " + (dir / "none").string()));
+  CHECK_THROWS_WITH(load("{\"name\": \"a b\", " + drives + "}"), ContainsSubstring("3 problems"));
+  CHECK_NOTHROW(load("{" + drives + "}")); // the launch looks for them
+}
+
 TEST_CASE("a VM without a name is called as its file") {
   test::TempDir dir;
   const auto name = [&](const std::string& file) {

@@ -33,6 +33,8 @@ struct QemuInfo {
   std::vector<std::string> pci_devices; ///< those of `devices` that are on a PCI bus, sorted
   std::vector<std::string> objects;     ///< types for `-object`, sorted
   std::vector<std::string> chardevs;    ///< character devices: "socket", "spicevmc", ..., sorted
+  std::vector<std::string> machines;    ///< machine types and their aliases, sorted
+  std::vector<std::string> cpu_models;  ///< sorted; empty where QEMU does not tell ("riscv64" before 8.2)
   /// What its QMP schema has of the things that differ between versions and builds, sorted: "netdev/stream",
   /// "netdev/stream/reconnect-ms", "chardev/socket/reconnect", "blockdev/rbd",
   /// "audiodev/pa" (since 8.0), "display/gtk", ... Without those block drivers whose

@@ -95,7 +95,7 @@ void check_general(Check& check) {
     try {
       qemu_binary_name(config.arch);
     } catch (const Error& error) {
-      check.problems.add("arch", error.diagnostics().detail);
+      check.problems.add("arch", fmt::format("{}. {}", error.diagnostics().detail, error.diagnostics().advice));
     }
   }
   check.text("qemuPath", config.qemu_path);

@@ -26,7 +26,8 @@ void check_vnc(Check& check, const VncConfig& vnc) {
   if (check.text("display.vnc.audioDev", vnc.audio_dev) && vnc.audio_dev == "audio0" && !check.config.audio)
     check.problems.add("display.vnc.audioDev", "\"audio0\"", "an audio backend; that one is there with audio");
   check.range("display.vnc.websocket", vnc.websocket, 0, max_port);
-  check.no_effect("display.vnc.websocket", vnc.websocket > 0 && vnc.listen == "none", "with listen \"none\"");
+  check.no_effect("display.vnc.websocket", vnc.websocket > 0 && vnc.listen == "none",
+                  "with listen \"none\", where QEMU listens nowhere; \"127.0.0.1:5900\" has it on that port, too");
 }
 
 void check_spice(Check& check, const SpiceConfig& spice) {

@@ -67,7 +67,7 @@ class Files {
   /// What is opened as it is must not be an image of some format.
   void raw(const std::string& option, const std::string& path) {
     if (const std::string format = format_of_content(beginning_of(path)); !format.empty())
-      problems_.add(option, fmt::format("{} is an image of format {}", path, in_quotes(format)), "a raw one");
+      problems_.add(option, fmt::format("{}, an image of format {}", path, in_quotes(format)), "a raw one");
   }
 
   /// QEMU's flash memory consists of whole pages (hw/i386/pc_sysfw.c).

@@ -1,10 +1,13 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
+#include "../nearest_word.hpp"
 #include "command_line_parts.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <utility>
 
 namespace qemuctl::detail {
 
@@ -74,8 +77,27 @@ std::string add_firmware(CommandLineParts& parts) {
   return options + ",smm=on";
 }
 
+/// A word that is none of `known`, in quotes, and the one that may be meant.
+std::string with_nearest(const std::string& word, const std::vector<std::string>& known) {
+  const std::string near = nearest_word(word, known);
+  return in_quotes(word) + (near.empty() ? "" : fmt::format("; did you mean {}?", in_quotes(near)));
+}
+
+/// "9.1" of "pc-q35-9.1", if that is newer than this QEMU; otherwise empty.
+std::string version_of_machine(const QemuInfo& qemu, const std::string& type) {
+  const std::string version = type.substr(type.rfind('-') + 1);
+  int major = 0, minor = 0, end = 0;
+  if (std::sscanf(version.c_str(), "%d.%d%n", &major, &minor, &end) != 2 ||
+      static_cast<std::size_t>(end) != version.size())
+    return {};
+  return std::pair(major, minor) > std::pair(qemu.version.major, qemu.version.minor) ? version : std::string();
+}
+
 void add_cpu(CommandLineParts& parts) {
   const CpuConfig& cpu = parts.config.cpu;
+  const auto& models = parts.qemu.cpu_models;
+  if (!models.empty() && !cpu.model.empty() && !std::binary_search(models.begin(), models.end(), cpu.model))
+    parts.missing_in_qemu("cpu.model", "CPU model " + with_nearest(cpu.model, models));
   const std::string model = cpu_option(parts.config, parts.qemu, parts.context.accel);
   if (!model.empty()) parts.option("-cpu", model);
   if (model.empty() && !cpu.features.empty()) parts.invalid("cpu.features", "need a cpu.model on this architecture");
@@ -166,6 +188,12 @@ void add_machine(CommandLineParts& parts) {
     parts.missing("machine.accel", fmt::format("this QEMU ({}) was built without {}; it has {}",
                                                parts.qemu.path.string(), parts.context.accel, listed(accels, "and")));
   const std::string& type = parts.machine.type;
+  const auto& types = parts.qemu.machines;
+  if (!types.empty() && !type.empty() && !std::binary_search(types.begin(), types.end(), type)) {
+    const std::string since = version_of_machine(parts.qemu, type);
+    parts.missing_in_qemu("machine.type", "machine " + (since.empty() ? with_nearest(type, types) : in_quotes(type)),
+                          since);
+  }
   std::string options = (type.empty() ? "" : escape_option(type) + ",") + "accel=" + parts.context.accel;
   if (machine.usb) options += ",usb=" + on_off(*machine.usb);
   if (machine.dump_guest_core) options += ",dump-guest-core=" + on_off(*machine.dump_guest_core);

@@ -15,6 +15,8 @@ void check_cpu(Check& check) {
   // QEMU splits the option at commas and knows no way to write one.
   if (check.text("cpu.model", cpu.model) && cpu.model.find(',') != std::string::npos)
     check.problems.add("cpu.model", in_quotes(cpu.model), "a model without commas; features go to cpu.features");
+  if (cpu.model == "host" && check.config.machine.accel == "tcg")
+    check.problems.add("cpu.model", "\"host\"", "\"max\" or another model, as only KVM has that one");
   for (std::size_t i = 0; i < cpu.features.size(); ++i) {
     const std::string path = fmt::format("cpu.features[{}]", i);
     const std::string& feature = cpu.features[i];

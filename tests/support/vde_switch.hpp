@@ -1,0 +1,24 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+
+namespace test {
+
+/// A switch of VDE in a folder of its own. It ends with its input.
+class VdeSwitch {
+ public:
+  explicit VdeSwitch(const std::filesystem::path& folder);
+  ~VdeSwitch();
+  VdeSwitch(const VdeSwitch&) = delete;
+  VdeSwitch& operator=(const VdeSwitch&) = delete;
+
+ private:
+  std::FILE* input_ = nullptr;
+  std::ifstream output_;
+};
+
+} // namespace test
