@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <qemuctl/json.hpp>
+
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -45,6 +47,9 @@ using HostDevice = std::variant<UsbHostDevice, PciHostDevice>;
 struct HotplugConfig {
   /// 0 to 200. -1: 4 on q35 and virt. Others have none, and need none: pci.0 of "pc" takes devices at any time.
   int pcie_ports = -1;
+  std::string rules_file; ///< path of the rules for the hotplug engine; empty: none, or those in `rules`
+  /// The rules themselves, as `hotplug::read_rules` takes them; null: none. Nobody looks at them when a VM is launched.
+  Json rules;
   bool operator==(const HotplugConfig&) const = default;
 };
 

@@ -154,6 +154,8 @@ void check_devices(Check& check) {
     std::visit([&](const auto& device) { check_host_device(check, fmt::format("hostDevices[{}]", i), device); },
                config.host_devices[i]);
   check_same_host_devices(check);
+  if (config.hotplug && !config.hotplug->rules_file.empty() && !config.hotplug->rules.is_null())
+    check.problems.add("hotplug.rulesFile", "there are rules in the same place, too", "one of them");
   if (config.hotplug) check.range("hotplug.pciePorts", config.hotplug->pcie_ports, -1, max_hotplug_ports);
   check_secrets(check);
 }

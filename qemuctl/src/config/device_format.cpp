@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "formats.hpp"
 
+#include <optional>
 #include <utility>
+#include <vector>
 
 namespace qemuctl::detail {
 
@@ -43,9 +45,34 @@ Format<HostDevice> host_device_format() {
       "type", {{"usb", as_kind<HostDevice>(std::move(usb))}, {"pci", as_kind<HostDevice>(std::move(pci))}});
 }
 
+namespace {
+
+/// A list of rules, which the hotplug library reads.
+Key<HotplugConfig> rules_key(const char* name, const char* description) {
+  const auto recognise = [](const Json& json) { return json.is_object(); };
+  const auto read = [](const Json& json, const std::string& path, ReadContext& context) -> std::optional<Json> {
+    if (json.is_object()) return json;
+    context.problems.add(path, describe(json), "a rule");
+    return std::nullopt;
+  };
+  const Format<Json> rule{"a rule", recognise, read, Json::object({{"type", "object"}})};
+  return key<HotplugConfig>(
+      name,
+      [name](HotplugConfig& config, std::vector<Json> rules) { config.rules.set(name, Json::array(std::move(rules))); },
+      list_of(rule), description);
+}
+
+} // namespace
+
 Format<HotplugConfig> hotplug_format() {
   using T = HotplugConfig;
   return object<T>({
+      rules_key("usbPassthrough", "Rules for the USB devices of the host, as in the hotplug configuration; "
+                                  "`targetVm` may be left out"),
+      rules_key("pciPassthrough", "Rules for PCI devices, likewise"),
+      rules_key("evdevPassthrough", "Rules for input devices, likewise"),
+      rules_key("acpiPassthrough", "ACPI tables, likewise"),
+      key<T>("rulesFile", &T::rules_file, file_path(), "A file with such rules, instead of rules here"),
       key<T>("pciePorts", &T::pcie_ports, whole_number(0, max_hotplug_ports),
              "Empty PCI Express root ports. Default: 4 on q35 and virt, and none where none are needed"),
   });
