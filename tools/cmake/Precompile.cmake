@@ -3,19 +3,16 @@
 #
 # precompile(TARGET [HEADERS...]): reads the headers of others that most files include once for a target, and for every
 # target that says precompile_as(TARGET OTHER). Saves half of the time that a build takes. Sources include what they use
-# all the same: the preset "clang" builds without this.
+# all the same: the preset "clang" builds without this, and so does who sets
+# CMAKE_DISABLE_PRECOMPILE_HEADERS.
 function(precompile target)
-  if(PROJECT_IS_TOP_LEVEL)
-    target_precompile_headers(${target} PRIVATE
-      <algorithm> <charconv> <chrono> <filesystem> <fstream> <functional> <map> <memory> <optional> <set> <string> <thread>
-      <variant> <vector> <asio/awaitable.hpp> <asio/co_spawn.hpp> <asio/detached.hpp> <asio/experimental/awaitable_operators.hpp>
-      <asio/io_context.hpp> <asio/local/stream_protocol.hpp> <asio/posix/stream_descriptor.hpp> <asio/signal_set.hpp>
-      <asio/steady_timer.hpp> <asio/use_awaitable.hpp> <fmt/format.h> ${ARGN})
-  endif()
+  target_precompile_headers(${target} PRIVATE
+    <algorithm> <charconv> <chrono> <filesystem> <fstream> <functional> <map> <memory> <optional> <set> <string> <thread>
+    <variant> <vector> <asio/awaitable.hpp> <asio/co_spawn.hpp> <asio/detached.hpp> <asio/experimental/awaitable_operators.hpp>
+    <asio/io_context.hpp> <asio/local/stream_protocol.hpp> <asio/posix/stream_descriptor.hpp> <asio/signal_set.hpp>
+    <asio/steady_timer.hpp> <asio/use_awaitable.hpp> <fmt/format.h> ${ARGN})
 endfunction()
 
 function(precompile_as target other)
-  if(PROJECT_IS_TOP_LEVEL)
-    target_precompile_headers(${target} REUSE_FROM ${other})
-  endif()
+  target_precompile_headers(${target} REUSE_FROM ${other})
 endfunction()
