@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hotplug/usb_device.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hotplug {
+
+/// What the engine knows of a VM's monitor.
+enum class LinkState {
+  waiting,    ///< QEMU does not run, or its monitor is not there yet
+  connecting, ///< or asking what the VM has
+  connected,
+  yielded, ///< QEMU runs; its monitor is free for others, because there is nothing to do
+  blocked, ///< somebody else has the monitor, or QEMU does not answer; see `VmState::problem`
+  ended,   ///< a VM known by its PID has ended, and will not come back
+};
+
+/// "waiting", ...
+std::string_view to_string(LinkState state) noexcept;
+
+struct VmState {
+  std::string name;
+  LinkState link = LinkState::waiting;
+  std::optional<int> pid; ///< of QEMU, when it runs and the kernel tells
+  std::string problem;    ///< what is in the way, with what to do about it; empty: nothing
+  bool operator==(const VmState&) const = default;
+};
+
+/// A USB device of the host: where it is, where it is to be, and why the two differ.
+struct UsbState {
+  UsbDevice device;
+  std::vector<std::string> allowed_vms; ///< of the rule that decides; empty: it stays with the host
+  std::optional<std::size_t> rule;      ///< which one that is
+  std::optional<std::string> target;    ///< the VM it is to be in; unset: none
+  std::optional<std::string> vm;        ///< the VM that has it, as QEMU shows
+  bool foreign = false;                 ///< somebody else put it there; it is left alone
+  bool detached = false;                ///< a person took it out, and until a person attaches it it stays out
+  bool select = false;                  ///< a person has to choose among `allowed_vms`
+  std::string degraded;                 ///< why it is not where it is to be; empty: it is, or is on its way
+  bool operator==(const UsbState&) const = default;
+};
+
+} // namespace hotplug
