@@ -203,10 +203,13 @@ Format<GeneralPart> general() {
   const auto set_api = [](T& part, ApiConfig value) { part.api = std::move(value); };
   const auto set_persistency = [](T& part, bool value) { part.persistency = value; };
   const auto set_state_path = [](T& part, std::string value) { part.state_path = std::move(value); };
+  const auto set_max_arrivals = [](T& part, int value) { part.max_arrivals_per_minute = value; };
   return object<T>({
       key<T>("api", set_api, api(), "The device API"),
       key<T>("persistency", set_persistency, boolean(), "People's choices are kept in a file. Default: true"),
       key<T>("statePath", set_state_path, file_path(), "That file. Default: `/var/lib/vhotplug/vhotplug.state`"),
+      key<T>("maxArrivalsPerMinute", set_max_arrivals, whole_number(0, 10'000),
+             "A device that is plugged in more often is kept out until it has stayed for 30 s; 0: never. Default: 8"),
       hotplug::detail::skipped<T>("crosvm", "general.crosvm", other_hypervisor),
       hotplug::detail::skipped<T>("modprobe", "general.modprobe", usb_only),
       hotplug::detail::skipped<T>("modinfo", "general.modinfo", usb_only),

@@ -137,23 +137,22 @@ Json without_other_hypervisors(const Json& file, std::vector<std::string>& warni
   return copy;
 }
 
-} // namespace
-
-ParsedConfig parse_config(std::string_view text, const std::string& source, const std::filesystem::path& base_dir) {
+Json parse_file(std::string_view text, const std::string& source) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   qemuctl::JsonParseOptions options;
   options.max_depth = max_nesting;
   options.refuse_duplicate_keys = true;
   options.source = source;
-  Json file;
   try {
-    file = qemuctl::parse_json(text, options);
+    return qemuctl::parse_json(text, options);
   } catch (const qemuctl::Error& error) {
     qemuctl::Diagnostics diagnostics = error.diagnostics();
     diagnostics.operation = operation;
     throw qemuctl::Error(error.code(), std::move(diagnostics));
   }
+}
 
+ParsedConfig read_config(Json file, const std::string& source, const std::filesystem::path& base_dir) {
   ParsedConfig parsed;
   Problems problems;
   const FormatSigns signs = signs_of(file);
@@ -177,9 +176,45 @@ ParsedConfig parse_config(std::string_view text, const std::string& source, cons
   return parsed;
 }
 
+} // namespace
+
+ParsedConfig parse_config(std::string_view text, const std::string& source, const std::filesystem::path& base_dir) {
+  return read_config(parse_file(text, source), source, base_dir);
+}
+
 ParsedConfig load_config(const std::filesystem::path& file) {
   const std::string text = qemuctl::detail::read_text_file(file, max_file_size, operation);
   return parse_config(text, file.string(), std::filesystem::absolute(file).parent_path());
+}
+
+ParsedConfig read_rules(const Json& rules, const std::string& vm, const std::string& source,
+                        const std::filesystem::path& base_dir) {
+  Problems problems;
+  if (!rules.is_object()) problems.add("", qemuctl::detail::describe(rules), "an object with rules");
+  for (const char* key : {"vms", "general"})
+    if (rules.contains(key)) problems.add(key, "has no meaning here: the rules are for one VM");
+  problems.throw_if_any(qemuctl::errc::invalid_argument, operation, source);
+  // The same as a file with that one VM.
+  Json file = rules;
+  Json entry;
+  entry.set("name", vm);
+  entry.set("pid", 1);
+  Json vms;
+  vms.push_back(std::move(entry));
+  file.set("vms", std::move(vms));
+  for (auto& [key, list] : file.as_object())
+    if (key.ends_with("Passthrough") && list.is_array())
+      for (Json& rule : list.as_array())
+        if (rule.is_object() && !rule.contains("targetVm") && !rule.contains("allowedVms")) rule.set("targetVm", vm);
+  ParsedConfig parsed = read_config(std::move(file), source, base_dir);
+  parsed.config.vms.clear();
+  parsed.config.general.persistency = false;
+  return parsed;
+}
+
+ParsedConfig load_rules(const std::filesystem::path& file, const std::string& vm) {
+  const std::string text = qemuctl::detail::read_text_file(file, max_file_size, operation);
+  return read_rules(parse_file(text, file.string()), vm, file.string(), std::filesystem::absolute(file).parent_path());
 }
 
 } // namespace hotplug

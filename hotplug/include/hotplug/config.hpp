@@ -3,6 +3,7 @@
 #pragma once
 
 #include <hotplug/usb_rule.hpp>
+#include <qemuctl/json.hpp>
 
 #include <filesystem>
 #include <optional>
@@ -42,6 +43,7 @@ struct GeneralConfig {
   ApiConfig api;
   bool persistency = true;
   std::string state_path = "/var/lib/vhotplug/vhotplug.state";
+  int max_arrivals_per_minute = 8; ///< of one device; one that comes more often is kept out for a while. 0: no limit
   bool operator==(const GeneralConfig&) const = default;
 };
 
@@ -71,5 +73,13 @@ ParsedConfig parse_config(std::string_view text, const std::string& source = {},
 
 /// The same from a file of at most 4 MiB.
 ParsedConfig load_config(const std::filesystem::path& file);
+
+/// Reads rules for one VM: a configuration without `vms` and `general`, in which a rule without `targetVm` means `vm`.
+/// The result has no VMs and remembers nothing (`general.persistency` is false). Same errors.
+ParsedConfig read_rules(const qemuctl::Json& rules, const std::string& vm, const std::string& source = {},
+                        const std::filesystem::path& base_dir = {});
+
+/// The same from a file of at most 4 MiB.
+ParsedConfig load_rules(const std::filesystem::path& file, const std::string& vm);
 
 } // namespace hotplug

@@ -1,0 +1,128 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hotplug/config.hpp>
+#include <hotplug/notification.hpp>
+#include <hotplug/state.hpp>
+#include <qemuctl/instance.hpp>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hotplug {
+
+enum class LogLevel { debug, info, warning, error };
+
+/// Receives one line at a time. Must not throw.
+using LogHandler = std::function<void(LogLevel, std::string_view)>;
+
+struct EngineOptions {
+  EngineOptions() = default; // no aggregate: see `qemuctl::QmpClientOptions`
+
+  /// Attach what is plugged in already when the engine starts. Otherwise only what is plugged in later, and what an
+  /// engine had attached before.
+  bool attach_connected = false;
+  /// Where the claims of engines are, so that two of them never take the same device.
+  std::filesystem::path runtime_dir = "/run/qemuctl";
+  /// How long the monitor of a VM with `monitor: "yield"` is kept when there is nothing more to do.
+  std::chrono::milliseconds idle_before_yield{300};
+  /// For each command of QEMU's. One that takes longer is taken for a VM that does not answer.
+  std::chrono::milliseconds command_timeout{10'000};
+  /// For what a person asked for.
+  std::chrono::milliseconds request_timeout{30'000};
+  LogHandler log; ///< default: nothing is logged
+};
+
+/// A bounded queue of notifications. When it is full the oldest gives way, and the next one delivered counts the loss.
+/// Same rules as `qemuctl::EventSubscription`.
+class NotificationSubscription {
+ public:
+  NotificationSubscription() noexcept;
+  NotificationSubscription(NotificationSubscription&&) noexcept;
+  NotificationSubscription& operator=(NotificationSubscription&&) noexcept;
+  ~NotificationSubscription();
+
+  /// The next one; nullopt once the engine has ended. Throws `qemuctl::Error` (`errc::timed_out`).
+  asio::awaitable<std::optional<Notification>> next(std::optional<std::chrono::milliseconds> timeout = std::nullopt);
+
+  struct Queue; ///< private
+
+ private:
+  friend class Engine;
+  explicit NotificationSubscription(std::shared_ptr<Queue> queue) noexcept;
+  std::shared_ptr<Queue> queue_;
+};
+
+/// Keeps the devices of the host in the VMs that the rules and people want them in.
+///
+///     hotplug::Engine engine(executor, hotplug::load_config("rules.json").config);
+///     co_await engine.run();
+///
+/// It compares what is wanted, what the host has, and what each QEMU shows, and does what makes them equal; whatever
+/// happens to a device, a guest, a QEMU or an engine before it ends in the same comparison. A device counts as attached
+/// when QEMU shows it bound, and as detached when QEMU has deleted it. It moves from one VM to another by leaving the
+/// first completely. What others attached is left alone. Each VM is served by itself: one that is stuck delays no
+/// other.
+///
+/// Threading: bound to its executor, which must not run two handlers at once. Every member is to be called there.
+/// Lifetime: destroying it stops it without blocking; guests keep their devices.
+class Engine {
+ public:
+  /// Opens the state file (`general.persistency`) and listens to udev. Throws `qemuctl::Error`: `already_running` when
+  /// another engine has the state file, `invalid_argument` for rules that can not be; `std::system_error` without udev.
+  explicit Engine(asio::any_io_executor executor, Config config, EngineOptions options = {});
+  Engine(Engine&&) noexcept;
+  Engine& operator=(Engine&&) noexcept;
+  ~Engine();
+
+  /// Adds a VM that this program launched or attached to; its monitor stays connected. To be called before `run`. The
+  /// rules name it by `name`. It is forgotten when it ends.
+  void add_vm(std::string name, std::shared_ptr<qemuctl::Instance> instance);
+
+  /// Works until it is cancelled or `stop` is called, or, when all its VMs were known by `add_vm` or a PID, until the
+  /// last of these has ended. Guests keep their devices. Throws when udev fails.
+  asio::awaitable<void> run();
+  void stop() noexcept;
+
+  /// Takes another configuration, and does what follows from it. Throws as the constructor, and then nothing has
+  /// changed. `general` is not looked at again.
+  void reload(Config config);
+
+  /// What is there now, in the order of their paths.
+  std::vector<UsbState> usb_devices() const;
+  std::vector<VmState> vms() const;
+  const UsbRules& usb_rules() const noexcept;
+
+  /// Notifications from now on. `capacity` at least 1.
+  NotificationSubscription subscribe(std::size_t capacity = 1'024);
+
+  /// Puts the device at that sysfs path into a VM, out of another one if need be, and returns when QEMU shows it bound.
+  /// `vm` may be empty when the rules allow just one. The choice is remembered. When it fails, the device goes back to
+  /// where it was. Throws `qemuctl::Error`: `not_found` (no such device), `invalid_argument` (the rules do not allow
+  /// it, or a VM has to be named), `not_supported` (somebody else put it where it is), and what the attempt failed
+  /// with.
+  asio::awaitable<void> attach_usb(std::string sys_path, std::string vm);
+  /// Takes it out of its VM and remembers that until somebody attaches it. Returns when QEMU has deleted it.
+  asio::awaitable<void> detach_usb(std::string sys_path);
+  /// Takes out all that engines attached, without remembering it, and attaches nothing more. Returns when QEMU has
+  /// deleted them; throws `qemuctl::Error` (`timed_out`) when that takes longer than `EngineOptions::request_timeout`.
+  asio::awaitable<void> detach_all();
+
+  struct Impl; ///< private
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+} // namespace hotplug

@@ -1,0 +1,39 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <qemuctl/file_descriptor.hpp>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace hotplug::detail {
+
+/// A lock on a device of the host that says which engine has it; released when it is destroyed or its process ends.
+class Claim {
+ public:
+  Claim() = default;
+  /// Claims `device` (a sysfs name, "3-1.4"; or anything that can be a file's name) in that folder, which is made when
+  /// it is missing. `holder` gets what the present holder wrote when it is taken, and the claim is then empty. Throws
+  /// `qemuctl::Error`.
+  static Claim take(const std::filesystem::path& folder, const std::string& device, const std::string& for_whom,
+                    std::string& holder);
+
+  explicit operator bool() const noexcept { return static_cast<bool>(file_); }
+
+ private:
+  qemuctl::FileDescriptor file_;
+};
+
+/// A process that has a USB device open, as QEMU and libusb's programs do.
+struct UsbUser {
+  int pid = 0;
+  std::string command;
+};
+
+/// The first other process that has that node open; nullopt: none, as far as this user may see. It looks at the files
+/// of all processes, because the kernel does not tell: QEMU claims nothing before its guest uses the device.
+std::optional<UsbUser> user_of(const std::filesystem::path& node);
+
+} // namespace hotplug::detail

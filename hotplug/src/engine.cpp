@@ -1,0 +1,329 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "engine_impl.hpp"
+
+#include <hotplug/explanation.hpp>
+#include <qemuctl/error.hpp>
+
+#include <asio/co_spawn.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
+
+#include <algorithm>
+#include <random>
+#include <set>
+#include <system_error>
+#include <utility>
+
+namespace hotplug {
+
+using detail::TrackedUsb;
+using detail::VmPtr;
+
+namespace {
+
+UsbState described(UsbDevice device) {
+  UsbState state;
+  state.device = std::move(device);
+  return state;
+}
+
+} // namespace
+
+Engine::Impl::Impl(asio::any_io_executor io, Config config, EngineOptions chosen)
+    : executor(io), options(std::move(chosen)), rules(std::move(config.usb_rules)), general(std::move(config.general)),
+      flapping(static_cast<std::size_t>(general.max_arrivals_per_minute)), udev(io), next_id(std::random_device()()),
+      tasks(io,
+            [this](std::exception_ptr error) {
+              failure = error;
+              stopped = true;
+              changed();
+            }),
+      wakeup(io), settled(io) {
+  if (general.persistency) {
+    file.emplace(general.state_path);
+    std::string warning;
+    choices = file->load(warning);
+    if (!warning.empty()) log(LogLevel::error, "{}", warning);
+  }
+  for (VmEntry& vm : config.vms) add(std::move(vm));
+}
+
+void Engine::Impl::changed() {
+  dirty = true;
+  wakeup.notify();
+}
+
+void Engine::Impl::publish(const Notification& notification) {
+  std::erase_if(subscribers, [](const auto& subscriber) { return subscriber.expired(); });
+  for (const auto& subscriber : subscribers)
+    if (const auto queue = subscriber.lock()) queue->push(notification);
+}
+
+void Engine::Impl::add(VmEntry entry) {
+  const auto vm = std::make_shared<detail::TrackedVm>(executor, [this, name = entry.name](std::exception_ptr error) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& what) {
+      log(LogLevel::error, "VM {}: {}", name, what.what());
+    }
+  });
+  vm->state.name = entry.name;
+  vm->hold = entry.monitor == "hold";
+  vm->entry = std::move(entry);
+  vms.push_back(vm);
+  if (running) vm->tasks.start(serve(vm));
+}
+
+VmPtr Engine::Impl::find_vm(const std::string& name) const {
+  const auto found = std::find_if(vms.begin(), vms.end(), [&](const VmPtr& vm) { return vm->state.name == name; });
+  return found == vms.end() ? nullptr : *found;
+}
+
+bool Engine::Impl::all_ended() const {
+  return !vms.empty() &&
+         std::all_of(vms.begin(), vms.end(), [](const VmPtr& vm) { return vm->state.link == LinkState::ended; });
+}
+
+asio::awaitable<void> Engine::Impl::run() {
+  const auto self = shared_from_this();
+  // A cancelled run still has to wait for what it started.
+  co_await asio::this_coro::throw_if_cancelled(false);
+  running = true;
+  tasks.start(follow_udev());
+  for (const VmPtr& vm : vms) vm->tasks.start(serve(vm));
+  while (!stopped && !all_ended() &&
+         (co_await asio::this_coro::cancellation_state).cancelled() == asio::cancellation_type::none) {
+    dirty = false;
+    const detail::time_point next = reconcile();
+    settled.notify();
+    try {
+      if (!dirty) co_await wakeup.wait_until(next);
+    } catch (const std::system_error&) {
+      break; // cancelled
+    }
+  }
+  stopped = true;
+  co_await asio::this_coro::reset_cancellation_state();
+  settled.notify();
+  tasks.cancel();
+  for (const VmPtr& vm : vms) vm->tasks.cancel();
+  co_await tasks.wait_until_empty();
+  for (const VmPtr& vm : vms) co_await vm->tasks.wait_until_empty();
+  for (const VmPtr& vm : vms) vm->instance.reset();
+  if (choices_changed && file) file->save(choices);
+  for (const auto& subscriber : subscribers)
+    if (const auto queue = subscriber.lock()) queue->close();
+  if (failure) std::rethrow_exception(failure);
+}
+
+asio::awaitable<void> Engine::Impl::follow_udev() {
+  for (;;) {
+    UsbEvent event = co_await udev.next();
+    on_event(std::move(event));
+  }
+}
+
+void Engine::Impl::on_event(UsbEvent event) {
+  if (auto* arrived = std::get_if<UsbArrived>(&event)) {
+    on_arrived(std::move(arrived->device), true);
+  } else if (const auto* removed = std::get_if<UsbRemoved>(&event)) {
+    on_removed(removed->sys_path);
+  } else if (auto* snapshot = std::get_if<UsbSnapshot>(&event)) {
+    std::set<std::string> there;
+    for (const UsbDevice& device : snapshot->devices) there.insert(device.sys_path);
+    std::vector<std::string> gone;
+    for (const auto& [path, device] : devices)
+      if (!there.contains(path)) gone.push_back(path);
+    for (const std::string& path : gone) on_removed(path);
+    const bool plugged = std::exchange(looked, true);
+    for (UsbDevice& device : snapshot->devices) on_arrived(std::move(device), plugged);
+  }
+  changed();
+}
+
+void Engine::Impl::on_arrived(UsbDevice device, bool plugged) {
+  const std::string path = device.sys_path;
+  const auto known = devices.find(path);
+  if (known != devices.end() && known->second.state.device.address == device.address) {
+    // Something about it has changed: a driver, or whether it is authorised.
+    if (known->second.state.device == device) return;
+    known->second.state.device = std::move(device);
+    apply_rules(known->second);
+    return;
+  }
+  // After a reset of the bus it has another address, and to QEMU it is another device. It keeps its place and its VM.
+  const std::optional<std::string> was_in = known == devices.end() ? std::nullopt : known->second.state.vm;
+  if (known != devices.end()) on_removed(path);
+
+  TrackedUsb tracked;
+  tracked.state = described(std::move(device));
+  const UsbDevice& usb = tracked.state.device;
+  const detail::Choice* choice = choices.find(usb);
+  tracked.wish.taken = plugged || options.attach_connected || (choice && choice->attached);
+  tracked.wish.ask = plugged && !was_in;
+  tracked.fresh = plugged;
+  if (choice) {
+    tracked.wish.chosen = choice->selected;
+    tracked.wish.detached = choice->detached;
+    tracked.remembered = choice->attached;
+  }
+  if (was_in) tracked.wish.current = was_in;
+  if (plugged) tracked.quarantined_until = flapping.arrived(usb.identity.connector, std::chrono::steady_clock::now());
+  apply_rules(tracked);
+  log(LogLevel::info, "{} is there", short_description(usb));
+  const auto [entry, inserted] = devices.insert_or_assign(path, std::move(tracked));
+  for (const Notification& notification : difference(nullptr, &entry->second.state)) publish(notification);
+}
+
+void Engine::Impl::on_removed(const std::string& sys_path) {
+  const auto found = devices.find(sys_path);
+  if (found == devices.end()) return;
+  if (found->second.remembered) {
+    choice_of(found->second.state.device).attached.reset();
+    save_choices();
+  }
+  const UsbState& state = found->second.state;
+  log(LogLevel::info, "{} is gone", short_description(state.device));
+  for (const Notification& notification : difference(&state, nullptr)) publish(notification);
+  devices.erase(found);
+}
+
+void Engine::Impl::apply_rules(TrackedUsb& device) {
+  Verdict verdict = rules.evaluate(device.state.device);
+  device.rule = verdict.rule ? &rules.rules()[*verdict.rule] : nullptr;
+  device.state.rule = verdict.rule;
+  device.state.allowed_vms = verdict.vms;
+  device.wish.allowed = std::move(verdict.vms);
+  device.failures = 0;
+  device.retry_at = detail::time_point::min();
+}
+
+detail::Choice& Engine::Impl::choice_of(const UsbDevice& device) {
+  const detail::Choice* known = choices.find(device);
+  const bool other_is_there = known && std::any_of(devices.begin(), devices.end(), [&](const auto& entry) {
+                                return entry.second.state.device.identity == known->identity;
+                              });
+  // With the same serial number, in another port, and not there any more: this is that one.
+  return choices.entry(device, !other_is_there);
+}
+
+void Engine::Impl::save_choices() {
+  choices_changed = true;
+  if (saving || !file || stopped) return; // at its end the engine saves what is left
+  saving = true;
+  choices_changed = false;
+  tasks.start(write_choices(choices));
+}
+
+asio::awaitable<void> Engine::Impl::write_choices(detail::Choices copy) {
+  const auto self = shared_from_this();
+  // What was begun is brought to its end; the engine waits for it.
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  const auto write = [](const detail::StateFile& to, detail::Choices what) -> asio::awaitable<void> {
+    to.save(what);
+    co_return;
+  };
+  do {
+    std::string problem;
+    try {
+      co_await asio::co_spawn(disk, write(*file, std::move(copy)), asio::use_awaitable);
+    } catch (const std::exception& error) {
+      problem = error.what();
+    }
+    if (!problem.empty()) log(LogLevel::error, "{}", problem);
+    copy = choices;
+  } while (std::exchange(choices_changed, false));
+  saving = false;
+  settled.notify();
+}
+
+NotificationSubscription::NotificationSubscription() noexcept = default;
+NotificationSubscription::NotificationSubscription(NotificationSubscription&&) noexcept = default;
+NotificationSubscription& NotificationSubscription::operator=(NotificationSubscription&&) noexcept = default;
+NotificationSubscription::~NotificationSubscription() = default;
+NotificationSubscription::NotificationSubscription(std::shared_ptr<Queue> queue) noexcept : queue_(std::move(queue)) {}
+
+asio::awaitable<std::optional<Notification>>
+NotificationSubscription::next(std::optional<std::chrono::milliseconds> timeout) {
+  return qemuctl::detail::next_item(queue_, timeout);
+}
+
+Engine::Engine(asio::any_io_executor executor, Config config, EngineOptions options)
+    : impl_(std::make_shared<Impl>(std::move(executor), std::move(config), std::move(options))) {}
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+Engine::~Engine() {
+  if (impl_) stop();
+}
+
+void Engine::add_vm(std::string name, std::shared_ptr<qemuctl::Instance> instance) {
+  VmEntry entry;
+  entry.name = std::move(name);
+  entry.pid = instance->pid();
+  impl_->add(std::move(entry));
+  detail::TrackedVm& vm = *impl_->vms.back();
+  vm.instance = std::move(instance);
+  vm.owned = vm.hold = true;
+}
+
+asio::awaitable<void> Engine::run() {
+  return impl_->run();
+}
+
+void Engine::stop() noexcept {
+  impl_->stopped = true;
+  impl_->changed();
+}
+
+void Engine::reload(Config config) {
+  Impl& impl = *impl_;
+  UsbRules fresh(std::move(config.usb_rules));
+  std::vector<VmPtr> kept;
+  std::vector<VmEntry> added;
+  for (VmEntry& entry : config.vms) {
+    const VmPtr known = impl.find_vm(entry.name);
+    if (known && known->entry == entry)
+      kept.push_back(known);
+    else
+      added.push_back(std::move(entry));
+  }
+  for (const VmPtr& vm : impl.vms)
+    if (vm->owned)
+      kept.push_back(vm);
+    else if (std::find(kept.begin(), kept.end(), vm) == kept.end()) {
+      vm->removed = true;
+      vm->instance.reset();
+      vm->tasks.cancel();
+    }
+  impl.vms = std::move(kept);
+  for (VmEntry& entry : added) impl.add(std::move(entry));
+  impl.rules = std::move(fresh);
+  for (auto& [path, device] : impl.devices) impl.apply_rules(device);
+  impl.changed();
+}
+
+std::vector<UsbState> Engine::usb_devices() const {
+  std::vector<UsbState> states;
+  for (const auto& [path, device] : impl_->devices) states.push_back(device.state);
+  return states;
+}
+
+std::vector<VmState> Engine::vms() const {
+  std::vector<VmState> states;
+  for (const VmPtr& vm : impl_->vms) states.push_back(vm->state);
+  return states;
+}
+
+const UsbRules& Engine::usb_rules() const noexcept {
+  return impl_->rules;
+}
+
+NotificationSubscription Engine::subscribe(std::size_t capacity) {
+  auto queue =
+      std::make_shared<NotificationSubscription::Queue>(impl_->executor, capacity, "a notification", "hotplug");
+  impl_->subscribers.push_back(queue);
+  return NotificationSubscription(std::move(queue));
+}
+
+} // namespace hotplug

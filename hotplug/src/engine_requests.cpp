@@ -1,0 +1,165 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What people ask for.
+#include "engine_impl.hpp"
+
+#include <qemuctl/error.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace hotplug {
+
+using detail::TrackedUsb;
+using detail::VmPtr;
+using qemuctl::Diagnostics;
+using qemuctl::errc;
+using std::chrono::steady_clock;
+
+namespace {
+
+[[noreturn]] void refuse(errc code, const char* operation, const std::string& subject, std::string detail,
+                         std::string advice = {}) {
+  Diagnostics diagnostics;
+  diagnostics.operation = operation;
+  diagnostics.subject = subject;
+  diagnostics.detail = std::move(detail);
+  diagnostics.advice = std::move(advice);
+  throw qemuctl::Error(code, std::move(diagnostics));
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+constexpr const char* attaching = "attach a USB device";
+constexpr const char* detaching = "detach a USB device";
+
+} // namespace
+
+TrackedUsb& Engine::Impl::requested(const std::string& sys_path, const char* operation) {
+  const auto found = devices.find(sys_path);
+  if (found == devices.end()) refuse(errc::not_found, operation, sys_path, "there is no such device");
+  if (found->second.state.foreign)
+    refuse(errc::not_supported, operation, found->second.state.device.device_node,
+           fmt::format("VM {} has it, and no engine put it there", *found->second.state.vm),
+           "Take it out with what put it there.");
+  return found->second;
+}
+
+asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::string vm_name) {
+  const auto self = shared_from_this();
+  TrackedUsb& device = requested(sys_path, attaching);
+  const std::string node = device.state.device.device_node;
+  const std::vector<std::string>& allowed = device.state.allowed_vms;
+  if (allowed.empty()) refuse(errc::invalid_argument, attaching, node, "no rule lets it into a VM");
+  if (vm_name.empty() && allowed.size() > 1)
+    refuse(errc::invalid_argument, attaching, node, "a VM has to be named: one of " + listed(allowed));
+  if (vm_name.empty()) vm_name = allowed.front();
+  if (std::find(allowed.begin(), allowed.end(), vm_name) == allowed.end())
+    refuse(errc::invalid_argument, attaching, node,
+           fmt::format("the rules do not let it into VM {}, but into {}", vm_name, listed(allowed)));
+  const VmPtr vm = find_vm(vm_name);
+  if (!vm || vm->state.link == LinkState::waiting || vm->state.link == LinkState::ended)
+    refuse(errc::not_found, attaching, node, fmt::format("VM {} does not run", vm_name));
+  if (vm->state.link == LinkState::blocked) refuse(errc::timed_out, attaching, node, vm->state.problem);
+
+  const detail::Wish before = device.wish;
+  device.wish.chosen = vm_name;
+  device.wish.detached = device.wish.ask = false;
+  device.wish.taken = true;
+  device.quarantined_until.reset();
+  device.failures = 0;
+  device.retry_at = detail::time_point::min();
+  device.problem.clear();
+  const std::uint64_t request = ++device.request;
+  changed();
+
+  const auto deadline = steady_clock::now() + options.request_timeout;
+  std::string problem;
+  for (;;) {
+    co_await settled.wait_until(deadline);
+    const auto found = devices.find(sys_path);
+    if (stopped) refuse(errc::interrupted, attaching, node, "the engine ends");
+    if (found == devices.end()) refuse(errc::not_found, attaching, node, "it was pulled meanwhile");
+    TrackedUsb& now = found->second;
+    if (now.request != request) refuse(errc::interrupted, attaching, node, "another request came meanwhile");
+    if (now.state.vm == vm_name) {
+      detail::Choice& choice = choice_of(now.state.device);
+      choice.selected = vm_name;
+      choice.detached = false;
+      save_choices();
+      co_return;
+    }
+    if (!now.problem.empty())
+      problem = now.problem;
+    else if (vm->state.link == LinkState::blocked || vm->state.link == LinkState::waiting)
+      problem = vm->state.problem.empty() ? fmt::format("VM {} does not run", vm_name) : vm->state.problem;
+    else if (steady_clock::now() >= deadline)
+      problem = "it took too long";
+    if (problem.empty()) continue;
+    // Back to where it was.
+    now.wish = before;
+    now.problem.clear();
+    now.failures = 0;
+    now.retry_at = detail::time_point::min();
+    changed();
+    refuse(errc::command_failed, attaching, node, problem,
+           before.current ? fmt::format("It goes back to VM {}.", *before.current) : std::string());
+  }
+}
+
+asio::awaitable<void> Engine::Impl::request_detach(std::string sys_path) {
+  const auto self = shared_from_this();
+  TrackedUsb& device = requested(sys_path, detaching);
+  const std::string node = device.state.device.device_node;
+  device.wish.detached = true;
+  const std::uint64_t request = ++device.request;
+  choice_of(device.state.device).detached = true;
+  save_choices();
+  changed();
+  const auto deadline = steady_clock::now() + options.request_timeout;
+  for (;;) {
+    co_await settled.wait_until(deadline);
+    const auto found = devices.find(sys_path);
+    if (found == devices.end() || (!found->second.state.vm && !found->second.busy)) co_return;
+    if (stopped) refuse(errc::interrupted, detaching, node, "the engine ends");
+    if (found->second.request != request) refuse(errc::interrupted, detaching, node, "another request came meanwhile");
+    if (steady_clock::now() >= deadline)
+      refuse(errc::timed_out, detaching, node, fmt::format("VM {} still has it", found->second.state.vm.value_or("?")),
+             "It is tried again.");
+  }
+}
+
+asio::awaitable<void> Engine::Impl::request_detach_all() {
+  const auto self = shared_from_this();
+  leaving = true;
+  changed();
+  const auto deadline = steady_clock::now() + options.request_timeout;
+  for (;;) {
+    co_await settled.wait_until(deadline);
+    const bool any = std::any_of(devices.begin(), devices.end(), [](const auto& entry) {
+      return entry.second.busy || (entry.second.state.vm && !entry.second.state.foreign);
+    });
+    if (!any || stopped) co_return;
+    if (steady_clock::now() >= deadline)
+      refuse(errc::timed_out, detaching, "all", "some VM does not let go of its devices");
+  }
+}
+
+asio::awaitable<void> Engine::attach_usb(std::string sys_path, std::string vm) {
+  return impl_->request_attach(std::move(sys_path), std::move(vm));
+}
+
+asio::awaitable<void> Engine::detach_usb(std::string sys_path) {
+  return impl_->request_detach(std::move(sys_path));
+}
+
+asio::awaitable<void> Engine::detach_all() {
+  return impl_->request_detach_all();
+}
+
+} // namespace hotplug

@@ -1,0 +1,301 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The way to the VMs: finding their monitors, waiting for them, giving them back.
+#include "discovery.hpp"
+#include "engine_impl.hpp"
+#include "file_watch.hpp"
+
+#include <qemuctl/error.hpp>
+#include <qemuctl/vm_config_json.hpp>
+
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace hotplug {
+
+using detail::TrackedVm;
+using detail::VmPtr;
+using qemuctl::errc;
+using qemuctl::Error;
+using qemuctl::Instance;
+using std::chrono::milliseconds;
+
+namespace {
+
+/// To find out whether somebody else has the monitor; then the wait goes on in the queue of its socket.
+constexpr milliseconds first_greeting{3'000};
+constexpr milliseconds queued_greeting{std::chrono::hours(24)};
+/// A socket is there a moment before QEMU listens on it.
+constexpr milliseconds first_refusal_pause{10};
+constexpr int quick_refusals = 8;
+constexpr milliseconds longest_pause{30'000};
+
+/// The monitor that a VM is known by; nullopt when it is known by its PID alone.
+std::optional<qemuctl::MonitorAddress> known_monitor(const VmEntry& entry) {
+  if (!entry.socket.empty()) return qemuctl::parse_monitor_address(entry.socket);
+  if (entry.config.empty()) return std::nullopt;
+  const qemuctl::VmConfig config = qemuctl::load_vm_config(entry.config);
+  const std::filesystem::path folder = config.socket_dir.empty() ? qemuctl::default_socket_dir() : config.socket_dir;
+  return qemuctl::UnixPath((folder / (config.name + ".sock")).string());
+}
+
+/// The first monitor of that process that can be waited for.
+std::optional<qemuctl::MonitorAddress> monitor_of(int pid) {
+  for (const auto& monitor : qemuctl::detail::inspect_qemu_process(pid).monitors)
+    if (monitor.address) return monitor.address;
+  return std::nullopt;
+}
+
+/// Whether QEMU runs as another user than root, so that it may not open the nodes of devices.
+bool needs_descriptors(std::optional<int> pid) {
+  struct stat process {};
+  return pid && ::stat(fmt::format("/proc/{}", *pid).c_str(), &process) == 0 && process.st_uid != 0;
+}
+
+/// What is to be said when libvirt has the monitor, which it never gives back.
+std::string with_advice(std::string problem) {
+  for (const char* daemon : {"libvirtd", "virtqemud", "/libvirt/"})
+    if (problem.find(daemon) != std::string::npos)
+      return problem +
+             " libvirt never gives its monitor back: add a second one to the domain "
+             "(<qemu:commandline> with -qmp unix:PATH,server=on,wait=off), allow QEMU that path and /dev/bus/usb in "
+             "AppArmor's or SELinux's profile and in cgroup_device_acl of qemu.conf, and name that path as the socket.";
+  return problem;
+}
+
+asio::awaitable<void> pause(milliseconds duration) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, duration);
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
+/// How an attempt to connect ended without a connection.
+struct Obstacle {
+  enum class Kind { absent, taken, over, other } kind = Kind::other;
+  std::string text;
+};
+
+Obstacle obstacle(const Error& error, bool by_pid) {
+  const std::error_code code = error.code();
+  if (code == errc::monitor_in_use || code == errc::timed_out)
+    return {Obstacle::Kind::taken, with_advice(error.what())};
+  if (by_pid && code == errc::not_found) return {Obstacle::Kind::over, error.what()};
+  if (code == errc::connect_failed || code == errc::disconnected) return {Obstacle::Kind::absent, error.what()};
+  return {Obstacle::Kind::other, error.what()};
+}
+
+} // namespace
+
+void Engine::Impl::set_link(TrackedVm& vm, LinkState link, std::string problem) {
+  if (vm.state.link == link && vm.state.problem == problem) return;
+  vm.state.link = link;
+  vm.state.problem = std::move(problem);
+  const LogLevel level = vm.state.problem.empty() ? LogLevel::debug : LogLevel::warning;
+  log(level, "VM {}: {}{}{}", vm.state.name, to_string(link), vm.state.problem.empty() ? "" : ": ", vm.state.problem);
+  Notification notification;
+  notification.kind = Notification::Kind::vm_state;
+  notification.vm = vm.state.name;
+  notification.text = vm.state.problem.empty() ? std::string(to_string(link)) : vm.state.problem;
+  publish(notification);
+  changed();
+}
+
+void Engine::Impl::disconnect(TrackedVm& vm, LinkState link, std::string problem) {
+  if (vm.owned) { // its program connected it, and it can not be connected again
+    on_ended(vm);
+    return;
+  }
+  vm.instance.reset(); // `follow_events` ends with it
+  vm.idle_since.reset();
+  vm.wanted = link != LinkState::yielded;
+  set_link(vm, link, std::move(problem));
+}
+
+void Engine::Impl::on_connected(const VmPtr& vm, detail::VmUsb usb) {
+  vm->usb = std::move(usb);
+  vm->stale = false;
+  vm->state.pid = vm->instance->pid();
+  vm->pass_descriptors =
+      needs_descriptors(vm->state.pid) && !std::holds_alternative<qemuctl::TcpAddress>(vm->instance->monitor());
+  for (auto& [path, device] : devices) {
+    // When a VM comes, nobody is asked any more about what was there before.
+    const auto& allowed = device.wish.allowed;
+    if (!device.state.select && std::find(allowed.begin(), allowed.end(), vm->state.name) != allowed.end())
+      device.wish.ask = false;
+    device.failures = 0;
+    device.retry_at = detail::time_point::min();
+  }
+  for (const detail::UsbQdev& qdev : vm->usb.devices)
+    for (auto& [path, device] : devices)
+      if (qdev.ours && qdev.host == detail::UsbAddress{device.state.device.bus, device.state.device.address})
+        device.wish.taken = true;
+  set_link(*vm, LinkState::connected);
+}
+
+void Engine::Impl::on_ended(TrackedVm& vm) {
+  log(LogLevel::info, "VM {} has ended", vm.state.name);
+  vm.instance.reset();
+  vm.usb = {};
+  vm.state.pid.reset();
+  vm.idle_since.reset();
+  vm.wanted = true;
+  vm.wakeup.notify();
+  set_link(vm, vm.owned || vm.entry.pid ? LinkState::ended : LinkState::waiting);
+}
+
+asio::awaitable<void> Engine::Impl::watch_end(VmPtr vm, qemuctl::detail::Process process) {
+  co_await process.wait();
+  if (!vm->removed && vm->state.pid == process.pid()) on_ended(*vm);
+}
+
+asio::awaitable<void> Engine::Impl::serve(VmPtr vm) {
+  std::optional<int> watched;
+  while (!vm->removed && vm->state.link != LinkState::ended) {
+    while (!vm->wanted) co_await vm->wakeup.wait_until();
+    vm->wanted = false;
+    if (!vm->owned) {
+      set_link(*vm, LinkState::connecting, vm->state.problem);
+      co_await connect(vm);
+    }
+    if (!vm->instance) continue;
+    // Subscribed before the look, so that what changes meanwhile is seen.
+    std::shared_ptr<Instance> instance = vm->instance;
+    qemuctl::EventSubscription events = instance->subscribe_events(qemuctl::events_named({"DEVICE_DELETED", "RESET"}));
+    std::exception_ptr failed;
+    try {
+      detail::VmUsb usb = co_await detail::look_at_usb(*instance);
+      on_connected(vm, std::move(usb));
+    } catch (const Error&) {
+      failed = std::current_exception();
+    }
+    if (failed) {
+      vm->instance.reset();
+      vm->wanted = true;
+      co_await pause(first_refusal_pause * 10);
+      continue;
+    }
+    if (vm->state.pid && watched != vm->state.pid) {
+      try {
+        vm->tasks.start(watch_end(vm, qemuctl::detail::Process::watch(executor, *vm->state.pid)));
+        watched = vm->state.pid;
+      } catch (const std::system_error&) {
+        // It has ended just now; the connection tells.
+      }
+    }
+    instance.reset(); // from here on the VM alone keeps it
+    co_await follow_events(vm, std::move(events));
+    if (vm->owned) vm->wanted = false;
+  }
+}
+
+asio::awaitable<void> Engine::Impl::follow_events(VmPtr vm, qemuctl::EventSubscription events) {
+  const std::weak_ptr<Instance> instance = vm->instance;
+  for (;;) {
+    const std::optional<qemuctl::Event> event = co_await events.next();
+    const bool ours = !instance.expired() && vm->instance == instance.lock();
+    if (!event) {
+      // Given back, or lost. The end of the process is told by the process, where it is known.
+      if (ours && vm->owned)
+        on_ended(*vm);
+      else if (ours)
+        disconnect(*vm, LinkState::connecting, {});
+      co_return;
+    }
+    if (!ours) co_return;
+    const qemuctl::Json* device = event->data.find("device");
+    const bool known = device && device->is_string() &&
+                       std::any_of(vm->usb.devices.begin(), vm->usb.devices.end(),
+                                   [&](const detail::UsbQdev& qdev) { return qdev.id == device->as_string(); });
+    // A deletion that was asked for is already known, or its step is on its way and will know.
+    if (event->lost > 0 || event->name == "RESET" || (known && !vm->busy)) {
+      vm->stale = true;
+      changed();
+    }
+  }
+}
+
+asio::awaitable<void> Engine::Impl::connect(VmPtr vm) {
+  const std::optional<qemuctl::MonitorAddress> address = known_monitor(vm->entry);
+  const auto* path = address ? std::get_if<qemuctl::UnixPath>(&*address) : nullptr;
+  std::optional<detail::FileWatch> watch;
+  if (path) watch.emplace(executor, path->path);
+  milliseconds greeting = first_greeting;
+  bool queue = false; // wait in the queue of a monitor that somebody else has
+  int refusals = 0;
+  while (!vm->removed) {
+    qemuctl::AttachOptions how;
+    how.qmp.greeting_timeout = greeting;
+    how.qmp.command_timeout = options.command_timeout;
+    std::optional<Obstacle> why;
+    try {
+      std::optional<qemuctl::MonitorAddress> target = address;
+      if (!target && queue) target = monitor_of(*vm->entry.pid);
+      if (vm->entry.auto_start && !queue && refusals == 0) {
+        vm->instance = co_await start_vm(vm);
+      }
+      if (!vm->instance && target)
+        vm->instance = std::make_shared<Instance>(co_await Instance::attach(*target, how));
+      else if (!vm->instance)
+        vm->instance = std::make_shared<Instance>(co_await Instance::attach_by_pid(*vm->entry.pid, how));
+      co_return;
+    } catch (const Error& error) {
+      why = obstacle(error, !address);
+    }
+    switch (why->kind) {
+    case Obstacle::Kind::over:
+      log(LogLevel::error, "VM {}: {}", vm->state.name, why->text);
+      on_ended(*vm);
+      co_return;
+    case Obstacle::Kind::taken:
+      set_link(*vm, LinkState::blocked, why->text);
+      if (std::exchange(queue, true)) co_await pause(longest_pause); // even its queue is full
+      greeting = queued_greeting;
+      break;
+    case Obstacle::Kind::absent:
+      queue = false;
+      greeting = first_greeting;
+      if (refusals < quick_refusals && path && std::filesystem::exists(path->path)) {
+        co_await pause(first_refusal_pause * (1 << refusals));
+        ++refusals;
+        break;
+      }
+      set_link(*vm, LinkState::waiting);
+      if (watch)
+        co_await watch->changed();
+      else
+        co_await pause(longest_pause);
+      refusals = path ? 0 : 1;
+      break;
+    case Obstacle::Kind::other:
+      set_link(*vm, LinkState::blocked, why->text);
+      co_await pause(longest_pause);
+      break;
+    }
+  }
+}
+
+/// Launches a VM that is to be started with the engine; nullptr when it runs already.
+asio::awaitable<std::shared_ptr<Instance>> Engine::Impl::start_vm(VmPtr vm) {
+  vm->entry.auto_start = false; // once
+  qemuctl::LaunchOptions how;
+  how.qmp.command_timeout = options.command_timeout;
+  how.on_warning = [this, name = vm->state.name](std::string_view text) {
+    log(LogLevel::warning, "VM {}: {}", name, text);
+  };
+  qemuctl::VmConfig config = qemuctl::load_vm_config(vm->entry.config);
+  std::shared_ptr<Instance> started;
+  try {
+    started = std::make_shared<Instance>(co_await Instance::launch(std::move(config), std::move(how)));
+    vm->hold = true; // its monitor is private
+  } catch (const Error& error) {
+    if (error.code() != errc::already_running) throw;
+  }
+  co_return started;
+}
+
+} // namespace hotplug

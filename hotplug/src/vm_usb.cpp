@@ -1,0 +1,378 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "vm_usb.hpp"
+
+#include <qemuctl/error.hpp>
+#include <qemuctl/file_descriptor.hpp>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace hotplug::detail {
+
+using qemuctl::Diagnostics;
+using qemuctl::errc;
+using qemuctl::Error;
+using qemuctl::Instance;
+using qemuctl::Json;
+
+namespace {
+
+constexpr double high_speed = 480;
+
+struct KnownController {
+  std::string_view type;
+  UsbController::Kind kind;
+  int ports; ///< 0: properties tell
+};
+/// QEMU's controllers that have a bus of their own (a companion shares that of its EHCI).
+constexpr std::array known_controllers{
+    KnownController{"qemu-xhci", UsbController::Kind::xhci, 0},
+    KnownController{"nec-usb-xhci", UsbController::Kind::xhci, 0},
+    KnownController{"usb-ehci", UsbController::Kind::ehci, 6},
+    KnownController{"ich9-usb-ehci1", UsbController::Kind::ehci, 6},
+    KnownController{"ich9-usb-ehci2", UsbController::Kind::ehci, 6},
+    KnownController{"piix3-usb-uhci", UsbController::Kind::uhci, 2},
+    KnownController{"piix4-usb-uhci", UsbController::Kind::uhci, 2},
+    KnownController{"vt82c686b-usb-uhci", UsbController::Kind::uhci, 2},
+    KnownController{"pci-ohci", UsbController::Kind::ohci, 3},
+};
+
+const KnownController* known_controller(std::string_view type) {
+  const auto* found = std::find_if(known_controllers.begin(), known_controllers.end(),
+                                   [&](const KnownController& known) { return known.type == type; });
+  return found == known_controllers.end() ? nullptr : found;
+}
+
+/// "usb-host" of "child<usb-host>"; empty: it is no child.
+std::string_view child_type(std::string_view type) {
+  constexpr std::string_view begin = "child<";
+  if (!type.starts_with(begin) || !type.ends_with('>')) return {};
+  return type.substr(begin.size(), type.size() - begin.size() - 1);
+}
+
+struct QomChild {
+  std::string name, type;
+};
+
+/// The children of a QOM object; none when there is no such object.
+asio::awaitable<std::vector<QomChild>> children(Instance& vm, std::string path) {
+  std::vector<QomChild> result;
+  Json arguments;
+  arguments.set("path", std::move(path));
+  try {
+    const Json list = co_await vm.execute("qom-list", std::move(arguments));
+    for (const Json& item : list.as_array()) {
+      const std::string_view type = child_type(item.at("type").as_string());
+      if (!type.empty()) result.push_back({item.at("name").as_string(), std::string(type)});
+    }
+  } catch (const Error& error) {
+    if (error.code() != errc::command_failed) throw;
+  }
+  co_return result;
+}
+
+/// A property; null when there is no such object or property.
+asio::awaitable<Json> property(Instance& vm, std::string path, std::string name) {
+  Json arguments;
+  arguments.set("path", std::move(path));
+  arguments.set("property", std::move(name));
+  try {
+    Json value = co_await vm.execute("qom-get", std::move(arguments));
+    co_return value;
+  } catch (const Error& error) {
+    if (error.code() != errc::command_failed) throw;
+  }
+  co_return Json();
+}
+
+asio::awaitable<int> number(Instance& vm, std::string path, std::string name) {
+  const Json value = co_await property(vm, std::move(path), std::move(name));
+  co_return value.is_integer() ? static_cast<int>(value.as_int()) : 0;
+}
+
+asio::awaitable<std::optional<UsbController>> look_at_controller(Instance& vm, std::string path,
+                                                                 KnownController known) {
+  UsbController controller;
+  controller.kind = known.kind;
+  controller.usb2_ports = known.ports;
+  if (known.kind == UsbController::Kind::xhci) {
+    controller.usb2_ports = co_await number(vm, path, "p2");
+    controller.usb3_ports = co_await number(vm, path, "p3");
+  }
+  const std::vector<QomChild> parts = co_await children(vm, path);
+  for (const QomChild& part : parts)
+    if (part.type == "usb-bus") controller.bus = part.name;
+  if (controller.bus.empty()) co_return std::nullopt;
+  co_return controller;
+}
+
+asio::awaitable<UsbQdev> look_at_device(Instance& vm, std::string path, std::string id) {
+  UsbQdev device;
+  device.id = std::move(id);
+  const Json attached = co_await property(vm, path, "attached");
+  device.attached = attached == Json(true);
+  const std::optional<UsbAddress> named = address_in(device.id);
+  device.ours = named.has_value();
+  if (named) {
+    device.host = named;
+  } else {
+    UsbAddress host;
+    host.bus = co_await number(vm, path, "hostbus");
+    host.number = co_await number(vm, path, "hostaddr");
+    if (host.bus > 0 && host.number > 0) device.host = host;
+  }
+  co_return device;
+}
+
+/// Whether QEMU means that something is in this port already.
+bool port_in_use(const Error& error) {
+  const std::string& text = error.diagnostics().server_text;
+  return error.code() == errc::command_failed && text.find("usb port") != std::string::npos &&
+         text.find("not found") != std::string::npos;
+}
+
+[[noreturn]] void no_port(const Instance& vm, const VmUsb& usb) {
+  Diagnostics diagnostics;
+  diagnostics.operation = "attach a USB device";
+  diagnostics.subject = "VM " + vm.name();
+  diagnostics.detail = usb.controllers.empty() ? "it has no USB controller, and none can be added while it runs"
+                                               : "all ports of its USB controllers that suit the device are taken, and "
+                                                 "no controller can be added while it runs";
+  diagnostics.advice =
+      "Start QEMU with -device qemu-xhci,p2=15,p3=15, or with an empty -device pcie-root-port for one.";
+  throw Error(errc::not_supported, std::move(diagnostics));
+}
+
+/// Adds an xHCI controller where the machine takes a PCI device while it runs.
+asio::awaitable<void> add_controller(Instance& vm, VmUsb& usb, std::string id) {
+  const std::vector<QomChild> devices = co_await children(vm, "/machine/peripheral");
+  std::vector<std::string> buses;
+  for (const QomChild& device : devices)
+    if (device.type == "pcie-root-port" || device.type == "xio3130-downstream") buses.push_back(device.name);
+  buses.emplace_back(); // a bus that QEMU chooses: the one of a machine without PCI Express
+  for (const std::string& bus : buses) {
+    Json properties;
+    properties.set("driver", "qemu-xhci");
+    properties.set("id", id);
+    properties.set("p2", 15);
+    properties.set("p3", 15);
+    if (!bus.empty()) properties.set("bus", bus);
+    if (!bus.empty()) properties.set("addr", "0x0"); // otherwise a port that is taken would seem to take a second one
+    bool added = false;
+    try {
+      co_await vm.device_add(std::move(properties));
+      added = true;
+    } catch (const Error& error) {
+      if (error.code() != errc::command_failed) throw;
+    }
+    if (!added) continue;
+    const std::optional<UsbController> controller =
+        co_await look_at_controller(vm, "/machine/peripheral/" + id, known_controllers.front());
+    if (controller) usb.controllers.push_back(*controller);
+    co_return;
+  }
+}
+
+/// A descriptor set of QEMU's that is removed again whatever happens; see `Instance::execute` for the errors.
+asio::awaitable<std::int64_t> add_descriptor(Instance& vm, std::string node) {
+  qemuctl::ExecuteOptions options;
+  qemuctl::FileDescriptor fd(::open(node.c_str(), O_RDWR | O_CLOEXEC));
+  if (!fd) {
+    Diagnostics diagnostics;
+    diagnostics.operation = "open a USB device";
+    diagnostics.subject = node;
+    diagnostics.detail = std::generic_category().message(errno);
+    throw Error(std::error_code(errno, std::generic_category()), std::move(diagnostics));
+  }
+  options.file_descriptors.push_back(std::move(fd));
+  const Json set = co_await vm.execute("add-fd", Json(), std::move(options));
+  co_return set.at("fdset-id").as_int();
+}
+
+asio::awaitable<void> remove_descriptor(Instance& vm, std::int64_t set) {
+  Json arguments;
+  arguments.set("fdset-id", set);
+  co_await vm.execute("remove-fd", std::move(arguments));
+}
+
+/// What `device_add` takes, without bus and port.
+Json qdev_properties(const AttachRequest& request, std::optional<std::int64_t> descriptor_set) {
+  Json properties;
+  properties.set("driver", "usb-host");
+  properties.set("id", request.id);
+  if (descriptor_set) {
+    properties.set("hostdevice", fmt::format("/dev/fdset/{}", *descriptor_set));
+  } else {
+    properties.set("hostbus", request.address.bus);
+    properties.set("hostaddr", request.address.number);
+  }
+  if (request.guest_reset) properties.set("guest-reset", *request.guest_reset);
+  if (request.guest_resets_all) properties.set("guest-resets-all", *request.guest_resets_all);
+  return properties;
+}
+
+/// Tries one free port after the other. What QEMU says of a port is more than what is known of it here.
+asio::awaitable<void> add_to_free_port(Instance& vm, VmUsb& usb, Json properties, double speed, std::string id) {
+  bool extended = false;
+  for (;;) {
+    std::optional<UsbPort> port = choose_port(usb.controllers, speed);
+    if (!port && !std::exchange(extended, true)) {
+      co_await add_controller(vm, usb, id + "-xhci");
+      port = choose_port(usb.controllers, speed);
+    }
+    if (!port) no_port(vm, usb);
+    usb.take(id, *port);
+    properties.set("bus", port->bus);
+    properties.set("port", std::to_string(port->number));
+    try {
+      co_await vm.device_add(properties);
+      co_return;
+    } catch (const Error& error) {
+      if (!port_in_use(error)) {
+        usb.release(id);
+        throw;
+      }
+    }
+  }
+}
+
+UsbController* controller_of(VmUsb& usb, const std::string& bus) {
+  const auto found = std::find_if(usb.controllers.begin(), usb.controllers.end(),
+                                  [&](const UsbController& each) { return each.bus == bus; });
+  return found == usb.controllers.end() ? nullptr : &*found;
+}
+
+/// Which port one of our devices is in; they all have one by name.
+asio::awaitable<std::optional<UsbPort>> look_at_port(Instance& vm, std::string path) {
+  UsbPort port;
+  const Json number = co_await property(vm, path, "port");
+  const Json bus = co_await property(vm, path, "parent_bus");
+  if (!number.is_string() || !bus.is_string()) co_return std::nullopt;
+  const std::string& digits = number.as_string();
+  if (std::from_chars(digits.data(), digits.data() + digits.size(), port.number).ec != std::errc())
+    co_return std::nullopt;
+  port.bus = bus.as_string().substr(bus.as_string().rfind('/') + 1);
+  co_return port;
+}
+
+} // namespace
+
+void VmUsb::take(const std::string& id, const UsbPort& port) {
+  if (UsbController* controller = controller_of(*this, port.bus)) controller->taken.insert(port.number);
+  ports[id] = port;
+}
+
+void VmUsb::release(const std::string& id) {
+  const auto found = ports.find(id);
+  if (found == ports.end()) return;
+  if (UsbController* controller = controller_of(*this, found->second.bus))
+    controller->taken.erase(found->second.number);
+  ports.erase(found);
+}
+
+std::optional<UsbPort> choose_port(const std::vector<UsbController>& controllers, double speed) {
+  using Kind = UsbController::Kind;
+  // Best first; what is slower than the device comes last.
+  const std::vector<Kind> order = speed > 0 && speed < high_speed ? std::vector{Kind::xhci, Kind::uhci, Kind::ohci}
+                                                                  : std::vector{Kind::xhci, Kind::ehci, Kind::uhci};
+  for (const Kind kind : order)
+    for (const UsbController& controller : controllers) {
+      if (controller.kind != kind) continue;
+      const int ports = speed > high_speed && controller.usb3_ports > 0 ? controller.usb3_ports : controller.usb2_ports;
+      // From the end: QEMU fills a bus from the beginning.
+      for (int port = ports; port > 0; --port)
+        if (!controller.taken.contains(port)) return UsbPort{controller.bus, port};
+    }
+  return std::nullopt;
+}
+
+asio::awaitable<VmUsb> look_at_usb(Instance& vm) {
+  VmUsb usb;
+  std::map<std::string, UsbPort> ports;
+  for (const char* place : {"/machine/peripheral", "/machine/peripheral-anon", "/machine/unattached"}) {
+    const std::string folder = place;
+    const std::vector<QomChild> devices = co_await children(vm, folder);
+    for (const QomChild& device : devices) {
+      const std::string path = folder + "/" + device.name;
+      if (device.type == "usb-host") {
+        std::string id = folder == "/machine/peripheral" ? device.name : path;
+        UsbQdev found = co_await look_at_device(vm, path, std::move(id));
+        if (found.ours) {
+          const std::optional<UsbPort> port = co_await look_at_port(vm, path);
+          if (port) ports.emplace(found.id, *port);
+        }
+        usb.devices.push_back(std::move(found));
+      } else if (const KnownController* known = known_controller(device.type)) {
+        const std::optional<UsbController> found = co_await look_at_controller(vm, path, *known);
+        if (found) usb.controllers.push_back(*found);
+      }
+    }
+  }
+  for (const auto& [id, port] : ports) usb.take(id, port);
+  co_return usb;
+}
+
+asio::awaitable<void> attach_usb(Instance& vm, VmUsb& usb, AttachRequest request) {
+  std::optional<std::int64_t> set;
+  if (request.pass_descriptor) set = co_await add_descriptor(vm, request.device_node);
+  Json properties = qdev_properties(request, set);
+  std::exception_ptr failure;
+  try {
+    co_await add_to_free_port(vm, usb, std::move(properties), request.speed, request.id);
+  } catch (const Error&) {
+    failure = std::current_exception();
+  }
+  // QEMU has its own copy of the descriptor now, or will never have.
+  if (set) co_await remove_descriptor(vm, *set);
+  if (failure) std::rethrow_exception(failure);
+
+  UsbQdev device;
+  device.id = request.id;
+  device.host = request.address;
+  device.ours = true;
+  const Json attached = co_await property(vm, "/machine/peripheral/" + request.id, "attached");
+  device.attached = attached == Json(true);
+  const bool bound = device.attached;
+  usb.devices.push_back(std::move(device));
+  if (bound) co_return;
+
+  // Accepted, and yet not there: a device in reset, or one that QEMU can not open.
+  co_await detach_usb(vm, usb, request.id, std::chrono::seconds(5));
+  Diagnostics diagnostics;
+  diagnostics.operation = "attach a USB device";
+  diagnostics.subject = "VM " + vm.name();
+  diagnostics.command = "device_add";
+  diagnostics.detail = fmt::format("QEMU took {}, but is not bound to it", request.device_node);
+  throw Error(errc::command_failed, std::move(diagnostics));
+}
+
+asio::awaitable<void> detach_usb(Instance& vm, VmUsb& usb, std::string id, std::chrono::milliseconds timeout) {
+  bool deleted = true;
+  try {
+    deleted = co_await vm.device_del(id, timeout) == qemuctl::UnplugResult::deleted;
+  } catch (const Error& error) {
+    // It is gone already: that is what was asked for.
+    if (error.code() != errc::command_failed || error.diagnostics().qmp_class != "DeviceNotFound") throw;
+  }
+  if (!deleted) {
+    Diagnostics diagnostics;
+    diagnostics.operation = "detach a USB device";
+    diagnostics.subject = "VM " + vm.name();
+    diagnostics.command = "device_del";
+    diagnostics.detail = fmt::format("QEMU has not deleted {} in time", id);
+    throw Error(errc::timed_out, std::move(diagnostics));
+  }
+  std::erase_if(usb.devices, [&](const UsbQdev& device) { return device.id == id; });
+  usb.release(id);
+}
+
+} // namespace hotplug::detail
