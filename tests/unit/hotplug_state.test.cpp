@@ -1,0 +1,223 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "api_message.hpp"
+#include "catch.hpp"
+#include "choices.hpp"
+#include "flapping.hpp"
+#include "state_file.hpp"
+#include "temp_dir.hpp"
+#include "vm_usb.hpp"
+
+#include <hotplug/notification.hpp>
+#include <qemuctl/error.hpp>
+
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+
+using namespace hotplug;
+using namespace hotplug::detail;
+using Catch::Matchers::ContainsSubstring;
+using qemuctl::Json;
+
+namespace {
+
+UsbDevice usb(const std::string& connector, const std::string& serial = "s") {
+  UsbDevice device;
+  device.sys_path = "/sys/" + connector;
+  device.device_node = "/dev/bus/usb/003/078";
+  device.bus = 3;
+  device.address = 78;
+  device.ports = {1, 4};
+  device.vendor_id = 0x046d;
+  device.product_id = 0xc52b;
+  device.serial = serial;
+  device.identity = {connector, serial, "0123456789abcdef"};
+  return device;
+}
+
+std::vector<std::string> kinds(const std::vector<Notification>& notifications) {
+  std::vector<std::string> result;
+  for (const Notification& each : notifications)
+    result.push_back(std::string(to_string(each.kind)) + (each.vm.empty() ? "" : " " + each.vm));
+  return result;
+}
+
+std::string contents(const std::filesystem::path& file) {
+  std::ostringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
+using Words = std::vector<std::string>;
+
+} // namespace
+
+TEST_CASE("what changes about a device is told in the order in which it happens") {
+  UsbState before, after;
+  CHECK(kinds(difference(nullptr, &after)) == Words{"usb_connected"});
+  after.vm = "a";
+  CHECK(kinds(difference(&before, &after)) == Words{"usb_attached a"});
+  before.vm = "b";
+  CHECK(kinds(difference(&before, &after)) == Words{"usb_detached b", "usb_attached a"});
+  CHECK(kinds(difference(&before, nullptr)) == Words{"usb_detached b", "usb_disconnected"});
+  before = after;
+  CHECK(difference(&before, &after).empty());
+  after.degraded = "why";
+  CHECK(kinds(difference(&before, &after)) == Words{"device_degraded"});
+  before = after;
+  CHECK(difference(&before, &after).empty());
+  after.select = true;
+  CHECK(kinds(difference(&before, &after)) == Words{"usb_select_vm"});
+}
+
+TEST_CASE("choices are remembered of this very device, then of its serial number, then of its ids") {
+  Choices choices = Choices::from_json(qemuctl::parse_json(
+      R"({"selected_vms": {"usb-046d:c52b:s": "a", "pci-0000:01:00.0": "z"}, "disconnected_devices": ["usb-046d:c52b:t"]})"));
+  REQUIRE(choices.find(usb("x")));
+  CHECK(choices.find(usb("x"))->selected == "a"); // vhotplug's file knows no ports
+  CHECK(choices.find(usb("x", "t"))->detached);
+  CHECK(choices.find(usb("x", "u")) == nullptr);
+
+  choices.entry(usb("x"), false).selected = "b";
+  CHECK(choices.find(usb("x"))->selected == "b");
+  CHECK(choices.find(usb("y"))->selected == "b"); // the same one in another port
+  choices.entry(usb("p", ""), false).selected = "c";
+  CHECK(choices.find(usb("p", ""))->selected == "c");
+  CHECK(choices.find(usb("q", "")) == nullptr); // without a serial number only the port tells them apart
+
+  // It moved: there is no more to be said of where it was.
+  choices.entry(usb("y"), true).selected = "d";
+  CHECK(choices.find(usb("x"))->selected == "d");
+  choices.entry(usb("x"), false).selected = "b"; // another one with that serial number
+  CHECK(choices.find(usb("y"))->selected == "d");
+
+  const Choices again = Choices::from_json(choices.to_json());
+  CHECK(again.find(usb("x"))->selected == "b");
+  CHECK(again.find(usb("p", ""))->selected == "c");
+  CHECK(again.to_json().at("selected_vms").at("pci-0000:01:00.0") == Json("z"));
+  CHECK(again.to_json().at("disconnected_devices") == Json::array({"usb-046d:c52b:t"}));
+}
+
+TEST_CASE("the state file is replaced as a whole, and one that is damaged is set aside") {
+  const test::TempDir dir;
+  const std::filesystem::path path = dir / "folder/state";
+  {
+    const StateFile file(path);
+    std::string warning;
+    CHECK(file.load(warning) == Choices());
+    Choices choices;
+    choices.entry(usb("x"), false).detached = true;
+    file.save(choices);
+    CHECK(file.load(warning).find(usb("x"))->detached);
+    CHECK(warning.empty());
+
+    CHECK_THROWS_WITH(StateFile(path), ContainsSubstring("process " + std::to_string(::getpid()) + " has it"));
+  }
+  std::ofstream(path) << "{\"selected_vms\": 7";
+  const StateFile file(path);
+  std::string warning;
+  CHECK(file.load(warning) == Choices());
+  CHECK_THAT(warning, ContainsSubstring("is damaged and now at"));
+  CHECK_FALSE(std::filesystem::exists(path));
+  const std::string aside = warning.substr(warning.find("now at ") + 7);
+  CHECK(contents(aside.substr(0, aside.find(';'))) == "{\"selected_vms\": 7");
+}
+
+TEST_CASE("a device that comes and goes all the time is kept out, and one that does so now and then is not") {
+  Flapping flapping(8);
+  const auto start = Flapping::time_point{} + std::chrono::hours(1);
+  for (int i = 0; i < 8; ++i) CHECK_FALSE(flapping.arrived("x", start + std::chrono::seconds(i)));
+  CHECK_FALSE(flapping.arrived("y", start + std::chrono::seconds(8)));
+  CHECK(flapping.arrived("x", start + std::chrono::seconds(8)) == start + std::chrono::seconds(8) + Flapping::rest);
+  CHECK_FALSE(flapping.arrived("x", start + std::chrono::seconds(200)));
+  for (int i = 0; i < 100; ++i) CHECK_FALSE(flapping.arrived("z", start + std::chrono::seconds(8) * i));
+}
+
+TEST_CASE("a port is chosen that does not slow a device down") {
+  using Kind = UsbController::Kind;
+  const std::vector<UsbController> both{{Kind::ehci, "ehci.0", 6, 0, {}}, {Kind::uhci, "uhci.0", 2, 0, {}}};
+  CHECK(choose_port(both, 480)->bus == "ehci.0");
+  CHECK(choose_port(both, 12)->bus == "uhci.0");
+  std::vector<UsbController> xhci{{Kind::xhci, "xhci.0", 4, 8, {}}};
+  CHECK(choose_port(xhci, 480)->number == 4);
+  CHECK(choose_port(xhci, 5000)->number == 8);
+  xhci[0].taken = {2, 3, 4};
+  CHECK(choose_port(xhci, 12)->number == 1);
+  xhci[0].taken.insert(1);
+  CHECK_FALSE(choose_port(xhci, 12));
+  CHECK_FALSE(choose_port({}, 480));
+}
+
+TEST_CASE("requests of the device API name a device in each of the documented ways") {
+  const auto selector = [](const char* json) { return parse_request(qemuctl::parse_json(json)).device; };
+  UsbSelector by_port;
+  by_port.bus = 1;
+  by_port.port = 2;
+  CHECK(selector(R"({"action": "usb_attach", "bus": "1", "port": "2", "vm": "vm1"})") == by_port);
+  CHECK(selector(R"({"action": "usb_detach", "bus": 1, "port": 2})") == by_port);
+  UsbSelector by_ids;
+  by_ids.vendor_id = 0x1111;
+  by_ids.product_id = 0xabcd;
+  CHECK(selector(R"({"action": "usb_detach", "vid": "1111", "pid": "0xABCD"})") == by_ids);
+  UsbSelector by_node;
+  by_node.device_node = "/dev/bus/usb/003/078";
+  CHECK(selector(R"({"action": "usb_detach", "device_node": "/dev/bus/usb/003/078"})") == by_node);
+}
+
+TEST_CASE("a wrong request of the device API is refused with the name of the field") {
+  const auto error = [](const char* json) {
+    try {
+      parse_request(qemuctl::parse_json(json));
+    } catch (const qemuctl::Error& failure) {
+      return failure.diagnostics().detail;
+    }
+    return std::string();
+  };
+  CHECK(error("[]") == "a request is a JSON object");
+  CHECK(error("{}") == "field action is missing");
+  CHECK(error(R"({"action": 7})") == "field action: found 7, expected a text");
+  CHECK(error(R"({"action": "usb_atach"})") == R"(unknown action "usb_atach"; did you mean usb_attach?)");
+  CHECK(error(R"({"action": "usb_attach", "vm": "a"})") ==
+        "no device is named: give device_node, bus and port, port_path, or vid and pid");
+  CHECK(error(R"({"action": "usb_attach", "bus": "x", "port": 1})") ==
+        R"(field bus: found "x", expected a number of 0 to 0xff)");
+  CHECK(error(R"({"action": "usb_attach", "vid": 1111, "pid": "1"})") ==
+        "field vid: found 1111, expected hexadecimal digits, as a text, of 0 to 0xffff");
+  CHECK(error(R"({"action": "usb_list", "disconnected": "yes"})") ==
+        R"(field disconnected: found "yes", expected true or false)");
+}
+
+TEST_CASE("a request that several devices match is refused with the candidates") {
+  std::vector<UsbState> devices(2);
+  devices[0].device = usb("x");
+  devices[1].device = usb("y");
+  devices[1].device.device_node = "/dev/bus/usb/003/079";
+  UsbSelector selector;
+  selector.vendor_id = 0x046d;
+  selector.product_id = 0xc52b;
+  CHECK_THROWS_WITH(find_device(devices, selector),
+                    ContainsSubstring("/dev/bus/usb/003/078") && ContainsSubstring("/dev/bus/usb/003/079"));
+  selector.device_node = "/dev/bus/usb/003/079";
+  CHECK(&find_device(devices, selector) == &devices[1]);
+  selector.product_id = 1;
+  CHECK_THROWS_WITH(find_device(devices, selector), ContainsSubstring("there is no such USB device"));
+}
+
+TEST_CASE("a device has vhotplug's field names in the device API") {
+  UsbState state;
+  state.device = usb("x");
+  state.device.vendor_name = "Vendor";
+  state.device.product_name = "<b>\n\xFF";
+  state.device.sys_name = "3-1.4";
+  state.device.interfaces = {{3, 1, 2}, {8, 6, 80}};
+  state.allowed_vms = {"vm1", "vm2"};
+  state.vm = "vm1";
+  CHECK(
+      to_json(state).dump() ==
+      R"({"device_node":"/dev/bus/usb/003/078","vid":"046d","pid":"c52b","vendor_name":"Vendor",)"
+      R"("product_name":"<b>\n\ufffd","interfaces":":030102:080650:","device_class":0,"device_subclass":0,"device_protocol":0,"busnum":3,)"
+      R"("devnum":78,"portnum":1,"serial":"s","sys_name":"3-1.4","allowed_vms":["vm1","vm2"],"vm":"vm1",)"
+      R"("port_path":"3-1.4"})");
+}
