@@ -59,10 +59,15 @@ void describe_options(CLI::App& app, RunOptions& options) {
   app.add_option("--attach", options.attach,
                  "Follow the VM with this QMP monitor instead: /path, @abstract or tcp:HOST:PORT")
       ->type_name("SOCKET");
+  app.add_option("--hotplug", options.hotplug,
+                 "Keep the devices of the host that these rules name in the VM; vm.json can have such rules, too")
+      ->type_name("FILE");
   app.add_option("--name", options.name, "Call the VM so, whatever vm.json says")->type_name("NAME");
   app.add_flag("--check", options.check, "Tell everything that is wrong with vm.json, and start no VM");
   app.add_flag("--dry-run", options.dry_run, "Print QEMU's command line, quoted for a shell, and start no VM");
-  app.add_flag("--detach", options.detach, "Leave the VM running; print its name, PID and QMP socket");
+  app.add_flag("--detach", options.detach,
+               "Leave the VM running; print its name, PID and QMP socket, and with rules for\n"
+               "devices the PID of what follows them");
   app.add_flag("--console", options.console, "Connect to the first serial port; on a terminal, leave with Ctrl-]");
   app.add_flag("-v,--verbose", options.verbose, "Print QEMU's command line and QMP events, too");
   app.footer("While it runs, Ctrl-C asks the guest to shut down and a second Ctrl-C forces it. A VM that was attached\n"

@@ -14,6 +14,8 @@ struct RunOptions {
   std::optional<int> attach_pid;
   std::optional<std::string> attach; ///< a monitor's address
   std::string name;                  ///< instead of the one in `vm_file`
+  /// Rules for the devices of the host; without it those in `vm_file`, if it has any.
+  std::optional<std::filesystem::path> hotplug;
   bool check = false;
   bool dry_run = false;
   bool detach = false;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runner.hpp"
 
+#include "process.hpp"
 #include "serial_port.hpp"
 
 #include <qemuctl/command_line.hpp>
@@ -16,9 +17,12 @@
 #include <asio/redirect_error.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -98,6 +102,7 @@ ExitStatus Runner::run() {
 void Runner::finish() {
   phase_ = Phase::ended;
   finished_ = true;
+  engine_.reset();
   vm_.reset();
   if (console_) console_->close();
   patience_.cancel();
@@ -120,6 +125,8 @@ asio::awaitable<ExitStatus> Runner::launch() {
     if (config.serials.size() > ports) say_if_verbose("added a serial port for the console");
   }
   const auto ports = config.serials;
+  take_rules(config);
+  if (rules_ && !config.hotplug) config.hotplug.emplace();
 
   phase_ = Phase::planning;
   qemuctl::LaunchPlan plan = co_await qemuctl::plan_launch(std::move(config));
@@ -130,11 +137,12 @@ asio::awaitable<ExitStatus> Runner::launch() {
   qemuctl::LaunchOptions launch_options;
   launch_options.connect_serials = options_.console;
   Instance vm = co_await Instance::launch(std::move(plan), std::move(launch_options));
-  vm_.emplace(std::move(vm));
+  vm_ = std::make_shared<Instance>(std::move(vm));
   phase_ = Phase::following;
 
   if (options_.detach) {
     introduce();
+    if (rules_) print(fmt::format("engine: {}", start_engine_apart()));
     co_return ExitStatus::good;
   }
   if (std::exchange(leaving_, false)) { // the VM had started when the launch was to be cancelled
@@ -151,6 +159,71 @@ asio::awaitable<ExitStatus> Runner::launch() {
     }
   }
   co_return co_await follow(std::move(serial));
+}
+
+void Runner::take_rules(const VmConfig& config) {
+  if (options_.hotplug) return take_rules(*options_.hotplug, config.name);
+  if (!config.hotplug) return;
+  if (!config.hotplug->rules_file.empty()) return take_rules(config.hotplug->rules_file, config.name);
+  if (config.hotplug->rules.is_null()) return;
+  rules_in_vm_file_ = config.hotplug->rules;
+  take_rules(hotplug::read_rules(rules_in_vm_file_, config.name, options_.vm_file->string() + ": hotplug"));
+}
+
+void Runner::take_rules(const std::filesystem::path& file, const std::string& vm) {
+  rules_file_ = std::filesystem::absolute(file);
+  take_rules(hotplug::load_rules(file, vm));
+}
+
+void Runner::take_rules(hotplug::ParsedConfig parsed) {
+  for (const std::string& warning : parsed.warnings) say(fmt::format("warning: {}", warning));
+  rules_ = std::move(parsed.config);
+}
+
+/// In this process, for as long as the VM is followed.
+void Runner::start_engine() {
+  hotplug::EngineOptions engine_options;
+  engine_options.attach_connected = true;
+  engine_options.log = [this](hotplug::LogLevel level, std::string_view text) {
+    if (level == hotplug::LogLevel::debug) return;
+    if (level == hotplug::LogLevel::info)
+      print(fmt::format("hotplug: {}", text));
+    else
+      say(fmt::format("hotplug: {}", text));
+  };
+  engine_.emplace(io_.get_executor(), *rules_, std::move(engine_options));
+  engine_->add_vm(vm_->name(), vm_);
+  // A VM without hotplug is better than none.
+  asio::co_spawn(io_, engine_->run(), [this](const std::exception_ptr& failure) {
+    if (failure) report(failure);
+  });
+}
+
+/// In a process of its own, which ends with the VM. Its PID.
+int Runner::start_engine_apart() {
+  const std::filesystem::path folder = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  std::filesystem::path service = folder / "qemuctl-hotplugd";
+  std::error_code ec;
+  if (!std::filesystem::exists(service, ec)) service = folder.parent_path() / "sbin/qemuctl-hotplugd"; // installed
+  const std::filesystem::path log_file = vm_->log_file().parent_path() / (vm_->name() + "-hotplug.log");
+  const qemuctl::FileDescriptor log(
+      ::open(log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!log) throw std::system_error(errno, std::generic_category(), log_file.string());
+
+  qemuctl::detail::SpawnOptions spawn;
+  std::string rules = rules_file_.string();
+  qemuctl::FileDescriptor memory;
+  if (rules_file_.empty()) { // what vm.json says of them may be another thing tomorrow
+    const std::string text = rules_in_vm_file_.dump();
+    memory.reset(::memfd_create("rules", MFD_CLOEXEC));
+    if (!memory || ::write(memory.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+      throw std::system_error(errno, std::generic_category(), "pass the rules on");
+    spawn.inherited = {memory.get()};
+    rules = fmt::format("/proc/self/fd/{}", qemuctl::detail::first_inherited_fd);
+  }
+  spawn.argv = {service.string(), "-a", "--pid", std::to_string(*vm_->pid()), "--rules", rules};
+  spawn.output = log.get();
+  return qemuctl::detail::Process::spawn(io_.get_executor(), spawn).pid();
 }
 
 ExitStatus Runner::show_plan(const qemuctl::LaunchPlan& plan) {
@@ -172,13 +245,14 @@ asio::awaitable<ExitStatus> Runner::attach() {
   if (options_.attach_pid) {
     phase_ = Phase::starting;
     Instance vm = co_await Instance::attach_by_pid(*options_.attach_pid, std::move(attach_options));
-    vm_.emplace(std::move(vm));
+    vm_ = std::make_shared<Instance>(std::move(vm));
   } else {
     qemuctl::MonitorAddress address = qemuctl::parse_monitor_address(*options_.attach);
     phase_ = Phase::starting;
     Instance vm = co_await Instance::attach(std::move(address), std::move(attach_options));
-    vm_.emplace(std::move(vm));
+    vm_ = std::make_shared<Instance>(std::move(vm));
   }
+  if (options_.hotplug) take_rules(*options_.hotplug, vm_->name());
   std::optional<qemuctl::FileDescriptor> serial;
   if (options_.console) {
     const qemuctl::Json chardevs = co_await vm_->execute("query-chardev");
@@ -192,6 +266,7 @@ asio::awaitable<ExitStatus> Runner::follow(std::optional<qemuctl::FileDescriptor
   qemuctl::StatusSubscription statuses = vm_->subscribe_status();
   if (options_.verbose) asio::co_spawn(io_, print_events(vm_->subscribe_events()), asio::detached);
   introduce();
+  if (rules_) start_engine();
   if (serial) connect_console(std::move(*serial));
 
   for (;;) {

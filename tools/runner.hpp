@@ -6,6 +6,8 @@
 #include "line_writer.hpp"
 #include "run_options.hpp"
 
+#include <hotplug/config.hpp>
+#include <hotplug/engine.hpp>
 #include <qemuctl/instance.hpp>
 
 #include <asio/awaitable.hpp>
@@ -15,6 +17,7 @@
 #include <asio/steady_timer.hpp>
 
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,6 +48,12 @@ class Runner {
   asio::awaitable<void> ask_to_shut_down();
   asio::awaitable<void> force();
 
+  void take_rules(const qemuctl::VmConfig& config);
+  void take_rules(const std::filesystem::path& file, const std::string& vm);
+  void take_rules(hotplug::ParsedConfig parsed);
+  void start_engine();
+  int start_engine_apart();
+
   void on_signal(int signal);
   void spawn_request(asio::awaitable<void> request);
   void connect_console(qemuctl::FileDescriptor serial);
@@ -72,7 +81,11 @@ class Runner {
   asio::steady_timer patience_; ///< for the guest's shutdown
   asio::cancellation_signal cancel_;
   std::optional<Console> console_;
-  std::optional<qemuctl::Instance> vm_;
+  std::shared_ptr<qemuctl::Instance> vm_;
+  std::optional<hotplug::Config> rules_;
+  std::filesystem::path rules_file_; ///< where they are from; empty: from vm.json, and then here:
+  qemuctl::Json rules_in_vm_file_;
+  std::optional<hotplug::Engine> engine_;
   qemuctl::VmStatus last_status_;
   std::string last_status_line_;
   ExitStatus exit_status_ = ExitStatus::failed;

@@ -1,0 +1,236 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "hotplug_daemon.hpp"
+
+#include "discovery.hpp"
+#include "file_watch.hpp"
+#include "service_manager.hpp"
+#include "tasks.hpp"
+
+#include <hotplug/api_server.hpp>
+#include <hotplug/config.hpp>
+#include <hotplug/engine.hpp>
+#include <hotplug/explanation.hpp>
+#include <hotplug/udev_source.hpp>
+#include <qemuctl/error.hpp>
+
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/io_context.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/signal_set.hpp>
+#include <asio/use_awaitable.hpp>
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <csignal>
+#include <exception>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tool {
+
+namespace {
+
+using hotplug::Config;
+using hotplug::LogLevel;
+using hotplug::ParsedConfig;
+using hotplug::UsbDevice;
+
+constexpr int good = 0, failed = 1, wrong_file = 2;
+
+ParsedConfig load(const DaemonOptions& options) {
+  if (options.config) return hotplug::load_config(*options.config);
+  hotplug::VmEntry vm;
+  vm.name = qemuctl::detail::inspect_qemu_process(*options.pid).name;
+  if (vm.name.empty()) vm.name = fmt::format("pid-{}", *options.pid);
+  vm.pid = options.pid;
+  ParsedConfig parsed = hotplug::load_rules(*options.rules, vm.name);
+  parsed.config.vms.push_back(std::move(vm));
+  return parsed;
+}
+
+const std::filesystem::path& file_of(const DaemonOptions& options) {
+  return options.config ? *options.config : *options.rules;
+}
+
+int check(const DaemonOptions& options, const ParsedConfig& parsed) {
+  fmt::print("{}: good: {} VMs, {} USB rules\n", file_of(options).string(), parsed.config.vms.size(),
+             parsed.config.usb_rules.size());
+  return good;
+}
+
+bool is_named(const UsbDevice& device, const std::string& name) {
+  return name == device.device_node || name == device.port_path() || name == device.peer_path ||
+         name == device.sys_path || "/sys" + name == device.sys_path ||
+         name == fmt::format("{:04x}:{:04x}", device.vendor_id, device.product_id);
+}
+
+int explain(const DaemonOptions& options, const Config& config) {
+  asio::io_context io(1);
+  hotplug::UdevSource source(io.get_executor());
+  std::vector<UsbDevice> devices;
+  const auto look = [](hotplug::UdevSource& from, std::vector<UsbDevice>& found) -> asio::awaitable<void> {
+    hotplug::UsbEvent event = co_await from.next();
+    found = std::get<hotplug::UsbSnapshot>(std::move(event)).devices;
+  };
+  asio::co_spawn(io, look(source, devices), [](std::exception_ptr error) {
+    if (error) std::rethrow_exception(error);
+  });
+  io.run();
+
+  const hotplug::UsbRules rules(config.usb_rules);
+  int found = 0;
+  for (const UsbDevice& device : devices)
+    if (is_named(device, options.explain)) {
+      fmt::print("{}{}", found++ > 0 ? "\n" : "", hotplug::explanation(rules, device));
+    }
+  if (found > 0) return good;
+  std::string there;
+  for (const UsbDevice& device : devices) there += "\n  " + hotplug::short_description(device);
+  fmt::print(stderr, "qemuctl-hotplugd: there is no USB device {}; there are{}\n", options.explain,
+             there.empty() ? " none" : ":" + there);
+  return failed;
+}
+
+/// The service: the engine, its API, and what the world tells it.
+class Daemon {
+ public:
+  Daemon(DaemonOptions options, Config config)
+      : options_(std::move(options)), signals_(io_, SIGINT, SIGTERM, SIGHUP),
+        engine_(io_.get_executor(), config, engine_options()),
+        tasks_(io_.get_executor(), [this](std::exception_ptr error) {
+          if (!failure_) failure_ = error;
+          engine_.stop();
+        }) {
+    const auto& api = config.general.api;
+    if (!api.enable) return;
+    for (const std::string& transport : api.transports)
+      if (transport == "unix")
+        api_.emplace(io_.get_executor(), engine_, api, log_handler());
+      else
+        log(LogLevel::warning,
+            fmt::format("general.api.transports: {} is not supported yet, and is left out", transport));
+  }
+
+  int run() {
+    tasks_.start(watch_signals());
+    tasks_.start(watch_file());
+    if (api_) tasks_.start(api_->run());
+    manager_.start(io_.get_executor());
+    asio::co_spawn(io_, serve(), [this](std::exception_ptr error) {
+      if (error && !failure_) failure_ = error;
+      signals_.cancel();
+      tasks_.cancel();
+      manager_.stop();
+    });
+    io_.run();
+    if (failure_) std::rethrow_exception(failure_);
+    return good;
+  }
+
+ private:
+  asio::awaitable<void> serve() {
+    const std::vector<hotplug::VmState> vms = engine_.vms();
+    log(LogLevel::info, fmt::format("serving {} VMs by {} USB rules", vms.size(), engine_.usb_rules().rules().size()));
+    manager_.ready();
+    co_await engine_.run();
+  }
+
+  asio::awaitable<void> watch_signals() {
+    for (;;) {
+      std::error_code ec;
+      const int signal = co_await signals_.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+      if (ec) co_return;
+      if (signal == SIGHUP) {
+        reload();
+        continue;
+      }
+      if (ending_) { // a second time: at once
+        engine_.stop();
+        co_return;
+      }
+      ending_ = true;
+      manager_.stopping();
+      tasks_.start(end());
+    }
+  }
+
+  asio::awaitable<void> end() {
+    std::string problem;
+    try {
+      if (options_.detach_on_exit) co_await engine_.detach_all();
+    } catch (const qemuctl::Error& error) {
+      problem = error.what();
+    }
+    if (!problem.empty()) log(LogLevel::error, problem);
+    engine_.stop();
+  }
+
+  asio::awaitable<void> watch_file() {
+    hotplug::detail::FileWatch watch(io_.get_executor(), file_of(options_));
+    for (;;) {
+      co_await watch.changed();
+      reload();
+    }
+  }
+
+  void reload() {
+    try {
+      ParsedConfig parsed = load(options_);
+      if (parsed.config == loaded_) return;
+      loaded_ = parsed.config;
+      for (const std::string& warning : parsed.warnings) log(LogLevel::warning, warning);
+      engine_.reload(std::move(parsed.config));
+      log(LogLevel::info, "the configuration has been read anew");
+    } catch (const std::exception& error) {
+      log(LogLevel::error, fmt::format("the old configuration stays: {}", error.what()));
+    }
+  }
+
+  hotplug::EngineOptions engine_options() {
+    hotplug::EngineOptions result;
+    result.attach_connected = options_.attach_connected;
+    result.log = log_handler();
+    return result;
+  }
+
+  hotplug::LogHandler log_handler() {
+    return [this](LogLevel level, std::string_view text) { log(level, text); };
+  }
+
+  void log(LogLevel level, std::string_view text) const {
+    if (level != LogLevel::debug || options_.debug) manager_.log(level, text);
+  }
+
+  DaemonOptions options_;
+  Config loaded_;
+  ServiceManager manager_;
+  asio::io_context io_{1};
+  asio::signal_set signals_;
+  hotplug::Engine engine_;
+  std::optional<hotplug::ApiServer> api_;
+  hotplug::detail::Tasks tasks_;
+  bool ending_ = false;
+  std::exception_ptr failure_;
+};
+
+} // namespace
+
+int run_daemon(DaemonOptions options) {
+  ParsedConfig parsed;
+  try {
+    parsed = load(options);
+  } catch (const qemuctl::Error& error) {
+    fmt::print(stderr, "qemuctl-hotplugd: {}\n", error.what());
+    return wrong_file;
+  }
+  for (const std::string& warning : parsed.warnings) fmt::print(stderr, "qemuctl-hotplugd: warning: {}\n", warning);
+  if (options.check) return check(options, parsed);
+  if (!options.explain.empty()) return explain(options, parsed.config);
+  return Daemon(std::move(options), std::move(parsed.config)).run();
+}
+
+} // namespace tool

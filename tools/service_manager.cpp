@@ -1,0 +1,91 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "service_manager.hpp"
+
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+namespace tool {
+
+namespace {
+
+/// Whether stderr is the journal (systemd.exec(5), JOURNAL_STREAM).
+bool stderr_is_journal() {
+  const char* stream = std::getenv("JOURNAL_STREAM");
+  struct stat file {};
+  return stream && ::fstat(STDERR_FILENO, &file) == 0 && fmt::format("{}:{}", file.st_dev, file.st_ino) == stream;
+}
+
+const char* journal_prefix(hotplug::LogLevel level) {
+  switch (level) {
+  case hotplug::LogLevel::debug:
+    return SD_DEBUG;
+  case hotplug::LogLevel::info:
+    return SD_INFO;
+  case hotplug::LogLevel::warning:
+    return SD_WARNING;
+  case hotplug::LogLevel::error:
+    return SD_ERR;
+  }
+  return "";
+}
+
+const char* plain_prefix(hotplug::LogLevel level) {
+  switch (level) {
+  case hotplug::LogLevel::debug:
+    return "debug: ";
+  case hotplug::LogLevel::info:
+    return "";
+  case hotplug::LogLevel::warning:
+    return "warning: ";
+  case hotplug::LogLevel::error:
+    return "error: ";
+  }
+  return "";
+}
+
+} // namespace
+
+ServiceManager::ServiceManager() : journal_(stderr_is_journal()) {
+  std::uint64_t limit = 0;
+  if (::sd_watchdog_enabled(0, &limit) > 0) watchdog_ = std::chrono::microseconds(limit / 2);
+}
+
+void ServiceManager::start(asio::any_io_executor executor) {
+  if (watchdog_.count() == 0) return;
+  timer_.emplace(executor);
+  feed_watchdog();
+}
+
+void ServiceManager::feed_watchdog() {
+  ::sd_notify(0, "WATCHDOG=1");
+  timer_->expires_after(watchdog_);
+  timer_->async_wait([this](std::error_code ec) {
+    if (!ec) feed_watchdog();
+  });
+}
+
+void ServiceManager::stop() {
+  if (timer_) timer_->cancel();
+}
+
+void ServiceManager::ready() const {
+  ::sd_notify(0, "READY=1");
+}
+
+void ServiceManager::stopping() const {
+  ::sd_notify(0, "STOPPING=1");
+}
+
+void ServiceManager::log(hotplug::LogLevel level, std::string_view text) const {
+  const std::string line = fmt::format("{}{}\n", journal_ ? journal_prefix(level) : plain_prefix(level), text);
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+} // namespace tool
