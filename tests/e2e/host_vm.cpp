@@ -243,18 +243,33 @@ std::vector<UsbHostInVm> HostVm::usb_of(NestedQemu& vm) {
       if (device.at("type").as_string() != "child<usb-host>") continue;
       UsbHostInVm usb;
       usb.path = folder + "/" + device.at("name").as_string();
-      const auto get = [&](const char* property) {
-        return execute(vm, "qom-get", Json::object({{"path", usb.path}, {"property", property}}));
-      };
       if (folder.ends_with("peripheral")) usb.id = device.at("name").as_string();
-      usb.bus = static_cast<int>(get("hostbus").as_int());
-      usb.address = static_cast<int>(get("hostaddr").as_int());
-      usb.node = get("hostdevice").as_string();
-      usb.attached = get("attached").as_bool();
-      found.push_back(usb);
+      try {
+        read_properties(vm, usb);
+        found.push_back(usb);
+      } catch (const Error& error) {
+        if (error.code() != errc::command_failed) throw; // it is gone since
+      }
     }
   }
   return found;
+}
+
+int HostVm::count_usb_of(NestedQemu& vm) {
+  int count = 0;
+  const Json devices = execute(vm, "qom-list", Json::object({{"path", "/machine/peripheral"}}));
+  for (const Json& device : devices.as_array()) count += device.at("type") == Json("child<usb-host>") ? 1 : 0;
+  return count;
+}
+
+void HostVm::read_properties(NestedQemu& vm, UsbHostInVm& usb) {
+  const auto get = [&](const char* property) {
+    return execute(vm, "qom-get", Json::object({{"path", usb.path}, {"property", property}}));
+  };
+  usb.bus = static_cast<int>(get("hostbus").as_int());
+  usb.address = static_cast<int>(get("hostaddr").as_int());
+  usb.node = get("hostdevice").as_string();
+  usb.attached = get("attached").as_bool();
 }
 
 int HostVm::forward(int port) {
