@@ -60,6 +60,7 @@ struct TrackedVm {
   VmEntry entry;
   VmState state;
   std::shared_ptr<qemuctl::Instance> instance; ///< set while it is connected
+  bool started = false;                        ///< `entry.auto_start` has been followed
   bool owned = false;                          ///< by `Engine::add_vm`: the engine does not connect to it
   bool hold = false;                           ///< its monitor is not given back
   bool pass_descriptors = false;               ///< its QEMU is another user's

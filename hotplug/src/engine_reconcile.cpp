@@ -115,7 +115,8 @@ time_point Engine::Impl::reconcile() {
     const VmPtr vm = find_vm(step.vm);
     TrackedUsb& device = devices.at(step.sys_path);
     if (!vm || device.busy) continue;
-    at_work.insert(step.vm);
+    // For what is tried again in half a minute no monitor is kept from others.
+    if (device.retry_at <= now + longest_quick_pause) at_work.insert(step.vm);
     if (device.retry_at > now)
       next = std::min(next, device.retry_at);
     else if (vm->state.link == LinkState::connected && !vm->busy && !vm->stale)

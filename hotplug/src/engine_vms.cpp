@@ -35,6 +35,7 @@ constexpr milliseconds queued_greeting{std::chrono::hours(24)};
 constexpr milliseconds first_refusal_pause{10};
 constexpr int quick_refusals = 8;
 constexpr milliseconds longest_pause{30'000};
+constexpr milliseconds pause_after_failed_look{1'000};
 
 /// The monitor that a VM is known by; nullopt when it is known by its PID alone.
 std::optional<qemuctl::MonitorAddress> known_monitor(const VmEntry& entry) {
@@ -119,6 +120,7 @@ void Engine::Impl::disconnect(TrackedVm& vm, LinkState link, std::string problem
 void Engine::Impl::on_connected(const VmPtr& vm, detail::VmUsb usb) {
   vm->usb = std::move(usb);
   vm->stale = false;
+  const bool another_qemu = vm->state.pid != vm->instance->pid();
   vm->state.pid = vm->instance->pid();
   vm->pass_descriptors =
       needs_descriptors(vm->state.pid) && !std::holds_alternative<qemuctl::TcpAddress>(vm->instance->monitor());
@@ -127,8 +129,11 @@ void Engine::Impl::on_connected(const VmPtr& vm, detail::VmUsb usb) {
     const auto& allowed = device.wish.allowed;
     if (!device.state.select && std::find(allowed.begin(), allowed.end(), vm->state.name) != allowed.end())
       device.wish.ask = false;
-    device.failures = 0;
-    device.retry_at = detail::time_point::min();
+    // What it could not take before it may take now; otherwise a device that fails is not tried more often for it.
+    if (another_qemu && device.state.target == vm->state.name) {
+      device.failures = 0;
+      device.retry_at = detail::time_point::min();
+    }
   }
   for (const detail::UsbQdev& qdev : vm->usb.devices)
     for (auto& [path, device] : devices)
@@ -176,7 +181,7 @@ asio::awaitable<void> Engine::Impl::serve(VmPtr vm) {
     if (failed) {
       vm->instance.reset();
       vm->wanted = true;
-      co_await pause(first_refusal_pause * 10);
+      co_await pause(pause_after_failed_look);
       continue;
     }
     if (vm->state.pid && watched != vm->state.pid) {
@@ -220,7 +225,19 @@ asio::awaitable<void> Engine::Impl::follow_events(VmPtr vm, qemuctl::EventSubscr
 }
 
 asio::awaitable<void> Engine::Impl::connect(VmPtr vm) {
-  const std::optional<qemuctl::MonitorAddress> address = known_monitor(vm->entry);
+  std::optional<qemuctl::MonitorAddress> address;
+  std::string wrong;
+  try {
+    address = known_monitor(vm->entry);
+  } catch (const Error& error) {
+    wrong = error.what();
+  }
+  if (!wrong.empty()) { // its vm.json; it may be right the next time
+    set_link(*vm, LinkState::blocked, wrong);
+    vm->wanted = true;
+    co_await pause(longest_pause);
+    co_return;
+  }
   const auto* path = address ? std::get_if<qemuctl::UnixPath>(&*address) : nullptr;
   std::optional<detail::FileWatch> watch;
   if (path) watch.emplace(executor, path->path);
@@ -235,9 +252,7 @@ asio::awaitable<void> Engine::Impl::connect(VmPtr vm) {
     try {
       std::optional<qemuctl::MonitorAddress> target = address;
       if (!target && queue) target = monitor_of(*vm->entry.pid);
-      if (vm->entry.auto_start && !queue && refusals == 0) {
-        vm->instance = co_await start_vm(vm);
-      }
+      if (vm->entry.auto_start && !vm->started) vm->instance = co_await start_vm(vm);
       if (!vm->instance && target)
         vm->instance = std::make_shared<Instance>(co_await Instance::attach(*target, how));
       else if (!vm->instance)
@@ -281,7 +296,7 @@ asio::awaitable<void> Engine::Impl::connect(VmPtr vm) {
 
 /// Launches a VM that is to be started with the engine; nullptr when it runs already.
 asio::awaitable<std::shared_ptr<Instance>> Engine::Impl::start_vm(VmPtr vm) {
-  vm->entry.auto_start = false; // once
+  vm->started = true; // once
   qemuctl::LaunchOptions how;
   how.qmp.command_timeout = options.command_timeout;
   how.on_warning = [this, name = vm->state.name](std::string_view text) {
