@@ -295,14 +295,14 @@ QEMU_TEST_CASE("file names arrive as they are") {
     config.disks.emplace_back().backend = file;
   }
   test::make_files(config);
-  const Json blocks = ask(config, {{"query-block", {}}})[0];
-  REQUIRE(blocks.size() == config.disks.size());
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
+  const Json reply = ask(config, {blocks})[0];
+  REQUIRE(reply.size() == config.disks.size());
+  for (std::size_t i = 0; i < reply.size(); ++i) {
     INFO(paths[i]);
-    const Json& image = blocks.at(i).at("inserted").at("image");
+    const Json& image = reply.at(i).at("inserted").at("image");
     // QEMU shows some names as options in JSON.
     const std::string shown = image.at("filename").as_string();
     CHECK((shown == paths[i] || shown.starts_with("json:")));
-    CHECK(blocks.at(i).at("inserted").at("drv") == Json("raw"));
+    CHECK(reply.at(i).at("inserted").at("drv") == Json("raw"));
   }
 }
