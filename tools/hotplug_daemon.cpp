@@ -99,7 +99,7 @@ int explain(const DaemonOptions& options, const Config& config) {
 class Daemon {
  public:
   Daemon(DaemonOptions options, Config config)
-      : options_(std::move(options)), signals_(io_, SIGINT, SIGTERM, SIGHUP),
+      : options_(std::move(options)), loaded_(config), signals_(io_, SIGINT, SIGTERM, SIGHUP),
         engine_(io_.get_executor(), config, engine_options()),
         tasks_(io_.get_executor(), [this](std::exception_ptr error) {
           if (!failure_) failure_ = error;
@@ -181,9 +181,9 @@ class Daemon {
     try {
       ParsedConfig parsed = load(options_);
       if (parsed.config == loaded_) return;
-      loaded_ = parsed.config;
       for (const std::string& warning : parsed.warnings) log(LogLevel::warning, warning);
-      engine_.reload(std::move(parsed.config));
+      engine_.reload(parsed.config);
+      loaded_ = std::move(parsed.config);
       log(LogLevel::info, "the configuration has been read anew");
     } catch (const std::exception& error) {
       log(LogLevel::error, fmt::format("the old configuration stays: {}", error.what()));

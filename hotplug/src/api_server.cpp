@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api_message.hpp"
 #include "tasks.hpp"
+#include "unix_socket.hpp"
 
 #include <hotplug/api_server.hpp>
 #include <qemuctl/error.hpp>
@@ -9,6 +10,8 @@
 #include <asio/buffer.hpp>
 #include <asio/local/stream_protocol.hpp>
 #include <asio/read_until.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
 #include <asio/write.hpp>
@@ -19,6 +22,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -37,6 +41,7 @@ namespace {
 constexpr std::size_t max_line = 1 << 20;
 constexpr std::size_t max_unread = 1 << 20;
 constexpr std::size_t max_connections = 256;
+constexpr std::chrono::seconds pause_after_failed_accept{1};
 
 [[noreturn]] void fail(std::error_code code, const std::string& path, std::string detail, std::string advice = {}) {
   Diagnostics diagnostics;
@@ -79,10 +84,9 @@ stream_protocol::acceptor listen(const asio::any_io_executor& executor, const Ap
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   if (!folder.empty()) std::filesystem::create_directories(folder, ec);
   if (std::filesystem::is_socket(path, ec)) {
-    stream_protocol::socket probe(executor);
-    probe.connect(endpoint, ec);
-    if (!ec || ec == asio::error::try_again)
-      fail(errc::already_running, path, "somebody listens there",
+    if (const int pid = qemuctl::detail::listener_of(path))
+      fail(errc::already_running, path,
+           pid > 0 ? fmt::format("process {} listens there", pid) : std::string("somebody listens there"),
            "End that program, or choose another general.api.unixSocket.");
     ::unlink(path.c_str());
   }
@@ -109,12 +113,14 @@ struct Connection {
     if (over) return;
     message.dump_to(outgoing);
     outgoing += '\n';
-    if (outgoing.size() > max_unread) {
-      over = true;
-      std::error_code ignored;
-      socket.close(ignored); // ends its reader, and that the rest
-    }
+    if (outgoing.size() > max_unread) close();
     writable.notify();
+  }
+
+  void close() {
+    over = true;
+    std::error_code ignored;
+    socket.close(ignored); // ends its reader, and that the rest
   }
 
   stream_protocol::socket socket;
@@ -146,13 +152,23 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
     } catch (const std::system_error& what) {
       if (log && what.code() != asio::error::eof)
         log(LogLevel::debug, fmt::format("the device API's connection ended: {}", what.what()));
+    } catch (const std::exception& what) {
+      if (log) log(LogLevel::error, fmt::format("the device API's connection ended: {}", what.what()));
     }
   }
 
   asio::awaitable<void> run() {
     const auto self = shared_from_this();
     for (;;) {
-      stream_protocol::socket socket = co_await acceptor.async_accept(asio::use_awaitable);
+      std::error_code ec;
+      stream_protocol::socket socket = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, ec));
+      if (ec == asio::error::operation_aborted) co_return;
+      if (ec) { // too many open files, and the like: clients wait until it is better
+        if (log) log(LogLevel::error, fmt::format("cannot take a client of the device API: {}", ec.message()));
+        asio::steady_timer timer(acceptor.get_executor(), pause_after_failed_accept);
+        co_await timer.async_wait(asio::use_awaitable);
+        continue;
+      }
       if (connections >= max_connections) continue; // closes it
       tasks.start(serve(std::make_shared<Connection>(std::move(socket))));
     }
@@ -169,10 +185,8 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
       end = std::current_exception();
     }
     --connections;
-    connection->over = true;
     connection->tasks.cancel();
-    std::error_code ignored;
-    connection->socket.close(ignored);
+    connection->close();
     if (end) std::rethrow_exception(end);
   }
 
@@ -198,8 +212,9 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
         answer = detail::failed_answer(error.what());
       }
       if (id) answer.set("id", *id);
+      // From here on, so that nothing that comes after the answer is missing.
+      if (enable && !std::exchange(notifying, true)) connection->tasks.start(notify(connection, engine.subscribe()));
       connection->send(answer);
-      if (enable && !std::exchange(notifying, true)) connection->tasks.start(notify(connection));
     }
   }
 
@@ -231,11 +246,14 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
     }
   }
 
-  asio::awaitable<void> notify(ConnectionPtr connection) {
-    NotificationSubscription notifications = engine.subscribe();
+  asio::awaitable<void> notify(ConnectionPtr connection, NotificationSubscription notifications) {
     for (;;) {
       const std::optional<Notification> notification = co_await notifications.next();
       if (!notification) co_return;
+      if (notification->lost > 0) { // it would have a wrong picture; the next connection begins with a right one
+        connection->close();
+        co_return;
+      }
       const Json event = detail::to_json(*notification);
       if (!event.is_null()) connection->send(event);
     }
@@ -259,7 +277,7 @@ asio::awaitable<void> ApiServer::run() {
   co_await asio::this_coro::reset_cancellation_state();
   impl->tasks.cancel();
   co_await impl->tasks.wait_until_empty();
-  std::rethrow_exception(end);
+  if (end) std::rethrow_exception(end);
 }
 
 } // namespace hotplug

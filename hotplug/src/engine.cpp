@@ -65,7 +65,8 @@ void Engine::Impl::add(VmEntry entry) {
     try {
       std::rethrow_exception(error);
     } catch (const std::exception& what) {
-      log(LogLevel::error, "VM {}: {}", name, what.what());
+      // Nobody follows it any more, and its state says so.
+      if (const VmPtr failed = find_vm(name)) set_link(*failed, LinkState::blocked, what.what());
     }
   });
   vm->state.name = entry.name;
@@ -111,7 +112,11 @@ asio::awaitable<void> Engine::Impl::run() {
   co_await tasks.wait_until_empty();
   for (const VmPtr& vm : vms) co_await vm->tasks.wait_until_empty();
   for (const VmPtr& vm : vms) vm->instance.reset();
-  if (choices_changed && file) file->save(choices);
+  try {
+    if (choices_changed && file) file->save(choices);
+  } catch (const qemuctl::Error& error) {
+    log(LogLevel::error, "{}", error.what());
+  }
   for (const auto& subscriber : subscribers)
     if (const auto queue = subscriber.lock()) queue->close();
   if (failure) std::rethrow_exception(failure);

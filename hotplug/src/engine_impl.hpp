@@ -14,12 +14,14 @@
 
 #include <hotplug/engine.hpp>
 #include <hotplug/udev_source.hpp>
+#include <qemuctl/error.hpp>
 
 #include <asio/thread_pool.hpp>
 #include <fmt/format.h>
 
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <memory>
 #include <optional>
@@ -67,6 +69,7 @@ struct TrackedVm {
   VmUsb usb;                                   ///< as QEMU showed it last
   bool stale = false;                          ///< `usb` may not be true any more
   bool busy = false;                           ///< a step is on its way
+  std::string deleting;                        ///< the qdev that this step deletes; empty: none
   bool wanted = true;                          ///< the engine wants to be connected
   bool removed = false;                        ///< by a new configuration
   std::optional<time_point> idle_since;
@@ -74,6 +77,9 @@ struct TrackedVm {
   qemuctl::detail::Wakeup wakeup; ///< `wanted` has changed
 };
 using VmPtr = std::shared_ptr<TrackedVm>;
+
+/// An error that was caught where nothing can be awaited.
+qemuctl::Error as_error(const std::exception_ptr& caught);
 
 /// While it is there a step is on its way, for that VM and that device; however the step ends.
 class Step {

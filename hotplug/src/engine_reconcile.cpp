@@ -46,15 +46,6 @@ bool breaks_link(const std::error_code& code) {
          code == errc::protocol_error;
 }
 
-/// The error that was caught where nothing can be awaited.
-qemuctl::Error as_error(const std::exception_ptr& caught) {
-  try {
-    std::rethrow_exception(caught);
-  } catch (const qemuctl::Error& error) {
-    return error;
-  }
-}
-
 const char* words(Detach::Reason reason) {
   switch (reason) {
   case Detach::Reason::gone:
@@ -71,6 +62,14 @@ const char* words(Detach::Reason reason) {
 
 } // namespace
 
+qemuctl::Error detail::as_error(const std::exception_ptr& caught) {
+  try {
+    std::rethrow_exception(caught);
+  } catch (const qemuctl::Error& error) {
+    return error;
+  }
+}
+
 detail::Step::Step(std::shared_ptr<Engine::Impl> engine, VmPtr vm, std::string sys_path)
     : engine_(std::move(engine)), vm_(std::move(vm)), sys_path_(std::move(sys_path)) {
   vm_->busy = true;
@@ -79,6 +78,7 @@ detail::Step::Step(std::shared_ptr<Engine::Impl> engine, VmPtr vm, std::string s
 
 detail::Step::~Step() {
   vm_->busy = false;
+  vm_->deleting.clear();
   if (TrackedUsb* of_step = device()) of_step->busy = false;
   engine_->changed();
 }
@@ -256,7 +256,7 @@ asio::awaitable<void> Engine::Impl::attach(VmPtr vm, std::string sys_path, detai
 }
 
 void Engine::Impl::on_attach_failed(TrackedVm& vm, const std::string& sys_path, const std::exception_ptr& failed) {
-  const qemuctl::Error error = as_error(failed);
+  const qemuctl::Error error = detail::as_error(failed);
   log(LogLevel::debug, "VM {}: {}", vm.state.name, error.what());
   if (breaks_link(error.code())) disconnect(vm, LinkState::connecting, error.what());
   const auto found = devices.find(sys_path);
@@ -274,6 +274,7 @@ asio::awaitable<void> Engine::Impl::detach(VmPtr vm, std::string qdev, std::stri
   const detail::Step step(shared_from_this(), vm, std::move(sys_path));
   const std::shared_ptr<qemuctl::Instance> instance = vm->instance;
   if (!instance) co_return;
+  vm->deleting = qdev;
   detail::VmUsb usb = vm->usb;
   std::exception_ptr failed;
   try {
@@ -284,7 +285,7 @@ asio::awaitable<void> Engine::Impl::detach(VmPtr vm, std::string qdev, std::stri
   if (vm->instance == instance) vm->usb = std::move(usb);
   TrackedUsb* device = step.device();
   if (failed) {
-    const qemuctl::Error error = as_error(failed);
+    const qemuctl::Error error = detail::as_error(failed);
     log(LogLevel::warning, "VM {}: {}", vm->state.name, error.what());
     // Whatever it was, QEMU knows what it has.
     disconnect(*vm, LinkState::connecting, error.what());
@@ -307,7 +308,7 @@ asio::awaitable<void> Engine::Impl::look_again(VmPtr vm) {
   } catch (const qemuctl::Error&) {
     failed = std::current_exception();
   }
-  if (failed && vm->instance == instance) disconnect(*vm, LinkState::connecting, as_error(failed).what());
+  if (failed && vm->instance == instance) disconnect(*vm, LinkState::connecting, detail::as_error(failed).what());
 }
 
 } // namespace hotplug

@@ -179,8 +179,8 @@ asio::awaitable<void> Engine::Impl::serve(VmPtr vm) {
       failed = std::current_exception();
     }
     if (failed) {
-      vm->instance.reset();
-      vm->wanted = true;
+      instance.reset();
+      disconnect(*vm, LinkState::connecting, detail::as_error(failed).what());
       co_await pause(pause_after_failed_look);
       continue;
     }
@@ -217,7 +217,7 @@ asio::awaitable<void> Engine::Impl::follow_events(VmPtr vm, qemuctl::EventSubscr
                        std::any_of(vm->usb.devices.begin(), vm->usb.devices.end(),
                                    [&](const detail::UsbQdev& qdev) { return qdev.id == device->as_string(); });
     // A deletion that was asked for is already known, or its step is on its way and will know.
-    if (event->lost > 0 || event->name == "RESET" || (known && !vm->busy)) {
+    if (event->lost > 0 || event->name == "RESET" || (known && device->as_string() != vm->deleting)) {
       vm->stale = true;
       changed();
     }

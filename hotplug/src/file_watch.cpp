@@ -23,6 +23,11 @@ constexpr std::uint32_t in_folder = IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN
   throw std::system_error(errno, std::generic_category(), what);
 }
 
+bool is_folder(const std::filesystem::path& path) {
+  std::error_code ec;
+  return std::filesystem::is_directory(path, ec);
+}
+
 } // namespace
 
 FileWatch::FileWatch(asio::any_io_executor executor, std::filesystem::path path)
@@ -34,15 +39,20 @@ FileWatch::FileWatch(asio::any_io_executor executor, std::filesystem::path path)
 }
 
 void FileWatch::watch_nearest_folder() {
-  for (std::filesystem::path folder = path_.parent_path();; folder = folder.parent_path()) {
-    const int watch = ::inotify_add_watch(inotify_.native_handle(), folder.c_str(), in_folder);
-    if (watch < 0 && (errno == ENOENT || errno == ENOTDIR) && folder != folder.root_path()) continue;
-    if (watch < 0) fail("watch files");
+  std::filesystem::path below; // what comes next on the way to the file; empty: the file itself
+  do {
+    std::filesystem::path folder = path_.parent_path();
+    below.clear();
+    int watch = -1;
+    while ((watch = ::inotify_add_watch(inotify_.native_handle(), folder.c_str(), in_folder)) < 0) {
+      if ((errno != ENOENT && errno != ENOTDIR) || folder == folder.root_path()) fail("watch files");
+      below = std::exchange(folder, folder.parent_path());
+    }
     if (watch_ >= 0 && watch_ != watch) ::inotify_rm_watch(inotify_.native_handle(), watch_);
     watch_ = watch;
     folder_ = std::move(folder);
-    return;
-  }
+    // One that was made between the two looks is told by no event.
+  } while (!below.empty() && is_folder(below));
 }
 
 bool FileWatch::read_events() {

@@ -182,7 +182,7 @@ asio::awaitable<void> add_controller(Instance& vm, VmUsb& usb, std::string id) {
   }
 }
 
-/// A descriptor set of QEMU's that is removed again whatever happens; see `Instance::execute` for the errors.
+/// Opens the node for QEMU and passes it. The number of the descriptor set, which is to be removed again.
 asio::awaitable<std::int64_t> add_descriptor(Instance& vm, std::string node) {
   qemuctl::ExecuteOptions options;
   qemuctl::FileDescriptor fd(::open(node.c_str(), O_RDWR | O_CLOEXEC));

@@ -4,6 +4,8 @@
 
 #include <qemuctl/file_descriptor.hpp>
 
+#include <sys/un.h>
+
 #include <filesystem>
 #include <utility>
 
@@ -15,5 +17,11 @@ std::pair<FileDescriptor, FileDescriptor> unix_socket_pair();
 /// Connects to a socket that somebody listens on in this very process, so that it does not wait. Throws
 /// `std::system_error`.
 FileDescriptor connect_unix(const std::filesystem::path& path);
+
+/// That path as a socket's address; a longer one than it takes (107 bytes) is cut off.
+sockaddr_un unix_address_of(const std::filesystem::path& path);
+
+/// Who listens on a Unix socket: 0 nobody, otherwise its PID, or -1 when the kernel does not tell. Never waits.
+int listener_of(const std::filesystem::path& path);
 
 } // namespace qemuctl::detail

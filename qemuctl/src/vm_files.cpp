@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vm_files.hpp"
 
+#include "unix_socket.hpp"
+
 #include <qemuctl/error.hpp>
 
 #include <fcntl.h>
@@ -9,7 +11,6 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -52,25 +53,6 @@ std::optional<FileDescriptor> try_lock(const std::filesystem::path& path) {
         ours.st_dev == there.st_dev)
       return fd;
   }
-}
-
-sockaddr_un address_of(const std::filesystem::path& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-  return address;
-}
-
-/// Who listens on a Unix socket: 0 nobody, otherwise its PID or -1 when the kernel does not tell.
-int listener_of(const std::filesystem::path& path) {
-  const FileDescriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const sockaddr_un address = address_of(path);
-  if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return errno == EAGAIN ? -1 : 0; // EAGAIN: it listens, but its queue of clients is full
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  if (::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid <= 0) return -1;
-  return peer.pid;
 }
 
 std::string named_process(int pid) {
@@ -137,7 +119,7 @@ FileDescriptor VmFiles::listen(const std::filesystem::path& path) {
   make_way(path);
   FileDescriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) fail_errno(name_, "no socket could be made");
-  const sockaddr_un address = address_of(path);
+  const sockaddr_un address = unix_address_of(path);
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     fail_errno(name_, "can not bind to " + path.string());
   sockets_.push_back(path);

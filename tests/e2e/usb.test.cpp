@@ -255,6 +255,18 @@ TEST_CASE("a monitor that somebody else has is waited for, and given back betwee
   host.host.wait_until("nothing is left", [&] { return host.host.usb_of(host.vm("a")).empty(); });
 }
 
+TEST_CASE("with --detach-on-exit the service takes its devices out before it ends, and the next one puts them in") {
+  test::HotplugHost host;
+  host.start_vm("a");
+  host.start_daemon(tablets_to_a, {}, "--detach-on-exit");
+  host.plug_tablet("tablet", "3");
+  host.wait_for("1-3", "a");
+  host.signal_daemon("TERM");
+  CHECK(host.host.usb_of(host.vm("a")).empty());
+  host.start_daemon_again();
+  host.wait_for("1-3", "a");
+}
+
 TEST_CASE("a device that a person took out stays out until a person puts it in") {
   test::HotplugHost host;
   host.start_vm("a");

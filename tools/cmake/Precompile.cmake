@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # precompile(TARGET [HEADERS...]): reads the headers of others that most files include once for a target, and for every
-# target that says precompile_as(TARGET OTHER). Saves half of the time that a build takes. Sources include what they use
-# all the same: the preset "clang" builds without this, and so does who sets
-# CMAKE_DISABLE_PRECOMPILE_HEADERS.
+# target that says precompile_as(TARGET OTHER). Files that were measured compiled in 15 to 40 % less time. Sources include
+# what they use all the same: the preset "clang" builds without this, and so does who sets CMAKE_DISABLE_PRECOMPILE_HEADERS.
 function(precompile target)
   target_precompile_headers(${target} PRIVATE
     <algorithm> <charconv> <chrono> <filesystem> <fstream> <functional> <map> <memory> <optional> <set> <string> <thread>
