@@ -1,0 +1,86 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <qemuctl/file_descriptor.hpp>
+#include <qemuctl/json.hpp>
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace test {
+
+/// What a QEMU 7.2 with an xHCI controller `xhci` of 15 ports says and does about USB devices, on a real socket, for
+/// what no real one does on demand: refuse, be silent, cut the connection. One client at a time, the others wait.
+///
+/// It runs in a thread of its own until the end of the scope.
+class FakeQemu {
+ public:
+  struct Command {
+    std::string name;
+    qemuctl::Json arguments;
+    int count = 0; ///< how many commands of this name there have been, this one included
+    std::chrono::steady_clock::time_point when;
+  };
+  /// What becomes of a command.
+  enum class Fate {
+    done,
+    unbound,   ///< `device_add`: done, but the device is not bound
+    refused,   ///< with the text of QEMU for a device that is not there (yet)
+    ignored,   ///< never answered, and nothing after it until the client has left
+    cut,       ///< the connection ends, and nothing is done
+    done_lost, ///< done, but the connection ends before its answer
+  };
+  /// Runs in the thread of the server.
+  using Decide = std::function<Fate(const Command&)>;
+
+  explicit FakeQemu(const std::filesystem::path& socket, Decide decide = {});
+  ~FakeQemu();
+  FakeQemu(const FakeQemu&) = delete;
+  FakeQemu& operator=(const FakeQemu&) = delete;
+
+  const std::filesystem::path& socket() const noexcept { return path_; }
+  /// All `device_add` so far.
+  std::vector<Command> additions() const;
+  /// What is in the VM now: the properties by id.
+  std::map<std::string, qemuctl::Json> devices() const;
+  /// How many commands of that name there have been.
+  int count(std::string_view command) const;
+  /// Takes a device out without having been asked, and tells it.
+  void lose(const std::string& id);
+
+ private:
+  struct Device {
+    qemuctl::Json properties;
+    bool bound = true;
+  };
+
+  void serve();
+  void serve_client(int client);
+  bool wait_for(int fd) const;
+  /// false: the connection ends.
+  bool execute(int client, const Command& command, const qemuctl::Json& id);
+  qemuctl::Json answer(const Command& command, Fate fate, std::string& deleted);
+  qemuctl::Json children(const std::string& path) const;
+  std::optional<qemuctl::Json> property(const std::string& path, const std::string& name) const;
+
+  std::filesystem::path path_;
+  Decide decide_;
+  qemuctl::FileDescriptor listener_, stop_;
+  mutable std::mutex mutex_;
+  std::map<std::string, Device> devices_;
+  std::map<std::string, int, std::less<>> counts_;
+  std::vector<Command> additions_;
+  int client_ = -1;
+  std::thread thread_;
+};
+
+} // namespace test

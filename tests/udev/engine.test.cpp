@@ -1,0 +1,399 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The engine against a QEMU that does what a real one does not do on demand.
+#include "catch.hpp"
+#include "fake_qemu.hpp"
+#include "other_process.hpp"
+#include "run.hpp"
+#include "temp_dir.hpp"
+#include "testbed.hpp"
+
+#include <hotplug/engine.hpp>
+
+#include <asio/co_spawn.hpp>
+#include <asio/io_context.hpp>
+#include <asio/post.hpp>
+#include <asio/use_awaitable.hpp>
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <chrono>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+using namespace hotplug;
+using namespace std::chrono_literals;
+using Catch::Matchers::ContainsSubstring;
+using test::FakeQemu;
+using Fate = FakeQemu::Fate;
+
+namespace {
+
+/// A host with USB devices, and an engine that serves VMs.
+class Host {
+ public:
+  Host() {
+    options.attach_connected = true;
+    options.runtime_dir = dir.path();
+    config.general.persistency = false;
+  }
+
+  ~Host() {
+    if (!engine) return;
+    engine->stop();
+    test::run(io, [this]() -> asio::awaitable<void> {
+      while (running) co_await asio::post(asio::use_awaitable);
+    });
+  }
+
+  std::filesystem::path socket(const std::string& vm) const { return dir / (vm + ".sock"); }
+
+  void add_vm(const std::string& name, const std::string& monitor = "hold") {
+    VmEntry entry;
+    entry.name = name;
+    entry.socket = socket(name).string();
+    entry.monitor = monitor;
+    config.vms.push_back(entry);
+  }
+
+  /// What is called so goes there.
+  UsbRule& add_rule(const std::string& product, const std::string& vm) {
+    UsbMatch match;
+    match.product_name = product;
+    UsbRule rule;
+    rule.vms.push_back(vm);
+    rule.allow.push_back(match);
+    config.usb_rules.push_back(rule);
+    return config.usb_rules.back();
+  }
+
+  void start() {
+    engine.emplace(io.get_executor(), config, options);
+    running = true;
+    asio::co_spawn(io, engine->run(), [this](std::exception_ptr error) {
+      running = false;
+      failure = error;
+    });
+  }
+
+  /// Runs the engine until it is so.
+  void wait_until(const char* what, const std::function<bool()>& holds) {
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    io.restart();
+    while (!holds()) {
+      if (failure) std::rethrow_exception(failure);
+      if (io.run_one_until(deadline) == 0) throw std::runtime_error(fmt::format("waited in vain until {}", what));
+    }
+  }
+
+  /// Starts the engine and waits until it has looked at everything there is.
+  void start_and_connect() {
+    start();
+    wait_until("it is connected", [&] { return engine->vms().at(0).link == LinkState::connected; });
+  }
+
+  /// The state of the device in that port; throws when there is none.
+  UsbState state(const std::string& port) const {
+    for (UsbState& each : engine->usb_devices())
+      if (each.device.sys_name == port) return each;
+    throw std::runtime_error("there is no device in port " + port);
+  }
+  bool is_there(const std::string& port) const {
+    for (const UsbState& each : engine->usb_devices())
+      if (each.device.sys_name == port) return true;
+    return false;
+  }
+  bool is_in(const std::string& port, const std::string& vm) const { return is_there(port) && state(port).vm == vm; }
+  void wait_for(const std::string& port, const std::string& vm) {
+    wait_until(fmt::format("{} is in {}", port, vm).c_str(), [&] { return is_in(port, vm); });
+  }
+
+  test::Testbed host;
+  std::string root = host.add_root_hub(3);
+  test::TempDir dir;
+  asio::io_context io{1};
+  EngineOptions options;
+  Config config;
+  std::optional<Engine> engine;
+  bool running = false;
+  std::exception_ptr failure;
+};
+
+/// The fate of the first `count` commands of that name; then all goes well.
+FakeQemu::Decide first(std::string name, int count, Fate fate) {
+  return [=](const FakeQemu::Command& command) {
+    return command.name == name && command.count <= count ? fate : Fate::done;
+  };
+}
+
+} // namespace
+
+TEST_CASE("a device that can not be opened yet is tried again until it can") {
+  Host host;
+  host.add_vm("a");
+  host.add_rule("Stick", "a");
+  FakeQemu qemu(host.socket("a"), first("device_add", 3, Fate::refused));
+  host.start();
+  host.host.plug(host.root, 3, 1, 5);
+  host.wait_for("3-1", "a");
+  CHECK(qemu.count("device_add") == 4);
+  CHECK(host.state("3-1").degraded.empty());
+}
+
+TEST_CASE("a device that QEMU took without being bound to it is deleted, and added again until it is bound") {
+  Host host;
+  host.add_vm("a");
+  host.add_rule("Stick", "a");
+  FakeQemu qemu(host.socket("a"), first("device_add", 2, Fate::unbound));
+  host.start();
+  host.host.plug(host.root, 3, 1, 5);
+  host.wait_for("3-1", "a");
+  CHECK(qemu.count("device_add") == 3);
+  CHECK(qemu.count("device_del") == 2);
+  CHECK(qemu.devices().size() == 1);
+}
+
+TEST_CASE("a device that fails says why, and delays no other device of its VM") {
+  Host host;
+  host.add_vm("a");
+  host.add_rule("Bad|Stick", "a");
+  FakeQemu qemu(host.socket("a"), [](const FakeQemu::Command& command) {
+    return command.name == "device_add" && command.arguments.at("hostaddr").as_int() == 5 ? Fate::refused : Fate::done;
+  });
+  host.start();
+  host.host.plug(host.root, 3, 1, 5, "Bad");
+  host.host.plug(host.root, 3, 2, 6);
+  host.wait_for("3-2", "a");
+  host.wait_until("it is degraded", [&] { return !host.state("3-1").degraded.empty(); });
+  CHECK_THAT(host.state("3-1").degraded, ContainsSubstring("failed to find host usb device"));
+  CHECK_FALSE(host.state("3-1").vm);
+  CHECK(host.state("3-1").target == "a");
+}
+
+TEST_CASE("a QEMU that does not answer delays no other VM, and its device is put in once it answers") {
+  Host host;
+  host.options.command_timeout = 300ms;
+  host.add_vm("stuck");
+  host.add_vm("b");
+  host.add_rule("Slow", "stuck");
+  host.add_rule("Stick", "b");
+  FakeQemu stuck(host.socket("stuck"), first("device_add", 1, Fate::ignored));
+  FakeQemu other(host.socket("b"));
+  host.start();
+  host.host.plug(host.root, 3, 1, 5, "Slow");
+  host.wait_until("it is asked for", [&] { return stuck.count("device_add") == 1; });
+  host.host.plug(host.root, 3, 2, 6);
+  host.wait_for("3-2", "b");
+  CHECK(stuck.count("device_add") == 1); // still without an answer
+  CHECK_FALSE(host.state("3-1").vm);
+  host.wait_for("3-1", "stuck");
+  CHECK(stuck.devices().size() == 1);
+}
+
+TEST_CASE("when the connection ends before an answer the engine asks what became of the command") {
+  Host host;
+  host.add_vm("a");
+  host.add_rule("Stick", "a");
+  const Fate fate = GENERATE(Fate::cut, Fate::done_lost);
+  FakeQemu qemu(host.socket("a"), first("device_add", 1, fate));
+  host.start();
+  host.host.plug(host.root, 3, 1, 5);
+  host.wait_for("3-1", "a");
+  CHECK(qemu.count("device_add") == (fate == Fate::cut ? 2 : 1));
+  CHECK(qemu.devices().size() == 1);
+}
+
+TEST_CASE("a device whose deletion was lost with the connection is not deleted twice, nor forgotten") {
+  Host host;
+  host.add_vm("a");
+  host.add_rule("Stick", "a");
+  const Fate fate = GENERATE(Fate::cut, Fate::done_lost);
+  FakeQemu qemu(host.socket("a"), first("device_del", 1, fate));
+  host.start();
+  const std::string device = host.host.plug(host.root, 3, 1, 5);
+  host.wait_for("3-1", "a");
+  test::run(host.io, host.engine->detach_usb("/sys" + device));
+  CHECK(qemu.devices().empty());
+  CHECK(qemu.count("device_del") == (fate == Fate::cut ? 2 : 1));
+  CHECK(host.state("3-1").detached);
+}
+
+TEST_CASE("a device that somebody took out is put in again") {
+  Host host;
+  host.add_vm("a");
+  host.add_rule("Stick", "a");
+  FakeQemu qemu(host.socket("a"));
+  host.start();
+  host.host.plug(host.root, 3, 1, 5);
+  host.wait_for("3-1", "a");
+  qemu.lose(qemu.devices().begin()->first);
+  host.wait_until("it is added again", [&] { return qemu.count("device_add") == 2; });
+  host.wait_for("3-1", "a");
+  CHECK(qemu.devices().size() == 1);
+}
+
+TEST_CASE("a device that somebody took out while another one was deleted is put in again") {
+  Host host;
+  host.add_vm("a");
+  host.add_rule("Stick", "a");
+  FakeQemu* vm = nullptr;
+  std::string lost; // set before the device_del that reads it is sent
+  FakeQemu qemu(host.socket("a"), [&](const FakeQemu::Command& command) {
+    if (command.name == "device_del" && !lost.empty()) vm->lose(std::exchange(lost, {}));
+    return Fate::done;
+  });
+  vm = &qemu;
+  host.start();
+  host.host.plug(host.root, 3, 1, 5);
+  host.wait_for("3-1", "a");
+  lost = qemu.devices().begin()->first;
+  const std::string second = host.host.plug(host.root, 3, 2, 6);
+  host.wait_for("3-2", "a");
+  test::run(host.io, host.engine->detach_usb("/sys" + second));
+  host.wait_until("the first is added again", [&] { return qemu.count("device_add") == 3; });
+  host.wait_for("3-1", "a");
+  CHECK(qemu.devices().size() == 1);
+}
+
+TEST_CASE("what a rule says of guest resets is what QEMU is told") {
+  Host host;
+  host.add_vm("a");
+  UsbRule& rule = host.add_rule("Stick", "a");
+  rule.guest_reset = false;
+  rule.guest_resets_all = true;
+  host.add_rule("Other", "a");
+  FakeQemu qemu(host.socket("a"));
+  host.start();
+  host.host.plug(host.root, 3, 1, 5);
+  host.wait_for("3-1", "a");
+  host.host.plug(host.root, 3, 2, 6, "Other");
+  host.wait_for("3-2", "a");
+  const auto additions = qemu.additions();
+  REQUIRE(additions.size() == 2);
+  CHECK(additions[0].arguments.at("guest-reset") == qemuctl::Json(false));
+  CHECK(additions[0].arguments.at("guest-resets-all") == qemuctl::Json(true));
+  CHECK(additions[1].arguments.find("guest-reset") == nullptr);
+  CHECK(additions[1].arguments.find("guest-resets-all") == nullptr);
+}
+
+TEST_CASE("devices are added by bus and address alone, into a port by name") {
+  Host host;
+  host.add_vm("a");
+  host.add_rule("Stick", "a");
+  FakeQemu qemu(host.socket("a"));
+  host.start();
+  host.host.plug(host.root, 3, 1, 5);
+  host.wait_for("3-1", "a");
+  const qemuctl::Json properties = qemu.additions().at(0).arguments;
+  CHECK(properties.at("hostbus").as_int() == 3);
+  CHECK(properties.at("hostaddr").as_int() == 5);
+  CHECK(properties.at("port").as_string() == "15");
+  CHECK(properties.find("vendorid") == nullptr);
+  CHECK(properties.find("hostport") == nullptr);
+}
+
+TEST_CASE("a device that comes back with another address keeps its VM, and the old one is deleted") {
+  Host host;
+  host.add_vm("a");
+  host.add_rule("Stick", "a");
+  FakeQemu qemu(host.socket("a"));
+  host.start();
+  host.host.pull(host.host.plug(host.root, 3, 1, 5));
+  host.host.plug(host.root, 3, 1, 6);
+  host.wait_until("the new one is in", [&] { return host.is_in("3-1", "a") && host.state("3-1").device.address == 6; });
+  host.wait_until("the old one is not", [&] { return qemu.devices().size() == 1; });
+  CHECK(qemu.devices().begin()->second.at("hostaddr").as_int() == 6);
+}
+
+TEST_CASE("after 1000 events in a row each device is where it is to be, once") {
+  Host host;
+  host.config.general.max_arrivals_per_minute = 0;
+  host.add_vm("a");
+  host.add_rule("Stick", "a");
+  FakeQemu qemu(host.socket("a"));
+  host.start_and_connect();
+  // Only so many at once as umockdev's socket takes.
+  for (int round = 0; round < 125; ++round) {
+    std::vector<std::string> devices;
+    for (int port = 1; port <= 4; ++port)
+      devices.push_back(host.host.plug(host.root, 3, port, 2 + (round * 4 + port) % 126));
+    host.wait_until("the last is there", [&] { return host.is_there("3-4"); });
+    if (round == 124) break;
+    for (const std::string& device : devices) host.host.pull(device);
+    host.wait_until("the last is gone", [&] { return !host.is_there("3-4"); });
+  }
+  for (const char* port : {"3-1", "3-2", "3-3", "3-4"}) host.wait_for(port, "a");
+  host.wait_until("nothing else is there", [&] { return qemu.devices().size() == 4; });
+}
+
+TEST_CASE("a device that comes and goes too often is kept out with a reason, and a person lets it in") {
+  Host host;
+  host.config.general.max_arrivals_per_minute = 3;
+  host.add_vm("a");
+  host.add_rule("Stick", "a");
+  FakeQemu qemu(host.socket("a"));
+  host.start_and_connect();
+  for (int address = 5; address < 8; ++address) {
+    const std::string device = host.host.plug(host.root, 3, 1, address);
+    host.wait_for("3-1", "a");
+    host.host.pull(device);
+    host.wait_until("it is gone", [&] { return !host.is_there("3-1") && qemu.devices().empty(); });
+  }
+  const std::string device = host.host.plug(host.root, 3, 1, 8);
+  host.wait_until("it is degraded", [&] { return host.is_there("3-1") && !host.state("3-1").degraded.empty(); });
+  CHECK_THAT(host.state("3-1").degraded, ContainsSubstring("came and went too often"));
+  CHECK(qemu.count("device_add") == 3);
+  test::run(host.io, host.engine->attach_usb("/sys" + device, "a"));
+  CHECK(qemu.count("device_add") == 4);
+  CHECK(host.state("3-1").degraded.empty());
+}
+
+TEST_CASE("between two pieces of work others can use a monitor that is yielded") {
+  Host host;
+  host.options.idle_before_yield = 10ms;
+  host.add_vm("a", "yield");
+  host.add_rule("Stick", "a");
+  FakeQemu qemu(host.socket("a"));
+  host.start();
+  host.host.plug(host.root, 3, 1, 5);
+  host.wait_for("3-1", "a");
+  host.wait_until("it is yielded", [&] { return host.engine->vms().at(0).link == LinkState::yielded; });
+  asio::io_context io(1);
+  qemuctl::Instance script = test::run(io, [&]() -> asio::awaitable<qemuctl::Instance> {
+    qemuctl::MonitorAddress address = qemuctl::UnixPath(host.socket("a").string());
+    co_return co_await qemuctl::Instance::attach(std::move(address));
+  });
+  CHECK(script.state() == qemuctl::State::running);
+}
+
+TEST_CASE("a monitor that libvirt has is explained") {
+  Host host;
+  host.add_vm("a");
+  host.add_rule("Stick", "a");
+  FakeQemu qemu(host.socket("a"));
+  // A process of that name with a connection to the monitor, which this one has not got any more.
+  std::optional<test::OtherProcess> libvirt;
+  {
+    const qemuctl::FileDescriptor connection(::socket(AF_UNIX, SOCK_STREAM, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::strcpy(address.sun_path, qemu.socket().c_str());
+    REQUIRE(connect(connection.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    libvirt.emplace("virtqemud");
+  }
+  host.start();
+  host.host.plug(host.root, 3, 1, 5);
+  host.wait_until("it is blocked", [&] { return host.engine->vms().at(0).link == LinkState::blocked; });
+  const std::string problem = host.engine->vms().at(0).problem;
+  CHECK_THAT(problem, ContainsSubstring("virtqemud"));
+  CHECK_THAT(problem, ContainsSubstring("-qmp unix:PATH,server=on,wait=off"));
+  libvirt.reset();
+  host.wait_for("3-1", "a");
+}
