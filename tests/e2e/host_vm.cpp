@@ -85,6 +85,12 @@ std::string contents(const std::filesystem::path& path) {
 
 } // namespace
 
+std::string as_nobody() {
+  // QEMU 10 has not got the old option any more, 7.2 not yet the new one.
+  return fmt::format("$({} -help | grep -q '^-runas ' && echo -runas nobody || echo -run-with user=nobody)",
+                     quoted(qemus().front().string()));
+}
+
 HostVm::HostVm() : HostVm(Options{}) {}
 
 HostVm::HostVm(Options options) {

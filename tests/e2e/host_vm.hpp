@@ -53,6 +53,9 @@ class NestedQemu {
   std::unique_ptr<qemuctl::QmpClient> qmp_;
 };
 
+/// The arguments with which QEMU goes on as the user nobody once it is ready, for `HostVm::start_qemu`.
+std::string as_nobody();
+
 /// A whole host: this machine's system with its programs and files, booted in a VM, with a kernel of its own and USB
 /// and PCI hardware that is plugged and pulled from outside. As an example:
 ///

@@ -59,7 +59,7 @@ TEST_CASE("a QEMU in the host in a VM can be killed, and started again under its
   test::NestedQemu first = host.start_qemu("vm");
   host.output_of("kill -9 " + std::to_string(first.pid()));
   CHECK(host.await(first.qmp().wait_closed()).kind != ConnectionEnd::Kind::closed_here);
-  test::NestedQemu second = host.start_qemu("vm", "-runas nobody");
+  test::NestedQemu second = host.start_qemu("vm", test::as_nobody());
   CHECK(second.pid() != first.pid());
   CHECK(host.output_of("stat -c %U /proc/" + std::to_string(second.pid())) == "nobody");
   CHECK(host.usb_of(second).empty());

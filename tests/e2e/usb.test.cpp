@@ -206,7 +206,7 @@ TEST_CASE("a controller is added where the machine has a free root port") {
 
 TEST_CASE("a QEMU of another user gets its devices as descriptors") {
   test::HotplugHost host;
-  host.start_vm("a", "-runas nobody");
+  host.start_vm("a", test::as_nobody());
   host.start_daemon(tablets_to_a);
   host.plug_tablet("tablet", "3");
   host.wait_for("1-3", "a");

@@ -3,6 +3,7 @@
 //
 // The examples, as their first lines say that they are used.
 #include "catch.hpp"
+#include "machine.hpp"
 #include "program.hpp"
 #include "vm_folder.hpp"
 
@@ -76,4 +77,16 @@ TEST_CASE("the examples say what is wrong and exit with 1") {
     CHECK(program.wait_for_end() == 1);
     CHECK_THAT(program.errors(), ContainsSubstring("/no/such/file"));
   }
+}
+
+TEST_CASE("the story of hotplug is told to its end") {
+  static_cast<void>(test::host_in_a_vm()); // skips where there is none
+  test::Program story(
+      {QEMUCTL_EXAMPLES_DIR "/06_hotplug_story", QEMUCTL_TEST_MACHINE_DIR "/host-in-a-vm", QEMUCTL_HOTPLUGD});
+  CHECK(story.wait_for_end(std::chrono::seconds(170)) == 0);
+  CHECK(story.errors().empty());
+  CHECK_THAT(story.output(), ContainsSubstring("VM media has 1-3 0627:0001"));
+  CHECK_THAT(story.output(), ContainsSubstring("VM office has 2-4 46f4:0001"));
+  CHECK_THAT(story.output(), ContainsSubstring("rule 0 (disks) matches: it goes to VM office"));
+  CHECK_THAT(story.output(), ContainsSubstring("That is the story."));
 }
