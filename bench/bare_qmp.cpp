@@ -62,7 +62,7 @@ std::string_view BareQmp::receive(int count) {
 
 void BareQmp::negotiate() {
   receive(1);
-  send(R"({"execute":"qmp_capabilities"})");
+  send("{\"execute\":\"qmp_capabilities\",\"id\":1}\n");
   receive(1);
 }
 
