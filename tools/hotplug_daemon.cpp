@@ -22,6 +22,7 @@
 #include <asio/signal_set.hpp>
 #include <asio/use_awaitable.hpp>
 #include <fmt/core.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <csignal>
@@ -105,14 +106,7 @@ class Daemon {
           if (!failure_) failure_ = error;
           engine_.stop();
         }) {
-    const auto& api = config.general.api;
-    if (!api.enable) return;
-    for (const std::string& transport : api.transports)
-      if (transport == "unix")
-        api_.emplace(io_.get_executor(), engine_, api, log_handler());
-      else
-        log(LogLevel::warning,
-            fmt::format("general.api.transports: {} is not supported yet, and is left out", transport));
+    if (config.general.api.enable) api_.emplace(io_.get_executor(), engine_, config.general.api, api_options());
   }
 
   int run() {
@@ -145,7 +139,7 @@ class Daemon {
       const int signal = co_await signals_.async_wait(asio::redirect_error(asio::use_awaitable, ec));
       if (ec) co_return;
       if (signal == SIGHUP) {
-        reload();
+        reload_or_report();
         continue;
       }
       if (ending_) { // a second time: at once
@@ -173,18 +167,23 @@ class Daemon {
     hotplug::detail::FileWatch watch(io_.get_executor(), file_of(options_));
     for (;;) {
       co_await watch.changed();
-      reload();
+      reload_or_report();
     }
   }
 
   void reload() {
+    ParsedConfig parsed = load(options_);
+    if (parsed.config == loaded_) return;
+    for (const std::string& warning : parsed.warnings) log(LogLevel::warning, warning);
+    engine_.reload(parsed.config);
+    loaded_ = std::move(parsed.config);
+    log(LogLevel::info, "the configuration has been read anew");
+    if (api_) api_->announce_reload();
+  }
+
+  void reload_or_report() {
     try {
-      ParsedConfig parsed = load(options_);
-      if (parsed.config == loaded_) return;
-      for (const std::string& warning : parsed.warnings) log(LogLevel::warning, warning);
-      engine_.reload(parsed.config);
-      loaded_ = std::move(parsed.config);
-      log(LogLevel::info, "the configuration has been read anew");
+      reload();
     } catch (const std::exception& error) {
       log(LogLevel::error, fmt::format("the old configuration stays: {}", error.what()));
     }
@@ -194,6 +193,14 @@ class Daemon {
     hotplug::EngineOptions result;
     result.attach_connected = options_.attach_connected;
     result.log = log_handler();
+    return result;
+  }
+
+  hotplug::ApiServerOptions api_options() {
+    hotplug::ApiServerOptions result;
+    result.log = log_handler();
+    result.reload = [this] { reload(); };
+    result.version = QEMUCTL_VERSION;
     return result;
   }
 
@@ -217,6 +224,14 @@ class Daemon {
   std::exception_ptr failure_;
 };
 
+/// Each client of the API is a descriptor.
+void allow_many_descriptors() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = std::max(limit.rlim_cur, std::min<rlim_t>(limit.rlim_max, 16'384));
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 } // namespace
 
 int run_daemon(DaemonOptions options) {
@@ -230,6 +245,7 @@ int run_daemon(DaemonOptions options) {
   for (const std::string& warning : parsed.warnings) fmt::print(stderr, "qemuctl-hotplugd: warning: {}\n", warning);
   if (options.check) return check(options, parsed);
   if (!options.explain.empty()) return explain(options, parsed.config);
+  allow_many_descriptors();
   return Daemon(std::move(options), std::move(parsed.config)).run();
 }
 

@@ -1,283 +1,337 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
+#include "api_actions.hpp"
+#include "api_connection.hpp"
 #include "api_message.hpp"
-#include "tasks.hpp"
-#include "unix_socket.hpp"
+#include "discovery.hpp"
+#include "guest_cid.hpp"
+#include "text.hpp"
 
 #include <hotplug/api_server.hpp>
 #include <qemuctl/error.hpp>
 
-#include <asio/buffer.hpp>
-#include <asio/local/stream_protocol.hpp>
-#include <asio/read_until.hpp>
+#include <asio/post.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
-#include <asio/write.hpp>
 #include <fmt/format.h>
-#include <grp.h>
-#include <pwd.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <chrono>
-#include <filesystem>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace hotplug {
 
-using asio::local::stream_protocol;
+using detail::ApiAction;
+using detail::ApiConnection;
+using detail::ApiListener;
 using detail::ApiRequest;
-using qemuctl::Diagnostics;
-using qemuctl::errc;
+using detail::Peer;
+using detail::Rights;
 using qemuctl::Json;
 
 namespace {
 
-constexpr std::size_t max_line = 1 << 20;
-constexpr std::size_t max_unread = 1 << 20;
-constexpr std::size_t max_connections = 256;
+constexpr std::size_t max_connections = 4096;
+constexpr std::size_t max_nesting = 16;
 constexpr std::chrono::seconds pause_after_failed_accept{1};
+/// For a client to show its token.
+constexpr std::chrono::seconds time_to_authenticate{10};
+/// Between two looks of the engine more than this never happens; otherwise those who listen begin anew.
+constexpr std::size_t max_notifications = 1 << 16;
 
-[[noreturn]] void fail(std::error_code code, const std::string& path, std::string detail, std::string advice = {}) {
-  Diagnostics diagnostics;
-  diagnostics.operation = "listen for the device API";
-  diagnostics.subject = path;
-  diagnostics.detail = std::move(detail);
-  diagnostics.advice = std::move(advice);
-  throw qemuctl::Error(code, std::move(diagnostics));
+using ConnectionPtr = std::shared_ptr<ApiConnection>;
+
+std::string line_of(const Json& message) {
+  std::string line = message.dump();
+  line += '\n';
+  return line;
 }
 
-[[noreturn]] void fail(int error, const std::string& path) {
-  const std::error_code code(error, std::generic_category());
-  fail(code, path, code.message());
+/// A request for the log, without what is secret.
+std::string words_of(const Json& message) {
+  Json shown = Json::object();
+  for (const auto& [key, value] : message.as_object())
+    if (key != "token" && key != "id" && key != "action") shown.set(key, value);
+  constexpr std::size_t enough = 300;
+  const std::string text = shown.dump();
+  return qemuctl::detail::printable(text.substr(0, enough));
 }
-
-void set_owner(const std::string& path, const ApiConfig& config) {
-  uid_t user = static_cast<uid_t>(-1);
-  gid_t group = static_cast<gid_t>(-1);
-  if (!config.unix_socket_user.empty()) {
-    const passwd* found = ::getpwnam(config.unix_socket_user.c_str());
-    if (!found)
-      fail(errc::not_found, path, "there is no user " + config.unix_socket_user, "See general.api.unixSocketUser.");
-    user = found->pw_uid;
-  }
-  if (!config.unix_socket_group.empty()) {
-    const ::group* found = ::getgrnam(config.unix_socket_group.c_str());
-    if (!found)
-      fail(errc::not_found, path, "there is no group " + config.unix_socket_group, "See general.api.unixSocketGroup.");
-    group = found->gr_gid;
-  }
-  if (::chown(path.c_str(), user, group) != 0) fail(errno, path);
-  if (::chmod(path.c_str(), static_cast<mode_t>(config.unix_socket_mode)) != 0) fail(errno, path);
-}
-
-stream_protocol::acceptor listen(const asio::any_io_executor& executor, const ApiConfig& config) {
-  const std::string& path = config.unix_socket;
-  if (path.size() >= 108) fail(errc::invalid_argument, path, "the path of a socket has at most 107 bytes");
-  const stream_protocol::endpoint endpoint(path);
-  std::error_code ec;
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  if (!folder.empty()) std::filesystem::create_directories(folder, ec);
-  if (std::filesystem::is_socket(path, ec)) {
-    if (const int pid = qemuctl::detail::listener_of(path))
-      fail(errc::already_running, path,
-           pid > 0 ? fmt::format("process {} listens there", pid) : std::string("somebody listens there"),
-           "End that program, or choose another general.api.unixSocket.");
-    ::unlink(path.c_str());
-  }
-  stream_protocol::acceptor acceptor(executor);
-  acceptor.open(endpoint.protocol());
-  // Nobody gets in before the socket has its owner and mode.
-  const mode_t before = ::umask(0177);
-  acceptor.bind(endpoint, ec);
-  ::umask(before);
-  if (ec) fail(ec.value(), path);
-  set_owner(path, config);
-  acceptor.listen(stream_protocol::acceptor::max_listen_connections, ec);
-  if (ec) fail(ec.value(), path);
-  return acceptor;
-}
-
-/// A client.
-struct Connection {
-  explicit Connection(stream_protocol::socket connected)
-      : socket(std::move(connected)), writable(socket.get_executor()), tasks(socket.get_executor(), {}) {}
-
-  /// Queues a message; ends the connection when the client does not read.
-  void send(const Json& message) {
-    if (over) return;
-    message.dump_to(outgoing);
-    outgoing += '\n';
-    if (outgoing.size() > max_unread) close();
-    writable.notify();
-  }
-
-  void close() {
-    over = true;
-    std::error_code ignored;
-    socket.close(ignored); // ends its reader, and that the rest
-  }
-
-  stream_protocol::socket socket;
-  qemuctl::detail::Wakeup writable;
-  std::string outgoing;
-  bool over = false;
-  detail::Tasks tasks; ///< that write to it
-};
-using ConnectionPtr = std::shared_ptr<Connection>;
 
 } // namespace
 
 struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
-  Impl(const asio::any_io_executor& executor, Engine& served, ApiConfig chosen, LogHandler log_handler)
-      : engine(served), config(std::move(chosen)), log(std::move(log_handler)), acceptor(listen(executor, config)),
-        tasks(executor, [this](std::exception_ptr error) { report(error); }) {}
-  ~Impl() { ::unlink(config.unix_socket.c_str()); }
+  Impl(const asio::any_io_executor& io, Engine& served, ApiConfig chosen, ApiServerOptions more)
+      : executor(io), engine(served), config(std::move(chosen)), options(std::move(more)), actions(engine, options),
+        notifications(engine.subscribe(max_notifications)),
+        tasks(io, [this](std::exception_ptr error) { report(error); }) {
+    if (!config.token_file.empty()) tokens = detail::load_tokens(config.token_file);
+    for (const std::string& transport : config.transports)
+      listeners.push_back(std::make_unique<ApiListener>(io, transport, config));
+  }
 
+  asio::any_io_executor executor;
   Engine& engine;
   ApiConfig config;
-  LogHandler log;
-  stream_protocol::acceptor acceptor;
+  ApiServerOptions options;
+  detail::ApiActions actions;
+  std::vector<detail::Token> tokens;
+  std::vector<std::unique_ptr<ApiListener>> listeners;
+  NotificationSubscription notifications;
+  std::list<ConnectionPtr> connections;
+  std::map<std::string, int> connections_of; ///< by `quota_key`
+  std::set<std::uint32_t> refused_cids;      ///< those that were logged
   detail::Tasks tasks;
-  std::size_t connections = 0;
+
+  void log(LogLevel level, std::string_view text) const {
+    if (options.log) options.log(level, text);
+  }
 
   void report(const std::exception_ptr& error) const {
     try {
       std::rethrow_exception(error);
-    } catch (const std::system_error& what) {
-      if (log && what.code() != asio::error::eof)
-        log(LogLevel::debug, fmt::format("the device API's connection ended: {}", what.what()));
     } catch (const std::exception& what) {
-      if (log) log(LogLevel::error, fmt::format("the device API's connection ended: {}", what.what()));
+      log(LogLevel::error, fmt::format("the device API: {}", what.what()));
     }
   }
 
-  asio::awaitable<void> run() {
+  asio::awaitable<void> accept(ApiListener& listener) {
     const auto self = shared_from_this();
     for (;;) {
       std::error_code ec;
-      stream_protocol::socket socket = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, ec));
+      detail::ApiSocket socket = co_await listener.acceptor.async_accept(asio::redirect_error(asio::use_awaitable, ec));
       if (ec == asio::error::operation_aborted) co_return;
+      if (ec == asio::error::connection_aborted) continue;
       if (ec) { // too many open files, and the like: clients wait until it is better
-        if (log) log(LogLevel::error, fmt::format("cannot take a client of the device API: {}", ec.message()));
-        asio::steady_timer timer(acceptor.get_executor(), pause_after_failed_accept);
+        log(LogLevel::error, fmt::format("cannot take a client of the device API: {}", ec.message()));
+        asio::steady_timer timer(executor, pause_after_failed_accept);
         co_await timer.async_wait(asio::use_awaitable);
         continue;
       }
-      if (connections >= max_connections) continue; // closes it
-      tasks.start(serve(std::make_shared<Connection>(std::move(socket))));
+      take(std::move(socket), listener.transport);
     }
   }
 
-  asio::awaitable<void> serve(ConnectionPtr connection) {
+  static void refuse(const ConnectionPtr& connection, std::string_view why) {
+    connection->notify(line_of(detail::failed_answer(why)));
+    connection->close();
+  }
+
+  void take(detail::ApiSocket socket, const std::string& transport) {
+    Peer peer = detail::peer_of(socket.native_handle(), transport);
+    const auto connection_of = [&] { return std::make_shared<ApiConnection>(std::move(socket), std::move(peer)); };
+    if (peer.cid && config.allowed_cids &&
+        std::find(config.allowed_cids->begin(), config.allowed_cids->end(), *peer.cid) == config.allowed_cids->end()) {
+      const std::string why = fmt::format("CID {} is not in general.api.allowedCids", *peer.cid);
+      if (refused_cids.insert(*peer.cid).second)
+        log(LogLevel::warning, fmt::format("audit: {}: refused: {}; this is said once", description(peer), why));
+      return refuse(connection_of(), why);
+    }
+    const std::string key = quota_key(peer);
+    if (connections.size() >= max_connections) return refuse(connection_of(), "the service has too many connections");
+    int& count = connections_of[key];
+    const bool too_many = count >= config.max_connections_per_peer;
+    if (too_many) return refuse(connection_of(), fmt::format("{} connections of {} are too many", count + 1, key));
+    const ConnectionPtr connection = connection_of();
+    ++count;
+    connection->authenticated = transport != "tcp" || tokens.empty();
+    update(*connection);
+    connections.push_back(connection);
+    tasks.start(serve(connection, key));
+    if (!connection->authenticated) tasks.start(wait_for_token(connection));
+  }
+
+  /// Who a client is may change: it shows a token, or its VM has been found.
+  void update(ApiConnection& connection) {
+    if (connection.peer.cid) connection.peer.own_vm = vm_with_cid(*connection.peer.cid);
+    connection.rights = rights_of(connection.peer, config);
+  }
+
+  std::string vm_with_cid(std::uint32_t cid) const {
+    for (const VmState& vm : engine.vms())
+      if (vm.pid && detail::guest_cid(qemuctl::detail::read_command_line(*vm.pid)) == cid) return vm.name;
+    return {};
+  }
+
+  asio::awaitable<void> wait_for_token(ConnectionPtr connection) {
     const auto self = shared_from_this();
-    ++connections;
-    connection->tasks.start(write(connection));
-    std::exception_ptr end;
+    asio::steady_timer timer(executor, time_to_authenticate);
+    co_await timer.async_wait(asio::use_awaitable);
+    if (connection->authenticated || connection->over()) co_return;
+    refuse(connection, "no token was shown in time");
+  }
+
+  asio::awaitable<void> serve(ConnectionPtr connection, std::string key) {
+    const auto self = shared_from_this();
+    std::exception_ptr failure;
     try {
       co_await answer_requests(connection);
     } catch (...) {
-      end = std::current_exception();
+      failure = std::current_exception();
     }
-    --connections;
-    connection->tasks.cancel();
+    if (connection->dropped)
+      log(LogLevel::warning,
+          fmt::format("{} was dropped: it does not read what it is told", description(connection->peer)));
     connection->close();
-    if (end) std::rethrow_exception(end);
+    connections.remove(connection);
+    if (--connections_of[key] == 0) connections_of.erase(key);
+    if (failure) std::rethrow_exception(failure);
   }
 
   asio::awaitable<void> answer_requests(ConnectionPtr connection) {
-    std::string incoming;
-    bool notifying = false;
     for (;;) {
-      const std::size_t size = co_await asio::async_read_until(
-          connection->socket, asio::dynamic_buffer(incoming, max_line), '\n', asio::use_awaitable);
-      const std::string line = incoming.substr(0, size);
-      incoming.erase(0, size);
-      if (line.find_first_not_of(" \t\r\n") == std::string::npos) continue;
-      Json answer;
-      std::optional<Json> id;
-      bool enable = false;
+      const std::optional<detail::LineBuffer::Line> next = co_await connection->read_line();
+      if (!next) co_return;
+      const detail::LineBuffer::Line line = *next;
+      if (!line.too_long && line.text.find_first_not_of(" \t\r") == line.text.npos) continue;
+      Json message, answer;
       try {
-        const Json message = qemuctl::parse_json(line);
-        id = detail::request_id(message);
-        const ApiRequest request = detail::parse_request(message);
-        enable = request.action == ApiRequest::Action::enable_notifications;
-        answer = co_await carry_out(request);
+        if (line.too_long)
+          detail::refuse_request(qemuctl::errc::invalid_argument,
+                                 fmt::format("a line has more than {} bytes", ApiConnection::max_line));
+        qemuctl::JsonParseOptions how;
+        how.max_depth = max_nesting;
+        how.source = "request";
+        message = qemuctl::parse_json(line.text, how);
+        answer = co_await respond(connection, message);
       } catch (const qemuctl::Error& error) {
         answer = detail::failed_answer(error.what());
+        audit(*connection, message, error.what());
       }
-      if (id) answer.set("id", *id);
-      // From here on, so that nothing that comes after the answer is missing.
-      if (enable && !std::exchange(notifying, true)) connection->tasks.start(notify(connection, engine.subscribe()));
-      connection->send(answer);
+      if (const auto id = detail::request_id(message)) answer.set("id", *id);
+      co_await connection->answer(line_of(answer));
+      // Others get their turn, however much this client has sent at once.
+      co_await asio::post(executor, asio::use_awaitable);
     }
   }
 
-  asio::awaitable<Json> carry_out(ApiRequest request) {
-    using Action = ApiRequest::Action;
-    Json answer = detail::ok_answer();
-    const std::vector<UsbState> devices = engine.usb_devices();
-    if (request.action == Action::usb_list) {
-      Json list = Json::array();
-      for (const UsbState& usb : devices)
-        if (!request.disconnected || *request.disconnected == usb.detached) list.push_back(detail::to_json(usb));
-      answer.set("usb_devices", std::move(list));
-    } else if (request.action == Action::usb_attach) {
-      co_await engine.attach_usb(detail::find_device(devices, request.device).device.sys_path, request.vm);
-    } else if (request.action == Action::usb_detach) {
-      co_await engine.detach_usb(detail::find_device(devices, request.device).device.sys_path);
+  asio::awaitable<Json> respond(ConnectionPtr connection, Json message) {
+    const detail::KnownAction& known = detail::action_of(message);
+    if (!connection->authenticated && known.action != ApiAction::authenticate && known.action != ApiAction::version)
+      detail::refuse_request(std::make_error_code(std::errc::permission_denied), "you have not shown a token",
+                             R"(Begin with {"action":"auth","token":...}.)");
+    ApiRequest request = detail::parse_request(message);
+    if (known.action == ApiAction::authenticate) {
+      authenticate(*connection, request.token);
+      co_return detail::ok_answer();
     }
+    if (connection->peer.cid) update(*connection);
+    Json answer = co_await actions.carry_out(std::move(request), connection->rights);
+    if (known.action == ApiAction::enable_notifications) connection->listening = true;
+    audit(*connection, message, {});
     co_return answer;
   }
 
-  asio::awaitable<void> write(ConnectionPtr connection) {
-    while (!connection->over) {
-      if (connection->outgoing.empty()) {
-        co_await connection->writable.wait_until();
-        continue;
-      }
-      const std::string chunk = std::exchange(connection->outgoing, {});
-      co_await asio::async_write(connection->socket, asio::buffer(chunk), asio::use_awaitable);
-    }
+  void authenticate(ApiConnection& connection, const std::string& shown) {
+    const detail::Token* token = detail::find_token(tokens, shown);
+    if (!token)
+      detail::refuse_request(std::make_error_code(std::errc::permission_denied),
+                             tokens.empty() ? "there are no tokens here" : "this is none of the tokens");
+    connection.peer.token = token->name;
+    connection.authenticated = true;
+    update(connection);
+    log(LogLevel::info, fmt::format("audit: {}: authenticated", description(connection.peer)));
   }
 
-  asio::awaitable<void> notify(ConnectionPtr connection, NotificationSubscription notifications) {
+  /// Writes down who did what. `error`: what came of it; empty: it is done. Those who only look leave no line.
+  void audit(const ApiConnection& connection, const Json& message, std::string_view error) const {
+    const Json* name = message.find("action");
+    if (!name || !name->is_string()) return;
+    try {
+      const detail::KnownAction& known = detail::action_of(message);
+      if (known.level < ApiLevel::attach && known.action != ApiAction::authenticate) return;
+    } catch (const qemuctl::Error&) {
+      return; // nothing that could change anything
+    }
+    log(error.empty() ? LogLevel::info : LogLevel::warning,
+        fmt::format("audit: {}: {} {}: {}", description(connection.peer), name->as_string(), words_of(message),
+                    error.empty() ? "done" : error));
+  }
+
+  asio::awaitable<void> follow_engine() {
+    const auto self = shared_from_this();
     for (;;) {
       const std::optional<Notification> notification = co_await notifications.next();
       if (!notification) co_return;
-      if (notification->lost > 0) { // it would have a wrong picture; the next connection begins with a right one
-        connection->close();
-        co_return;
-      }
-      const Json event = detail::to_json(*notification);
-      if (!event.is_null()) connection->send(event);
+      tell(*notification);
     }
+  }
+
+  void tell(const Notification& notification) {
+    const bool of_vm = notification.kind == Notification::Kind::vm_state;
+    std::string line; // written once, for all
+    const std::vector<ConnectionPtr> all(connections.begin(), connections.end());
+    for (const ConnectionPtr& connection : all) {
+      if (!connection->listening) continue;
+      if (notification.lost > 0) { // it would have a wrong picture; its next connection begins with a right one
+        connection->close();
+        continue;
+      }
+      if (connection->peer.cid && of_vm) update(*connection);
+      const Rights& rights = connection->rights;
+      const bool visible = of_vm ? rights.in(notification.vm) >= ApiLevel::read
+                                 : may_see(rights, notification.usb) ||
+                                       (!notification.vm.empty() && rights.in(notification.vm) >= ApiLevel::read);
+      if (!visible) continue;
+      if (line.empty()) line = line_of(detail::to_json(notification, engine.usb_rules()));
+      connection->notify(line);
+    }
+  }
+
+  void announce_reload() {
+    Json event;
+    event.set("event", "config_reloaded");
+    const std::string line = line_of(event);
+    const std::vector<ConnectionPtr> all(connections.begin(), connections.end());
+    for (const ConnectionPtr& connection : all)
+      if (connection->listening) connection->notify(line);
   }
 };
 
-ApiServer::ApiServer(asio::any_io_executor executor, Engine& engine, ApiConfig config, LogHandler log)
-    : impl_(std::make_shared<Impl>(executor, engine, std::move(config), std::move(log))) {}
+ApiServer::ApiServer(asio::any_io_executor executor, Engine& engine, ApiConfig config, ApiServerOptions options)
+    : impl_(std::make_shared<Impl>(executor, engine, std::move(config), std::move(options))) {}
 ApiServer::ApiServer(ApiServer&&) noexcept = default;
 ApiServer& ApiServer::operator=(ApiServer&&) noexcept = default;
 ApiServer::~ApiServer() = default;
 
 asio::awaitable<void> ApiServer::run() {
   const std::shared_ptr<Impl> impl = impl_;
+  for (const auto& listener : impl->listeners) impl->tasks.start(impl->accept(*listener));
+  co_await asio::this_coro::throw_if_cancelled(false);
   std::exception_ptr end;
   try {
-    co_await impl->run();
+    co_await impl->follow_engine();
+    // The engine has ended. Clients are still told that nothing goes any more.
+    qemuctl::detail::Wakeup forever(impl->executor);
+    while ((co_await asio::this_coro::cancellation_state).cancelled() == asio::cancellation_type::none)
+      co_await forever.wait_until();
   } catch (...) {
     end = std::current_exception();
   }
   co_await asio::this_coro::reset_cancellation_state();
   impl->tasks.cancel();
+  for (const auto& connection : impl->connections) connection->close();
   co_await impl->tasks.wait_until_empty();
   if (end) std::rethrow_exception(end);
+}
+
+int ApiServer::tcp_port() const noexcept {
+  for (const auto& listener : impl_->listeners)
+    if (listener->transport == "tcp") return listener->port;
+  return 0;
+}
+
+void ApiServer::announce_reload() {
+  impl_->announce_reload();
 }
 
 } // namespace hotplug

@@ -165,6 +165,42 @@ Format<int> file_mode() {
   return {expected, recognise, read, Json::object({{"type", "string"}, {"pattern", "^[0-7]{1,4}$"}})};
 }
 
+struct ApiWho : ApiPermission {};
+
+Format<ApiWho> api_who() {
+  using T = ApiWho;
+  constexpr std::uint32_t any_id = 4'294'967'295;
+  return object<T>({
+      key<T>("transport", &T::transport, word({"tcp", "vsock", "unix"}), "The transport it comes by"),
+      key<T>("cid", &T::cid, number_32(0, any_id), "The CID of the guest"),
+      key<T>("uid", &T::uid, number_32(0, any_id), "The user of the process at the other end of the Unix socket"),
+      key<T>("gid", &T::gid, number_32(0, any_id), "One of that process's groups"),
+      key<T>("token", &T::token, text(), "The name of a token in `tokenFile` that it has shown"),
+  });
+}
+
+Format<ApiPermission> api_permission() {
+  using T = ApiPermission;
+  const auto set_who = [](T& permission, ApiWho who) {
+    permission.transport = std::move(who.transport);
+    permission.cid = who.cid;
+    permission.uid = who.uid;
+    permission.gid = who.gid;
+    permission.token = std::move(who.token);
+  };
+  const auto level = [](const std::string& name) {
+    return name == "read" ? ApiLevel::read : name == "attach" ? ApiLevel::attach : ApiLevel::admin;
+  };
+  return object<T>({
+      required(key<T>("who", set_who, api_who(), "All that is there must hold; `{}` is everybody")),
+      required(
+          key<T>("may", &T::may, converted(word({"read", "attach", "admin"}), level), "Each includes those before it")),
+      key<T>("vms", &T::vms, list_of(text()), "Only with these VMs and their devices. Default: with all"),
+      key<T>("ownVm", &T::own_vm, boolean(),
+             "Only with the VM whose vsock device has the client's CID. Default: false"),
+  });
+}
+
 Format<ApiConfig> api() {
   using T = ApiConfig;
   return object<T>({
@@ -178,9 +214,13 @@ Format<ApiConfig> api() {
       key<T>("unixSocketMode", &T::unix_socket_mode, file_mode(), "Its mode. Default: `\"0660\"`"),
       key<T>("allowedCids", &T::allowed_cids, list_of(number_32(0, 4'294'967'295)),
              "The guests that may connect. Default: all"),
-      key<T>("tokenFile", &T::token_file, file_path(), "What clients of TCP have to know is in this file"),
+      key<T>("tokenFile", &T::token_file, file_path(), "Lines of NAME TOKEN; clients of TCP have to show one of them"),
       key<T>("allowUnauthenticated", &T::allow_unauthenticated, boolean(),
              "TCP clients of other hosts need not show who they are. Default: false"),
+      key<T>("permissions", &T::permissions, list_of(api_permission()),
+             "Who may do what. Default: clients of Unix sockets and those with a token everything, others attach"),
+      key<T>("maxConnectionsPerPeer", &T::max_connections_per_peer, whole_number(1, 4096),
+             "Connections of one user, guest or address. Default: 128"),
   });
 }
 
@@ -203,11 +243,15 @@ Format<GeneralPart> general() {
   const auto set_api = [](T& part, ApiConfig value) { part.api = std::move(value); };
   const auto set_persistency = [](T& part, bool value) { part.persistency = value; };
   const auto set_state_path = [](T& part, std::string value) { part.state_path = std::move(value); };
+  const auto set_select_timeout = [](T& part, int value) { part.select_timeout = value; };
   const auto set_max_arrivals = [](T& part, int value) { part.max_arrivals_per_minute = value; };
   return object<T>({
       key<T>("api", set_api, api(), "The device API"),
       key<T>("persistency", set_persistency, boolean(), "People's choices are kept in a file. Default: true"),
       key<T>("statePath", set_state_path, file_path(), "That file. Default: `/var/lib/vhotplug/vhotplug.state`"),
+      key<T>("selectTimeout", set_select_timeout, whole_number(0, 86'400),
+             "Seconds for a person to choose a VM; then the last one, or the first of them, is taken; 0: no limit. "
+             "Default: 0"),
       key<T>("maxArrivalsPerMinute", set_max_arrivals, whole_number(0, 10'000),
              "A device that is plugged in more often is kept out until it has stayed for 30 s; 0: never. Default: 8"),
       hotplug::detail::skipped<T>("crosvm", "general.crosvm", other_hypervisor),

@@ -5,11 +5,13 @@
 
 #include <qemuctl/error.hpp>
 
+#include <asio/ip/address.hpp>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <map>
 #include <set>
+#include <system_error>
 #include <utility>
 
 namespace hotplug {
@@ -98,6 +100,36 @@ void check_rules(const Config& config, Problems& problems) {
   }
 }
 
+bool is_loopback(const std::string& host) {
+  std::error_code ec;
+  const asio::ip::address address = asio::ip::make_address(host, ec);
+  return host == "localhost" || (!ec && address.is_loopback());
+}
+
+void check_permissions(const Config& config, Problems& problems) {
+  const ApiConfig& api = config.general.api;
+  if (!api.permissions) return;
+  std::vector<std::string> known;
+  for (const VmEntry& vm : config.vms) known.push_back(vm.name);
+  for (std::size_t i = 0; i < api.permissions->size(); ++i) {
+    const ApiPermission& permission = (*api.permissions)[i];
+    const std::string path = fmt::format("general.api.permissions[{}]", i);
+    if (!permission.token.empty() && api.token_file.empty())
+      problems.add(path + ".who.token", "has no effect without general.api.tokenFile");
+    if ((permission.uid || permission.gid) && !permission.transport.empty() && permission.transport != "unix")
+      problems.add(path + ".who", "only clients of Unix sockets have a uid and a gid");
+    if (permission.cid && !permission.transport.empty() && permission.transport != "vsock")
+      problems.add(path + ".who", "only clients of VSOCK have a CID");
+    if (permission.own_vm && !permission.cid && permission.transport != "vsock")
+      problems.add(path + ".ownVm", "only clients of VSOCK run in a VM: name a cid, or the transport \"vsock\"");
+    if (permission.own_vm && permission.vms) problems.add(path, "vms and ownVm exclude each other");
+    if (!permission.vms) continue;
+    for (std::size_t j = 0; j < permission.vms->size(); ++j)
+      if (const std::string& name = (*permission.vms)[j]; std::ranges::find(known, name) == known.end())
+        problems.add(fmt::format("{}.vms[{}]", path, j), in_quotes(name), "the name of a VM in vms");
+  }
+}
+
 void check_api(const ApiConfig& api, Problems& problems, std::vector<std::string>& warnings) {
   if (!api.enable) return;
   const auto has = [&](const char* transport) {
@@ -105,8 +137,7 @@ void check_api(const ApiConfig& api, Problems& problems, std::vector<std::string
   };
   if (api.transports.empty())
     problems.add("general.api.transports", "none", "at least one of \"tcp\", \"vsock\" and \"unix\"");
-  const bool local = api.host == "127.0.0.1" || api.host == "::1" || api.host == "localhost";
-  if (has("tcp") && !local && api.token_file.empty() && !api.allow_unauthenticated)
+  if (has("tcp") && !is_loopback(api.host) && api.token_file.empty() && !api.allow_unauthenticated)
     problems.add("general.api.host", fmt::format("{} lets every host in the network move devices", in_quotes(api.host)),
                  "\"127.0.0.1\", or general.api.tokenFile with what clients have to know, or "
                  "general.api.allowUnauthenticated: true");
@@ -171,6 +202,7 @@ ParsedConfig read_config(Json file, const std::string& source, const std::filesy
     check_vms(parsed.config, problems);
     check_rules(parsed.config, problems);
     check_api(parsed.config.general.api, problems, parsed.warnings);
+    check_permissions(parsed.config, problems);
   }
   problems.throw_if_any(qemuctl::errc::invalid_argument, operation, source);
   return parsed;

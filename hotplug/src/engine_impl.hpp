@@ -52,6 +52,7 @@ struct TrackedUsb {
   int failures = 0;                      ///< attempts to attach it that failed, one after the other
   time_point retry_at = time_point::min();
   std::optional<time_point> quarantined_until;
+  std::optional<time_point> select_until; ///< how long a person may choose
 };
 
 /// What the engine keeps of a VM.
@@ -71,6 +72,7 @@ struct TrackedVm {
   bool busy = false;                           ///< a step is on its way
   std::string deleting;                        ///< the qdev that this step deletes; empty: none
   bool wanted = true;                          ///< the engine wants to be connected
+  int users = 0;                               ///< of `Engine::connect_vm`
   bool removed = false;                        ///< by a new configuration
   std::optional<time_point> idle_since;
   Tasks tasks;
@@ -167,6 +169,10 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   asio::awaitable<void> request_attach(std::string sys_path, std::string vm_name);
   asio::awaitable<void> request_detach(std::string sys_path);
   asio::awaitable<void> request_detach_all();
+
+  // engine_use.cpp
+  asio::awaitable<std::shared_ptr<qemuctl::Instance>> request_connection(std::string name);
+  asio::awaitable<int> request_start(std::string name);
 
   // engine_vms.cpp
   asio::awaitable<void> serve(detail::VmPtr vm);

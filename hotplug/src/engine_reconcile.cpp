@@ -98,6 +98,12 @@ time_point Engine::Impl::reconcile() {
     if (device.quarantined_until && *device.quarantined_until <= now) device.quarantined_until.reset();
     if (device.quarantined_until) next = std::min(next, *device.quarantined_until);
     device.wish.quarantined = device.quarantined_until.has_value();
+    if (device.select_until && *device.select_until <= now) {
+      device.select_until.reset();
+      device.wish.ask = false;
+      log(LogLevel::info, "{}: nobody has chosen a VM in time", short_description(device.state.device));
+    }
+    if (device.select_until) next = std::min(next, *device.select_until);
     device.state.target = leaving ? std::nullopt : target_of(device.wish);
     planned_devices.push_back({path, {device.state.device.bus, device.state.device.address}, device.state.target});
   }
@@ -134,7 +140,7 @@ time_point Engine::Impl::reconcile() {
       vm->busy = true;
       vm->tasks.start(look_again(vm));
     }
-    const bool idle = !vm->busy && !at_work.contains(vm->state.name);
+    const bool idle = !vm->busy && vm->users == 0 && !at_work.contains(vm->state.name);
     if (!idle) vm->idle_since.reset();
     if (!idle && vm->state.link == LinkState::yielded) {
       vm->wanted = true;
@@ -174,6 +180,12 @@ void Engine::Impl::show(TrackedUsb& device, const Holding* holding) {
     state.vm = vm;
     state.foreign = foreign;
     state.detached = device.wish.detached;
+    if (!select)
+      device.select_until.reset();
+    else if (!state.select && general.select_timeout > 0) {
+      device.select_until = steady_clock::now() + std::chrono::seconds(general.select_timeout);
+      changed(); // so that the end is waited for
+    }
     state.select = select;
     state.degraded = device.problem;
     for (const Notification& notification : difference(&before, &state)) {

@@ -101,7 +101,8 @@ void Engine::Impl::set_link(TrackedVm& vm, LinkState link, std::string problem) 
   Notification notification;
   notification.kind = Notification::Kind::vm_state;
   notification.vm = vm.state.name;
-  notification.text = vm.state.problem.empty() ? std::string(to_string(link)) : vm.state.problem;
+  notification.text = vm.state.problem;
+  notification.link = link;
   publish(notification);
   changed();
 }

@@ -48,7 +48,7 @@ std::vector<Notification> difference(const UsbState* before, const UsbState* aft
   using Kind = Notification::Kind;
   std::vector<Notification> notifications;
   const auto tell = [&](Kind kind, const UsbState& usb, const std::string& vm = {}, const std::string& text = {}) {
-    notifications.push_back({kind, usb, vm, text, 0});
+    notifications.push_back({kind, usb, vm, text, 0, {}});
   };
   const std::optional<std::string> nowhere;
   const std::optional<std::string>& from = before ? before->vm : nowhere;

@@ -3,6 +3,7 @@
 //
 // The engine against a QEMU that does what a real one does not do on demand.
 #include "catch.hpp"
+#include "engine_host.hpp"
 #include "fake_qemu.hpp"
 #include "other_process.hpp"
 #include "run.hpp"
@@ -32,99 +33,10 @@ using namespace hotplug;
 using namespace std::chrono_literals;
 using Catch::Matchers::ContainsSubstring;
 using test::FakeQemu;
+using Host = test::EngineHost;
 using Fate = FakeQemu::Fate;
 
 namespace {
-
-/// A host with USB devices, and an engine that serves VMs.
-class Host {
- public:
-  Host() {
-    options.attach_connected = true;
-    options.runtime_dir = dir.path();
-    config.general.persistency = false;
-  }
-
-  ~Host() {
-    if (!engine) return;
-    engine->stop();
-    test::run(io, [this]() -> asio::awaitable<void> {
-      while (running) co_await asio::post(asio::use_awaitable);
-    });
-  }
-
-  std::filesystem::path socket(const std::string& vm) const { return dir / (vm + ".sock"); }
-
-  void add_vm(const std::string& name, const std::string& monitor = "hold") {
-    VmEntry entry;
-    entry.name = name;
-    entry.socket = socket(name).string();
-    entry.monitor = monitor;
-    config.vms.push_back(entry);
-  }
-
-  /// What is called so goes there.
-  UsbRule& add_rule(const std::string& product, const std::string& vm) {
-    UsbMatch match;
-    match.product_name = product;
-    UsbRule rule;
-    rule.vms.push_back(vm);
-    rule.allow.push_back(match);
-    config.usb_rules.push_back(rule);
-    return config.usb_rules.back();
-  }
-
-  void start() {
-    engine.emplace(io.get_executor(), config, options);
-    running = true;
-    asio::co_spawn(io, engine->run(), [this](std::exception_ptr error) {
-      running = false;
-      failure = error;
-    });
-  }
-
-  /// Runs the engine until it is so.
-  void wait_until(const char* what, const std::function<bool()>& holds) {
-    const auto deadline = std::chrono::steady_clock::now() + 10s;
-    io.restart();
-    while (!holds()) {
-      if (failure) std::rethrow_exception(failure);
-      if (io.run_one_until(deadline) == 0) throw std::runtime_error(fmt::format("waited in vain until {}", what));
-    }
-  }
-
-  /// Starts the engine and waits until it has looked at everything there is.
-  void start_and_connect() {
-    start();
-    wait_until("it is connected", [&] { return engine->vms().at(0).link == LinkState::connected; });
-  }
-
-  /// The state of the device in that port; throws when there is none.
-  UsbState state(const std::string& port) const {
-    for (UsbState& each : engine->usb_devices())
-      if (each.device.sys_name == port) return each;
-    throw std::runtime_error("there is no device in port " + port);
-  }
-  bool is_there(const std::string& port) const {
-    for (const UsbState& each : engine->usb_devices())
-      if (each.device.sys_name == port) return true;
-    return false;
-  }
-  bool is_in(const std::string& port, const std::string& vm) const { return is_there(port) && state(port).vm == vm; }
-  void wait_for(const std::string& port, const std::string& vm) {
-    wait_until(fmt::format("{} is in {}", port, vm).c_str(), [&] { return is_in(port, vm); });
-  }
-
-  test::Testbed host;
-  std::string root = host.add_root_hub(3);
-  test::TempDir dir;
-  asio::io_context io{1};
-  EngineOptions options;
-  Config config;
-  std::optional<Engine> engine;
-  bool running = false;
-  std::exception_ptr failure;
-};
 
 /// The fate of the first `count` commands of that name; then all goes well.
 FakeQemu::Decide first(std::string name, int count, Fate fate) {

@@ -54,7 +54,13 @@ TEST_CASE("the later format is read with all conditions of USB rules") {
       {"allowedVms": ["a", "b"], "disable": true, "allow": [{"vendorId": "1"}]}],
     "general": {"persistency": false, "statePath": "state",
                 "api": {"enable": true, "transports": ["tcp", "unix"], "host": "127.0.0.1", "port": 2001, "unixSocket": "s",
-                        "unixSocketUser": "u", "unixSocketGroup": "g", "unixSocketMode": "0600", "allowedCids": [3]}}
+                        "unixSocketUser": "u", "unixSocketGroup": "g", "unixSocketMode": "0600", "allowedCids": [3],
+                        "tokenFile": "tokens", "maxConnectionsPerPeer": 7,
+                        "permissions": [{"who": {}, "may": "read"},
+                                        {"who": {"transport": "unix", "uid": 1, "gid": 2}, "may": "admin"},
+                                        {"who": {"token": "t"}, "may": "attach", "vms": ["a"]},
+                                        {"who": {"cid": 3}, "may": "attach", "ownVm": true}]},
+                "selectTimeout": 20}
   })",
                                            "file", "/etc/hotplug");
   Config expected;
@@ -89,6 +95,14 @@ TEST_CASE("the later format is read with all conditions of USB rules") {
   api.enable = true, api.transports = {"tcp", "unix"}, api.port = 2001, api.unix_socket = "/etc/hotplug/s";
   api.unix_socket_user = "u", api.unix_socket_group = "g", api.unix_socket_mode = 0600;
   api.allowed_cids = {{3}};
+  api.token_file = "/etc/hotplug/tokens", api.max_connections_per_peer = 7;
+  std::vector<ApiPermission> permissions(4);
+  permissions[1].transport = "unix", permissions[1].uid = 1, permissions[1].gid = 2;
+  permissions[1].may = ApiLevel::admin;
+  permissions[2].token = "t", permissions[2].may = ApiLevel::attach, permissions[2].vms = Lines(1, "a");
+  permissions[3].cid = 3, permissions[3].may = ApiLevel::attach, permissions[3].own_vm = true;
+  api.permissions = permissions;
+  expected.general.select_timeout = 20;
   CHECK(parsed.config == expected);
   CHECK(parsed.warnings.empty());
 }
@@ -169,6 +183,33 @@ TEST_CASE("an API that every host in the network could use is refused, unless th
   CHECK_THAT(api("").at(0), ContainsSubstring("tokenFile") && ContainsSubstring("allowUnauthenticated"));
   CHECK(api(R"(, "tokenFile": "/token")").empty());
   CHECK(api(R"(, "allowUnauthenticated": true)").empty());
+  const auto host = [](const std::string& name) {
+    return problems(R"({"vms": [], "general": {"api": {"enable": true, "transports": ["tcp"], "host": ")" + name +
+                    "\"}}}")
+        .size();
+  };
+  for (const char* local : {"127.0.0.1", "127.0.0.2", "::1", "localhost"}) CHECK(host(local) == 0);
+  for (const char* other : {"0.0.0.0", "::", "10.0.0.1", "example.org"}) CHECK(host(other) == 1);
+}
+
+TEST_CASE("permissions that can not mean anything are refused") {
+  const auto permission = [](const std::string& text) {
+    return problems(R"({"vms": [{"name": "a", "socket": "/a"}], "general": {"api": {"permissions": [)" + text + "]}}}");
+  };
+  CHECK(permission(R"({"who": {"uid": 1}, "may": "read", "vms": ["a"]})").empty());
+  CHECK(permission(R"({"who": {"uid": 1}})").size() == 1);
+  CHECK(permission(R"({"may": "read"})").size() == 1);
+  CHECK(permission(R"({"who": {"user": 1}, "may": "write"})").size() == 2);
+  for (const char* wrong :
+       {R"({"who": {"token": "t"}, "may": "read"})", R"({"who": {"uid": 1, "transport": "tcp"}, "may": "read"})",
+        R"({"who": {"cid": 3, "transport": "unix"}, "may": "read"})",
+        R"({"who": {"uid": 1}, "may": "read", "ownVm": true})",
+        R"({"who": {"cid": 3}, "may": "read", "vms": ["a"], "ownVm": true})",
+        R"({"who": {"cid": 3}, "may": "read", "vms": ["b"]})"}) {
+    INFO(wrong);
+    REQUIRE(permission(wrong).size() == 1);
+    CHECK_THAT(permission(wrong)[0], ContainsSubstring("general.api.permissions[0]"));
+  }
 }
 
 TEST_CASE("what belongs to other hypervisors is passed over with a warning") {

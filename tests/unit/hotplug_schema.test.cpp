@@ -52,7 +52,10 @@ TEST_CASE("the schema of configurations and their readers accept and refuse the 
                  "interfaces": {"anyOf": [{"class": 8}], "equals": [{}]}, "disable": true}],
       "deny": [{"vendorId": "0x1234"}]}, {"allowedVms": ["a", "b"], "allow": [{"serial": "1"}]}],
     "pciPassthrough": [1], "general": {"persistency": false, "statePath": "s", "crosvm": "x",
-      "api": {"enable": true, "transports": ["tcp"], "port": 1, "unixSocketMode": "0600", "allowedCids": [3]}}})",
+      "selectTimeout": 3,
+      "api": {"enable": true, "transports": ["tcp"], "port": 1, "unixSocketMode": "0600", "allowedCids": [3],
+        "maxConnectionsPerPeer": 2, "permissions": [{"who": {"cid": 3}, "may": "read", "ownVm": false},
+          {"who": {"transport": "unix", "uid": 1, "gid": 2, "token": "t"}, "may": "admin", "vms": ["a"]}]}}})",
                                R"({
     "vms": [{"name": "a", "qmpSocket": "/a", "evdevPassthrough": {"enable": false},
       "usbPassthrough": [{"class": 3, "protocol": 2, "description": "m", "ignore": [{"vendorId": "046d"}]}]}],

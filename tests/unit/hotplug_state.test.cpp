@@ -1,6 +1,5 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
-#include "api_message.hpp"
 #include "catch.hpp"
 #include "choices.hpp"
 #include "flapping.hpp"
@@ -148,76 +147,4 @@ TEST_CASE("a port is chosen that does not slow a device down") {
   xhci[0].taken.insert(1);
   CHECK_FALSE(choose_port(xhci, 12));
   CHECK_FALSE(choose_port({}, 480));
-}
-
-TEST_CASE("requests of the device API name a device in each of the documented ways") {
-  const auto selector = [](const char* json) { return parse_request(qemuctl::parse_json(json)).device; };
-  UsbSelector by_port;
-  by_port.bus = 1;
-  by_port.port = 2;
-  CHECK(selector(R"({"action": "usb_attach", "bus": "1", "port": "2", "vm": "vm1"})") == by_port);
-  CHECK(selector(R"({"action": "usb_detach", "bus": 1, "port": 2})") == by_port);
-  UsbSelector by_ids;
-  by_ids.vendor_id = 0x1111;
-  by_ids.product_id = 0xabcd;
-  CHECK(selector(R"({"action": "usb_detach", "vid": "1111", "pid": "0xABCD"})") == by_ids);
-  UsbSelector by_node;
-  by_node.device_node = "/dev/bus/usb/003/078";
-  CHECK(selector(R"({"action": "usb_detach", "device_node": "/dev/bus/usb/003/078"})") == by_node);
-}
-
-TEST_CASE("a wrong request of the device API is refused with the name of the field") {
-  const auto error = [](const char* json) {
-    try {
-      parse_request(qemuctl::parse_json(json));
-    } catch (const qemuctl::Error& failure) {
-      return failure.diagnostics().detail;
-    }
-    return std::string();
-  };
-  CHECK(error("[]") == "a request is a JSON object");
-  CHECK(error("{}") == "field action is missing");
-  CHECK(error(R"({"action": 7})") == "field action: found 7, expected a text");
-  CHECK(error(R"({"action": "usb_atach"})") == R"(unknown action "usb_atach"; did you mean usb_attach?)");
-  CHECK(error(R"({"action": "usb_attach", "vm": "a"})") ==
-        "no device is named: give device_node, bus and port, port_path, or vid and pid");
-  CHECK(error(R"({"action": "usb_attach", "bus": "x", "port": 1})") ==
-        R"(field bus: found "x", expected a number of 0 to 0xff)");
-  CHECK(error(R"({"action": "usb_attach", "vid": 1111, "pid": "1"})") ==
-        "field vid: found 1111, expected hexadecimal digits, as a text, of 0 to 0xffff");
-  CHECK(error(R"({"action": "usb_list", "disconnected": "yes"})") ==
-        R"(field disconnected: found "yes", expected true or false)");
-}
-
-TEST_CASE("a request that several devices match is refused with the candidates") {
-  std::vector<UsbState> devices(2);
-  devices[0].device = usb("x");
-  devices[1].device = usb("y");
-  devices[1].device.device_node = "/dev/bus/usb/003/079";
-  UsbSelector selector;
-  selector.vendor_id = 0x046d;
-  selector.product_id = 0xc52b;
-  CHECK_THROWS_WITH(find_device(devices, selector),
-                    ContainsSubstring("/dev/bus/usb/003/078") && ContainsSubstring("/dev/bus/usb/003/079"));
-  selector.device_node = "/dev/bus/usb/003/079";
-  CHECK(&find_device(devices, selector) == &devices[1]);
-  selector.product_id = 1;
-  CHECK_THROWS_WITH(find_device(devices, selector), ContainsSubstring("there is no such USB device"));
-}
-
-TEST_CASE("a device has vhotplug's field names in the device API") {
-  UsbState state;
-  state.device = usb("x");
-  state.device.vendor_name = "Vendor";
-  state.device.product_name = "<b>\n\xFF";
-  state.device.sys_name = "3-1.4";
-  state.device.interfaces = {{3, 1, 2}, {8, 6, 80}};
-  state.allowed_vms = {"vm1", "vm2"};
-  state.vm = "vm1";
-  CHECK(
-      to_json(state).dump() ==
-      R"({"device_node":"/dev/bus/usb/003/078","vid":"046d","pid":"c52b","vendor_name":"Vendor",)"
-      R"("product_name":"<b>\n\ufffd","interfaces":":030102:080650:","device_class":0,"device_subclass":0,"device_protocol":0,"busnum":3,)"
-      R"("devnum":78,"portnum":1,"serial":"s","sys_name":"3-1.4","allowed_vms":["vm1","vm2"],"vm":"vm1",)"
-      R"("port_path":"3-1.4"})");
 }

@@ -6,28 +6,46 @@
 
 #include <asio/awaitable.hpp>
 
+#include <functional>
 #include <memory>
+#include <string>
 
 namespace hotplug {
 
-/// The device API: newline-delimited JSON over a Unix socket, as vhotplug's clients speak it.
+struct ApiServerOptions {
+  ApiServerOptions() = default; // no aggregate: see `qemuctl::QmpClientOptions`
+
+  LogHandler log;               ///< also of who changed what: lines that begin with "audit:"
+  std::function<void()> reload; ///< for the request of that name; may throw `qemuctl::Error`. Default: refused
+  std::string version;          ///< what the request of that name is answered
+};
+
+/// The device API: newline-delimited JSON over Unix sockets, TCP and VSOCK, as vhotplug's clients speak it, and more;
+/// see API.md.
 ///
 /// Requests of one connection are answered in their order; a slow one delays no other connection. A client that does
-/// not read what it is sent is dropped once 1 MiB is waiting for it, and so is one that sends a line of more than 1
+/// not read what it is told is dropped once 1 MiB is waiting for it; answers wait until it reads. A line has at most 1
 /// MiB.
 ///
 /// Bound to the engine's executor. The engine must outlive it.
 class ApiServer {
  public:
-  /// Listens. A socket file that nobody answers on is replaced. Throws `qemuctl::Error`: `already_running` when
-  /// somebody does, otherwise a system error.
-  ApiServer(asio::any_io_executor executor, Engine& engine, ApiConfig config, LogHandler log = {});
+  /// Listens on each of `config.transports`. A socket file that nobody answers on is replaced. Throws `qemuctl::Error`:
+  /// `already_running` when somebody does; `invalid_argument` for a host of the network without a token or
+  /// `allow_unauthenticated`, and for a file of tokens that can not be; otherwise a system error.
+  ApiServer(asio::any_io_executor executor, Engine& engine, ApiConfig config, ApiServerOptions options = {});
   ApiServer(ApiServer&&) noexcept;
   ApiServer& operator=(ApiServer&&) noexcept;
   ~ApiServer(); ///< removes the socket file
 
   /// Serves until it is cancelled; then ends all connections.
   asio::awaitable<void> run();
+
+  /// The port of TCP; 0: there is none. It is the kernel's choice when `config.port` is 0.
+  int tcp_port() const noexcept;
+
+  /// Tells those who listen that the service has another configuration now.
+  void announce_reload();
 
  private:
   struct Impl;

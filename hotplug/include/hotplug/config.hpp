@@ -5,6 +5,7 @@
 #include <hotplug/usb_rule.hpp>
 #include <qemuctl/json.hpp>
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -24,7 +25,34 @@ struct VmEntry {
   bool operator==(const VmEntry&) const = default;
 };
 
-/// The device API's transports.
+/// How much a client of the device API may do; each level includes those before it.
+enum class ApiLevel {
+  none,
+  read,   ///< see devices, VMs and what happens to them
+  attach, ///< put devices into VMs and take them out
+  admin,  ///< start and stop VMs, use their screens and keyboards, have the configuration read anew
+};
+
+/// "none", "read", "attach", "admin".
+std::string_view to_string(ApiLevel level) noexcept;
+
+/// Who may do what through the device API.
+struct ApiPermission {
+  /// @name Who: all that are there must hold; without any it is everybody
+  /// @{
+  std::string transport; ///< "unix", "tcp", "vsock"
+  std::optional<std::uint32_t> cid;
+  std::optional<std::uint32_t> uid; ///< of the process at the other end of a Unix socket
+  std::optional<std::uint32_t> gid; ///< one of its groups
+  std::string token;                ///< the name of a token of `ApiConfig::token_file` that the client has shown
+  /// @}
+  ApiLevel may = ApiLevel::read;
+  std::optional<std::vector<std::string>> vms; ///< only with these; unset: with all
+  bool own_vm = false; ///< only with the VM that the client runs in: the one whose vsock device has its CID
+  bool operator==(const ApiPermission&) const = default;
+};
+
+/// The device API's transports, and who may use it.
 struct ApiConfig {
   bool enable = false;
   std::vector<std::string> transports; ///< "tcp", "vsock", "unix"
@@ -34,8 +62,13 @@ struct ApiConfig {
   std::string unix_socket_user, unix_socket_group; ///< empty: unchanged
   int unix_socket_mode = 0660;
   std::optional<std::vector<std::uint32_t>> allowed_cids; ///< unset: every guest
+  /// Lines of NAME TOKEN; a client of TCP has to show one of these tokens first. Empty: it need not.
   std::string token_file;
-  bool allow_unauthenticated = false;
+  bool allow_unauthenticated = false; ///< serve hosts of the network without a token
+  /// What any of these permits is permitted. Unset: clients of Unix sockets and those that have shown a token may do
+  /// everything, others may `attach`.
+  std::optional<std::vector<ApiPermission>> permissions;
+  int max_connections_per_peer = 128; ///< of one user, CID or address
   bool operator==(const ApiConfig&) const = default;
 };
 
@@ -43,6 +76,9 @@ struct GeneralConfig {
   ApiConfig api;
   bool persistency = true;
   std::string state_path = "/var/lib/vhotplug/vhotplug.state";
+  /// How long a person may choose among several VMs, in seconds; then the device goes where it was last, or to the
+  /// first of them. 0: as long as it takes.
+  int select_timeout = 0;
   int max_arrivals_per_minute = 8; ///< of one device; one that comes more often is kept out for a while. 0: no limit
   bool operator==(const GeneralConfig&) const = default;
 };

@@ -99,6 +99,14 @@ class Engine {
   /// changed. `general` is not looked at again.
   void reload(Config config);
 
+  /// The VM's monitor, connected, for as long as the result is kept: then it is given back, if it is one to be given
+  /// back. Throws `qemuctl::Error`: `not_found` (no such VM, or it does not run), `timed_out` (it does not answer, or
+  /// somebody else has its monitor).
+  asio::awaitable<std::shared_ptr<qemuctl::Instance>> connect_vm(std::string name);
+  /// Launches a VM that is known by its `config`. The PID of QEMU. Throws `qemuctl::Error`: `not_found`,
+  /// `not_supported` (it has no `config`), `already_running`, and as `qemuctl::Instance::launch`.
+  asio::awaitable<int> start_vm(std::string name);
+
   /// What is there now, in the order of their paths.
   std::vector<UsbState> usb_devices() const;
   std::vector<VmState> vms() const;

@@ -25,8 +25,9 @@ struct Notification {
   Kind kind = Kind::usb_connected;
   UsbState usb;           ///< as it is after the change (before it, for `usb_disconnected`); not for `vm_state`
   std::string vm;         ///< of `usb_attached`, `usb_detached` and `vm_state`
-  std::string text;       ///< of `device_degraded` and `vm_state`
+  std::string text;       ///< of `device_degraded`; of `vm_state` what is in the way, empty: nothing
   std::uint64_t lost = 0; ///< those that were dropped just before this one, because the reader's queue was full
+  LinkState link = LinkState::waiting; ///< of `vm_state`
 };
 
 /// "usb_connected", ...: the names of the device API's events.

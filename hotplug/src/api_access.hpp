@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hotplug/config.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hotplug::detail {
+
+/// A client of the device API, as far as the kernel and the client itself tell who it is.
+struct Peer {
+  std::string transport; ///< "unix", "tcp", "vsock"
+  std::optional<std::uint32_t> uid;
+  std::vector<std::uint32_t> gids;
+  int pid = 0; ///< 0: not known
+  std::optional<std::uint32_t> cid;
+  std::string address; ///< of TCP, without the port
+  std::string token;   ///< the name of the one that it has shown
+  std::string own_vm;  ///< the VM with that CID; empty: none
+};
+
+/// "user 1000 (process 77) on unix", "CID 3 (VM a) on vsock", "127.0.0.1 on tcp with token ops".
+std::string description(const Peer& peer);
+
+/// Whose connections are counted together.
+std::string quota_key(const Peer& peer);
+
+/// What somebody may do.
+struct Rights {
+  ApiLevel everywhere = ApiLevel::none;
+  std::map<std::string, ApiLevel, std::less<>> in_vm; ///< beyond that
+
+  ApiLevel in(std::string_view vm) const;
+  /// With at least one VM.
+  ApiLevel anywhere() const;
+  bool operator==(const Rights&) const = default;
+};
+
+/// Pure.
+Rights rights_of(const Peer& peer, const ApiConfig& config);
+
+struct Token {
+  std::string name, secret;
+  bool operator==(const Token&) const = default;
+};
+
+/// Lines of NAME TOKEN; empty ones and those that begin with # mean nothing. A token has at least 16 characters. Throws
+/// `qemuctl::Error` (`errc::invalid_argument`) that names the line, never the token.
+std::vector<Token> parse_tokens(std::string_view text, const std::string& source);
+
+/// The same from a file that not everybody can read.
+std::vector<Token> load_tokens(const std::filesystem::path& file);
+
+/// The token that was shown; nullptr: it is none of them. How long that takes depends only on what was shown.
+const Token* find_token(const std::vector<Token>& tokens, std::string_view shown);
+
+} // namespace hotplug::detail

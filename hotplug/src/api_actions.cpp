@@ -1,0 +1,246 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "api_actions.hpp"
+
+#include "api_message.hpp"
+#include "vm_control.hpp"
+
+#include <hotplug/explanation.hpp>
+#include <qemuctl/error.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+namespace hotplug::detail {
+
+using qemuctl::errc;
+using qemuctl::Json;
+
+namespace {
+
+using Action = ApiAction;
+using Kind = DeviceKind;
+
+[[noreturn]] void not_permitted(std::string what) {
+  refuse_request(std::make_error_code(std::errc::permission_denied), std::move(what),
+                 "See general.api.permissions of the service's configuration.");
+}
+
+void require(ApiLevel level, const Rights& rights, const std::string& vm) {
+  if (rights.in(vm) < level)
+    not_permitted(fmt::format("you may not do this to VM {}: it takes the level \"{}\"", vm, to_string(level)));
+}
+
+void require_everywhere(ApiLevel level, const Rights& rights) {
+  if (rights.everywhere < level)
+    not_permitted(fmt::format("you may not do this: it takes the level \"{}\" for all VMs", to_string(level)));
+}
+
+/// That it may be taken from where it is, and put into that VM (empty: that is not known yet).
+void require_move(const Rights& rights, const UsbState& usb, const std::string& to) {
+  if (!to.empty()) require(ApiLevel::attach, rights, to);
+  if (usb.vm && *usb.vm != to) require(ApiLevel::attach, rights, *usb.vm);
+}
+
+/// That it may be taken out. Of one that is nowhere that means: kept out.
+void require_removal(const Rights& rights, const UsbState& usb) {
+  if (usb.vm) return require(ApiLevel::attach, rights, *usb.vm);
+  const auto may = [&](const std::string& vm) { return rights.in(vm) >= ApiLevel::attach; };
+  if (rights.everywhere < ApiLevel::attach && std::none_of(usb.allowed_vms.begin(), usb.allowed_vms.end(), may))
+    not_permitted("you may not do this to a device that is for none of your VMs");
+}
+
+bool has_tag(const UsbState& usb, const UsbRules& rules, const std::string& tag) {
+  return usb.rule && *usb.rule < rules.rules().size() && rules.rules()[*usb.rule].tag == tag;
+}
+
+const VmState* find_vm(const std::vector<VmState>& vms, const std::string& name) {
+  const auto found = std::find_if(vms.begin(), vms.end(), [&](const VmState& vm) { return vm.name == name; });
+  return found == vms.end() ? nullptr : &*found;
+}
+
+[[noreturn]] void no_such_vm(const std::string& name) {
+  refuse_request(errc::not_found, fmt::format("there is no VM {}", Json(name.substr(0, 100)).dump()));
+}
+
+} // namespace
+
+bool may_see(const Rights& rights, const UsbState& usb) {
+  const auto may = [&](const std::string& vm) { return rights.in(vm) >= ApiLevel::read; };
+  return rights.everywhere >= ApiLevel::read || (usb.vm && may(*usb.vm)) ||
+         std::any_of(usb.allowed_vms.begin(), usb.allowed_vms.end(), may);
+}
+
+std::vector<UsbState> ApiActions::visible(const Rights& rights) const {
+  std::vector<UsbState> devices = engine_.usb_devices();
+  std::erase_if(devices, [&](const UsbState& usb) { return !may_see(rights, usb); });
+  return devices;
+}
+
+Json ApiActions::list_usb(const ApiRequest& request, const Rights& rights) const {
+  const UsbRules& rules = engine_.usb_rules();
+  Json list = Json::array();
+  for (const UsbState& usb : visible(rights)) {
+    if (request.disconnected && *request.disconnected != usb.detached) continue;
+    if (!request.tag.empty() && !has_tag(usb, rules, request.tag)) continue;
+    list.push_back(to_json(usb, rules));
+  }
+  return list;
+}
+
+Json ApiActions::list_vms(const Rights& rights) const {
+  Json list = Json::array();
+  for (const VmState& vm : engine_.vms())
+    if (rights.in(vm.name) >= ApiLevel::read) list.push_back(to_json(vm));
+  return list;
+}
+
+asio::awaitable<void> ApiActions::move_usb(ApiRequest request, Rights rights) {
+  const bool attach = request.known->action == Action::attach;
+  std::vector<UsbState> devices = visible(rights);
+  if (request.tag.empty()) {
+    UsbState only = find_device(devices, request.device);
+    devices.clear();
+    devices.push_back(std::move(only));
+  } else {
+    const UsbRules& rules = engine_.usb_rules();
+    std::erase_if(devices, [&](const UsbState& usb) { return !has_tag(usb, rules, request.tag); });
+    if (devices.empty()) refuse_request(errc::not_found, "there is no USB device with that tag");
+  }
+  const auto target = [&](const UsbState& usb) {
+    return request.vm.empty() && usb.allowed_vms.size() == 1 ? usb.allowed_vms.front() : request.vm;
+  };
+  for (const UsbState& usb : devices)
+    if (attach)
+      require_move(rights, usb, target(usb));
+    else
+      require_removal(rights, usb);
+  std::exception_ptr failure; // the others of that tag are moved all the same
+  for (const UsbState& usb : devices) {
+    try {
+      if (attach)
+        co_await engine_.attach_usb(usb.device.sys_path, target(usb));
+      else
+        co_await engine_.detach_usb(usb.device.sys_path);
+    } catch (const qemuctl::Error&) {
+      if (!failure) failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+asio::awaitable<Json> ApiActions::vm_status(std::string name) {
+  qemuctl::VmStatus status;
+  const std::vector<VmState> before = engine_.vms();
+  const VmState* vm = find_vm(before, name);
+  if (vm->link == LinkState::waiting || vm->link == LinkState::ended) {
+    status.state = qemuctl::State::shutdown;
+    status.process_alive = false;
+    co_return to_json(*vm, &status);
+  }
+  std::string problem;
+  try {
+    const std::shared_ptr<qemuctl::Instance> instance = co_await engine_.connect_vm(name);
+    status = co_await instance->query_status();
+  } catch (const qemuctl::Error& error) {
+    problem = error.what(); // its state is not known, and that is an answer, too
+  }
+  const std::vector<VmState> after = engine_.vms();
+  const VmState* now = find_vm(after, name);
+  VmState shown = now ? *now : *vm;
+  if (shown.problem.empty()) shown.problem = problem;
+  co_return to_json(shown, &status);
+}
+
+asio::awaitable<Json> ApiActions::act_on_vm(ApiRequest request, Rights rights) {
+  const std::vector<VmState> vms = engine_.vms();
+  const bool visible = rights.in(request.vm) >= ApiLevel::read;
+  if (!visible || !find_vm(vms, request.vm)) no_such_vm(request.vm);
+  require(request.known->level, rights, request.vm);
+  Json answer = ok_answer();
+  switch (request.known->action) {
+  case Action::vm_status: {
+    Json vm = co_await vm_status(request.vm);
+    answer.set("vm", std::move(vm));
+    break;
+  }
+  case Action::vm_start: {
+    const int pid = co_await engine_.start_vm(request.vm);
+    answer.set("pid", pid);
+    break;
+  }
+  case Action::vmm_args:
+    refuse_request(errc::not_supported, "this service generates no arguments of QEMU's",
+                   "\"qemuctl-run --dry-run\" shows those of a vm.json.");
+  default: {
+    const std::shared_ptr<qemuctl::Instance> instance = co_await engine_.connect_vm(request.vm);
+    const Json more = co_await control_vm(instance, std::move(request));
+    if (more.is_object())
+      for (const auto& [key, value] : more.as_object()) answer.set(key, value);
+  }
+  }
+  co_return answer;
+}
+
+asio::awaitable<Json> ApiActions::carry_out(ApiRequest request, Rights rights) {
+  const KnownAction& known = *request.known;
+  if (rights.anywhere() < known.level)
+    not_permitted(fmt::format("you may not ask for {}: it takes the level \"{}\"", known.name, to_string(known.level)));
+  if (known.kind != Kind::none && known.kind != Kind::usb)
+    refuse_request(errc::not_supported,
+                   fmt::format("there is no {} here: this service passes USB devices only", known.name));
+  Json answer = ok_answer();
+  switch (known.action) {
+  case Action::version:
+    answer.set("version", options_.version);
+    break;
+  case Action::list:
+    answer.set("usb_devices", list_usb(request, rights));
+    break;
+  case Action::device_list: {
+    Json devices = Json::array();
+    const Json usb_devices = list_usb(request, rights);
+    for (const Json& usb : usb_devices.as_array()) {
+      Json device;
+      device.set("type", "usb");
+      for (const auto& [key, value] : usb.as_object()) device.set(key, value);
+      devices.push_back(std::move(device));
+    }
+    answer.set("devices", std::move(devices));
+    break;
+  }
+  case Action::attach:
+  case Action::detach:
+    co_await move_usb(std::move(request), std::move(rights));
+    break;
+  case Action::suspend:
+  case Action::resume:
+    refuse_request(errc::not_supported, fmt::format("there is no {} here yet", known.name),
+                   "usb_detach and usb_attach move single devices.");
+  case Action::explain: {
+    require_everywhere(known.level, rights);
+    const std::vector<UsbState> devices = visible(rights);
+    answer.set("explanation", explanation(engine_.usb_rules(), find_device(devices, request.device).device));
+    break;
+  }
+  case Action::vm_list:
+    answer.set("vms", list_vms(rights));
+    break;
+  case Action::reload:
+    require_everywhere(known.level, rights);
+    if (!options_.reload) refuse_request(errc::not_supported, "there is no file that could be read anew");
+    options_.reload();
+    break;
+  case Action::authenticate:
+  case Action::enable_notifications: // done by the connection
+    break;
+  default:
+    answer = co_await act_on_vm(std::move(request), std::move(rights));
+  }
+  co_return answer;
+}
+
+} // namespace hotplug::detail

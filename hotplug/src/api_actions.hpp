@@ -1,0 +1,41 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "api_access.hpp"
+#include "api_request.hpp"
+
+#include <hotplug/api_server.hpp>
+#include <hotplug/engine.hpp>
+#include <qemuctl/json.hpp>
+
+#include <asio/awaitable.hpp>
+
+#include <vector>
+
+namespace hotplug::detail {
+
+/// Whether somebody with these rights sees the device, or hears of it.
+bool may_see(const Rights& rights, const UsbState& usb);
+
+/// Does what clients of the device API ask for. Bound to the engine's executor.
+class ApiActions {
+ public:
+  ApiActions(Engine& engine, ApiServerOptions options) : engine_(engine), options_(std::move(options)) {}
+
+  /// The answer to a request other than `auth` and `enable_notifications`. Throws `qemuctl::Error`.
+  asio::awaitable<qemuctl::Json> carry_out(ApiRequest request, Rights rights);
+
+ private:
+  std::vector<UsbState> visible(const Rights& rights) const;
+  qemuctl::Json list_usb(const ApiRequest& request, const Rights& rights) const;
+  qemuctl::Json list_vms(const Rights& rights) const;
+  asio::awaitable<void> move_usb(ApiRequest request, Rights rights);
+  asio::awaitable<qemuctl::Json> vm_status(std::string name);
+  asio::awaitable<qemuctl::Json> act_on_vm(ApiRequest request, Rights rights);
+
+  Engine& engine_;
+  ApiServerOptions options_;
+};
+
+} // namespace hotplug::detail

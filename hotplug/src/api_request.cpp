@@ -1,0 +1,227 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "api_request.hpp"
+
+#include "nearest_word.hpp"
+
+#include <qemuctl/error.hpp>
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <system_error>
+#include <utility>
+
+namespace hotplug::detail {
+
+using qemuctl::errc;
+using qemuctl::Json;
+
+namespace {
+
+using Action = ApiAction;
+using Kind = DeviceKind;
+using Level = ApiLevel;
+
+constexpr std::array known_actions{
+    KnownAction{"auth", Action::authenticate, Kind::none, Level::none},
+    KnownAction{"version", Action::version, Kind::none, Level::none},
+    KnownAction{"enable_notifications", Action::enable_notifications, Kind::none, Level::read},
+    KnownAction{"usb_list", Action::list, Kind::usb, Level::read},
+    KnownAction{"usb_attach", Action::attach, Kind::usb, Level::attach},
+    KnownAction{"usb_detach", Action::detach, Kind::usb, Level::attach},
+    KnownAction{"usb_suspend", Action::suspend, Kind::usb, Level::attach},
+    KnownAction{"usb_resume", Action::resume, Kind::usb, Level::attach},
+    KnownAction{"pci_list", Action::list, Kind::pci, Level::read},
+    KnownAction{"pci_attach", Action::attach, Kind::pci, Level::attach},
+    KnownAction{"pci_detach", Action::detach, Kind::pci, Level::attach},
+    KnownAction{"pci_suspend", Action::suspend, Kind::pci, Level::attach},
+    KnownAction{"pci_resume", Action::resume, Kind::pci, Level::attach},
+    KnownAction{"evdev_list", Action::list, Kind::evdev, Level::read},
+    KnownAction{"evdev_attach", Action::attach, Kind::evdev, Level::attach},
+    KnownAction{"evdev_detach", Action::detach, Kind::evdev, Level::attach},
+    KnownAction{"device_list", Action::device_list, Kind::none, Level::read},
+    KnownAction{"explain", Action::explain, Kind::none, Level::read},
+    KnownAction{"vm_list", Action::vm_list, Kind::none, Level::read},
+    KnownAction{"vm_status", Action::vm_status, Kind::none, Level::read},
+    KnownAction{"vm_start", Action::vm_start, Kind::none, Level::admin},
+    KnownAction{"vm_shutdown", Action::vm_shutdown, Kind::none, Level::admin},
+    KnownAction{"vm_stop", Action::vm_stop, Kind::none, Level::admin},
+    KnownAction{"vm_pause", Action::vm_pause, Kind::none, Level::admin},
+    KnownAction{"vm_resume", Action::vm_resume, Kind::none, Level::admin},
+    KnownAction{"vm_reset", Action::vm_reset, Kind::none, Level::admin},
+    KnownAction{"vm_screenshot", Action::vm_screenshot, Kind::none, Level::admin},
+    KnownAction{"vm_send_key", Action::vm_send_key, Kind::none, Level::admin},
+    KnownAction{"vmm_args", Action::vmm_args, Kind::none, Level::read},
+    KnownAction{"reload", Action::reload, Kind::none, Level::admin},
+};
+
+constexpr int longest_timeout = 600;
+constexpr std::size_t most_keys = 16; // what QEMU presses at once
+
+[[noreturn]] void wrong_field(std::string_view field, const Json& found, std::string_view wanted) {
+  refuse_request(errc::invalid_argument,
+                 fmt::format("field {}: found {}, expected {}", field, found.dump().substr(0, 100), wanted));
+}
+
+[[noreturn]] void missing_field(std::string_view field) {
+  refuse_request(errc::invalid_argument, fmt::format("field {} is missing", field));
+}
+
+/// A member; nullptr when it is not there. Clients of vhotplug write null for what they do not mean.
+const Json* member(const Json& message, std::string_view field) {
+  const Json* value = message.find(field);
+  return value && !value->is_null() ? value : nullptr;
+}
+
+std::optional<std::string> text(const Json& message, std::string_view field) {
+  const Json* value = member(message, field);
+  if (!value) return std::nullopt;
+  if (!value->is_string()) wrong_field(field, *value, "a text");
+  return value->as_string();
+}
+
+std::string required_text(const Json& message, std::string_view field) {
+  std::optional<std::string> value = text(message, field);
+  if (!value || value->empty()) missing_field(field);
+  return std::move(*value);
+}
+
+/// A number, or a text with one: the documents of vhotplug write the one, its client the other.
+std::optional<int> number(const Json& message, std::string_view field, int base, int most) {
+  const Json* value = member(message, field);
+  if (!value) return std::nullopt;
+  const std::string wanted = base == 16 ? fmt::format("hexadecimal digits, as a text, of 0 to {:x}", most)
+                                        : fmt::format("a number of 0 to {}", most);
+  int result = -1;
+  if (value->is_string()) {
+    std::string_view digits = value->as_string();
+    if (base == 16 && (digits.starts_with("0x") || digits.starts_with("0X"))) digits.remove_prefix(2);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), result, base);
+    if (error != std::errc() || end != digits.data() + digits.size()) wrong_field(field, *value, wanted);
+  } else if (value->kind() == Json::Kind::integer && base == 10) {
+    result = value->as_int() >= 0 && value->as_int() <= most ? static_cast<int>(value->as_int()) : -1;
+  } else {
+    wrong_field(field, *value, wanted);
+  }
+  if (result < 0 || result > most) wrong_field(field, *value, wanted);
+  return result;
+}
+
+UsbSelector selector_in(const Json& message) {
+  UsbSelector selector;
+  selector.device_node = text(message, "device_node");
+  selector.port_path = text(message, "port_path");
+  selector.bus = number(message, "bus", 10, 255);
+  selector.port = number(message, "port", 10, 255);
+  selector.vendor_id = number(message, "vid", 16, 0xffff);
+  selector.product_id = number(message, "pid", 16, 0xffff);
+  const bool by_ids = selector.vendor_id && selector.product_id;
+  const bool by_port = selector.bus && selector.port;
+  if (!selector.device_node && !selector.port_path && !by_ids && !by_port)
+    refuse_request(errc::invalid_argument,
+                   "no device is named: give device_node, bus and port, port_path, or vid and pid");
+  return selector;
+}
+
+std::vector<std::string> keys_in(const Json& message) {
+  const Json* value = member(message, "keys");
+  if (!value) missing_field("keys");
+  const std::string wanted = fmt::format("a list of 1 to {} names of keys", most_keys);
+  if (!value->is_array() || value->size() == 0 || value->size() > most_keys) wrong_field("keys", *value, wanted);
+  std::vector<std::string> keys;
+  for (const Json& key : value->as_array()) {
+    if (!key.is_string()) wrong_field("keys", *value, wanted);
+    keys.push_back(key.as_string());
+  }
+  return keys;
+}
+
+} // namespace
+
+void refuse_request(std::error_code code, std::string detail, std::string advice) {
+  qemuctl::Diagnostics diagnostics;
+  diagnostics.operation = "do what was asked for";
+  diagnostics.detail = std::move(detail);
+  diagnostics.advice = std::move(advice);
+  throw qemuctl::Error(code, std::move(diagnostics));
+}
+
+std::optional<Json> request_id(const Json& message) {
+  const Json* id = message.find("id");
+  return id ? std::optional(*id) : std::nullopt;
+}
+
+const KnownAction& action_of(const Json& message) {
+  if (!message.is_object()) refuse_request(errc::invalid_argument, "a request is a JSON object");
+  const std::optional<std::string> name = text(message, "action");
+  if (!name) missing_field("action");
+  std::vector<std::string> all;
+  for (const KnownAction& each : known_actions) {
+    if (each.name == *name) return each;
+    all.emplace_back(each.name);
+  }
+  // Looking for a similar one takes longer the longer the word is.
+  const std::string word = name->substr(0, 100);
+  const std::string near = qemuctl::detail::nearest_word(word, all);
+  refuse_request(errc::invalid_argument, fmt::format("unknown action {}{}", Json(word).dump(),
+                                                     near.empty() ? "" : fmt::format("; did you mean {}?", near)));
+}
+
+ApiRequest parse_request(const Json& message) {
+  ApiRequest request;
+  request.known = &action_of(message);
+  switch (request.known->action) {
+  case Action::authenticate:
+    request.token = required_text(message, "token");
+    break;
+  case Action::list:
+    request.tag = text(message, "tag").value_or("");
+    if (const Json* value = member(message, "disconnected")) {
+      if (!value->is_bool()) wrong_field("disconnected", *value, "true or false");
+      request.disconnected = value->as_bool();
+    }
+    break;
+  case Action::attach:
+  case Action::detach:
+    request.vm = text(message, "vm").value_or("");
+    request.tag = text(message, "tag").value_or("");
+    if (request.known->kind == Kind::usb && request.tag.empty()) request.device = selector_in(message);
+    break;
+  case Action::suspend:
+  case Action::resume:
+    request.vm = text(message, "vm").value_or("");
+    break;
+  case Action::explain:
+    request.device = selector_in(message);
+    break;
+  case Action::vm_stop:
+    request.timeout = number(message, "timeout", 10, longest_timeout).value_or(request.timeout);
+    request.vm = required_text(message, "vm");
+    break;
+  case Action::vm_send_key:
+    request.keys = keys_in(message);
+    request.vm = required_text(message, "vm");
+    break;
+  case Action::vm_status:
+  case Action::vm_start:
+  case Action::vm_shutdown:
+  case Action::vm_pause:
+  case Action::vm_resume:
+  case Action::vm_reset:
+  case Action::vm_screenshot:
+  case Action::vmm_args:
+    request.vm = required_text(message, "vm");
+    break;
+  case Action::version:
+  case Action::enable_notifications:
+  case Action::device_list:
+  case Action::vm_list:
+  case Action::reload:
+    break;
+  }
+  return request;
+}
+
+} // namespace hotplug::detail

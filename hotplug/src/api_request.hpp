@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "usb_selector.hpp"
+
+#include <hotplug/config.hpp>
+#include <qemuctl/json.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hotplug::detail {
+
+enum class DeviceKind { none, usb, pci, evdev };
+
+/// What a client of the device API can ask for.
+enum class ApiAction {
+  authenticate,
+  version,
+  enable_notifications,
+  list, ///< of one kind of devices; so are the next ones
+  attach,
+  detach,
+  suspend,
+  resume,
+  explain,
+  device_list,
+  vm_list,
+  vm_status,
+  vm_start,
+  vm_shutdown,
+  vm_stop,
+  vm_pause,
+  vm_resume,
+  vm_reset,
+  vm_screenshot,
+  vm_send_key,
+  vmm_args,
+  reload,
+};
+
+/// An action by its name.
+struct KnownAction {
+  std::string_view name;
+  ApiAction action;
+  DeviceKind kind;
+  ApiLevel level; ///< what it takes to ask for it
+};
+
+/// A request of the device API.
+struct ApiRequest {
+  const KnownAction* known = nullptr;
+  UsbSelector device;               ///< of `attach`, `detach` and `explain`, unless there is a tag
+  std::string tag;                  ///< of `list`, `attach`, `detach`: the devices of rules with it
+  std::string vm;                   ///< may be empty where a VM need not be named
+  std::optional<bool> disconnected; ///< of `list`: only those that a person has taken out, or only the others
+  std::string token;                ///< of `authenticate`
+  std::vector<std::string> keys;    ///< of `vm_send_key`
+  int timeout = 30;                 ///< of `vm_stop`, in seconds
+};
+
+/// The member `id` of a request, which its answer has, too; nullopt: it has none, or it is no request at all.
+std::optional<qemuctl::Json> request_id(const qemuctl::Json& message);
+
+/// The action of a request. Throws `qemuctl::Error` (`errc::invalid_argument`).
+const KnownAction& action_of(const qemuctl::Json& message);
+
+/// All of a request. Throws `qemuctl::Error` (`errc::invalid_argument`) that names the field and what it should be.
+ApiRequest parse_request(const qemuctl::Json& message);
+
+/// Throws a `qemuctl::Error` for a client of the device API.
+[[noreturn]] void refuse_request(std::error_code code, std::string detail, std::string advice = {});
+
+} // namespace hotplug::detail

@@ -1,0 +1,98 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// VMs for people: their monitors, and their start.
+#include "engine_impl.hpp"
+
+#include <qemuctl/error.hpp>
+#include <qemuctl/vm_config_json.hpp>
+
+#include <utility>
+
+namespace hotplug {
+
+using detail::VmPtr;
+using qemuctl::errc;
+using qemuctl::Instance;
+using std::chrono::steady_clock;
+
+namespace {
+
+[[noreturn]] void refuse(errc code, const char* operation, const std::string& vm, std::string detail,
+                         std::string advice = {}) {
+  qemuctl::Diagnostics diagnostics;
+  diagnostics.operation = operation;
+  diagnostics.subject = "VM " + vm;
+  diagnostics.detail = std::move(detail);
+  diagnostics.advice = std::move(advice);
+  throw qemuctl::Error(code, std::move(diagnostics));
+}
+
+/// Keeps a VM's monitor connected.
+struct Use {
+  Use(std::shared_ptr<Engine::Impl> of_engine, VmPtr of_vm) : engine(std::move(of_engine)), vm(std::move(of_vm)) {
+    ++vm->users;
+    engine->changed();
+  }
+  ~Use() {
+    --vm->users;
+    engine->changed();
+  }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+  std::shared_ptr<Engine::Impl> engine;
+  VmPtr vm;
+  std::shared_ptr<Instance> instance;
+};
+
+} // namespace
+
+asio::awaitable<std::shared_ptr<Instance>> Engine::Impl::request_connection(std::string name) {
+  constexpr const char* operation = "use the monitor";
+  const VmPtr vm = find_vm(name);
+  if (!vm) refuse(errc::not_found, operation, name, "there is no such VM");
+  const auto use = std::make_shared<Use>(shared_from_this(), vm);
+  const auto deadline = steady_clock::now() + options.request_timeout;
+  for (;;) {
+    const LinkState link = vm->state.link;
+    if (vm->removed || link == LinkState::waiting || link == LinkState::ended)
+      refuse(errc::not_found, operation, name, "it does not run");
+    if (link == LinkState::blocked) refuse(errc::timed_out, operation, name, vm->state.problem);
+    if (link == LinkState::connected && vm->instance) {
+      use->instance = vm->instance;
+      co_return std::shared_ptr<Instance>(use, use->instance.get());
+    }
+    if (stopped) refuse(errc::interrupted, operation, name, "the engine ends");
+    if (steady_clock::now() >= deadline) refuse(errc::timed_out, operation, name, "it does not answer");
+    co_await settled.wait_until(deadline);
+  }
+}
+
+asio::awaitable<int> Engine::Impl::request_start(std::string name) {
+  constexpr const char* operation = "start the VM";
+  const auto self = shared_from_this();
+  const VmPtr vm = find_vm(name);
+  if (!vm) refuse(errc::not_found, operation, name, "there is no such VM");
+  if (vm->state.link != LinkState::waiting && vm->state.link != LinkState::ended)
+    refuse(errc::already_running, operation, name, "it runs already");
+  if (vm->entry.config.empty())
+    refuse(errc::not_supported, operation, name, "it is not known how", "Give it a \"config\", the path of a vm.json.");
+  qemuctl::LaunchOptions how;
+  how.qmp.command_timeout = options.command_timeout;
+  how.on_warning = [self, name](std::string_view text) { self->log(LogLevel::warning, "VM {}: {}", name, text); };
+  qemuctl::VmConfig config = qemuctl::load_vm_config(vm->entry.config);
+  // Its public monitor is found as if somebody else had launched it.
+  const Instance started = co_await Instance::launch(std::move(config), std::move(how));
+  co_return started.pid().value_or(0);
+}
+
+asio::awaitable<std::shared_ptr<Instance>> Engine::connect_vm(std::string name) {
+  return impl_->request_connection(std::move(name));
+}
+
+asio::awaitable<int> Engine::start_vm(std::string name) {
+  return impl_->request_start(std::move(name));
+}
+
+} // namespace hotplug

@@ -1,0 +1,130 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What hotplug/API.md says is what happens.
+#include "api_host.hpp"
+#include "catch.hpp"
+#include "fake_qemu.hpp"
+#include "golden.hpp"
+
+#include <qemuctl/json.hpp>
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <deque>
+#include <fstream>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <vector>
+
+using namespace hotplug;
+using qemuctl::Json;
+using test::FakeQemu;
+
+namespace {
+
+/// A part of the document: an example, or what a comment says is to happen.
+struct Part {
+  std::string kind; ///< "request", "answer", "event", "plug", "pull", ...
+  std::string text;
+};
+
+std::vector<Part> parts_of(const std::string& document) {
+  std::vector<Part> parts;
+  std::istringstream lines(document);
+  bool inside = false;
+  for (std::string line; std::getline(lines, line);) {
+    if (inside && line == "```")
+      inside = false;
+    else if (inside)
+      parts.back().text += line + '\n';
+    else if (line.starts_with("```json "))
+      inside = (parts.push_back({line.substr(8), ""}), true);
+    else if (line.starts_with("<!-- "))
+      parts.push_back({line.substr(5, line.find(':') - 5), line.substr(line.find(':') + 2, 3)});
+  }
+  return parts;
+}
+
+/// As it goes over the wire.
+std::string one_line(const std::string& text) {
+  return qemuctl::parse_json(text).dump();
+}
+
+} // namespace
+
+TEST_CASE("every message in API.md is answered and told of as it says") {
+  test::ApiHost host;
+  std::atomic<bool> refusing = false;
+  FakeQemu vm1(host.socket("vm1"), [&](const FakeQemu::Command& command) {
+    return refusing && command.name == "device_add" ? FakeQemu::Fate::refused : FakeQemu::Fate::done;
+  });
+  std::unique_ptr<FakeQemu> vm2;
+  host.add_vm("vm1");
+  host.add_vm("vm2");
+  UsbRule& rule = host.add_rule("Stick", "vm1");
+  rule.vms.push_back("vm2");
+  rule.tag = "sticks";
+  rule.description = "sticks";
+  host.options.attach_connected = false;
+  host.host.plug(host.root, 3, 1, 78);
+  std::ofstream(host.dir / "tokens") << "examples 0123456789abcdef\n";
+  ::chmod((host.dir / "tokens").c_str(), 0600);
+  host.api.token_file = (host.dir / "tokens").string();
+  host.api.transports.push_back("tcp");
+  host.api_options.reload = [&] { host.server->announce_reload(); };
+  host.start_api();
+  test::Wire wire(host, host.server->tcp_port());
+
+  std::deque<std::string> answers, events;
+  const std::string folder = host.dir.path().string();
+  const auto next = [&](std::deque<std::string>& wanted) {
+    while (wanted.empty()) {
+      std::string line = wire.line().value();
+      for (std::size_t at = line.find(folder); at != line.npos; at = line.find(folder))
+        line.replace(at, folder.size(), "/run");
+      (line.starts_with(R"({"event")") ? events : answers).push_back(std::move(line));
+    }
+    std::string line = wanted.front();
+    wanted.pop_front();
+    return line;
+  };
+  int examples = 0;
+  std::string asked;
+  for (const Part& part : parts_of(test::read_file(test::source_dir() / "hotplug/API.md"))) {
+    INFO(part.kind << ": " << part.text);
+    if (part.kind == "request") {
+      wire.send(one_line(part.text) + "\n");
+    } else if (part.kind == "answer") {
+      CHECK(next(answers) == one_line(part.text));
+    } else if (part.kind == "event") {
+      const std::string told = next(events);
+      CHECK(told == one_line(part.text));
+      if (told.find("usb_select_vm") != told.npos) asked = told;
+    } else if (part.kind == "pull") {
+      host.host.pull("/devices/pci0000:00/0000:00:14.0/usb3/3-1");
+    } else if (part.kind == "plug") {
+      host.host.plug(host.root, 3, 2, 79);
+    } else if (part.kind == "refuse") {
+      refusing = true;
+      wire.send(R"({"action":"usb_attach","port_path":"3-2","vm":"vm1"})"
+                "\n");
+      CHECK(next(answers).find("failed") != std::string::npos);
+      refusing = false;
+      // It goes back to where it was, which is to wait for a choice.
+      std::string degraded = next(events);
+      CHECK(next(events) == asked);
+      events.push_front(std::move(degraded));
+    } else if (part.kind == "start") {
+      vm2 = std::make_unique<FakeQemu>(host.socket("vm2"));
+    } else {
+      FAIL("what this is to mean is not known");
+    }
+    ++examples;
+  }
+  CHECK(examples > 50);
+  CHECK(answers.empty());
+  CHECK(events.empty());
+}

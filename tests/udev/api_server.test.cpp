@@ -1,0 +1,515 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The device API with devices of umockdev's and QEMUs that do what they are told.
+#include "api_host.hpp"
+#include "catch.hpp"
+#include "fake_qemu.hpp"
+
+#include <hotplug/client.hpp>
+#include <qemuctl/error.hpp>
+
+#include <asio/local/stream_protocol.hpp>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+using namespace hotplug;
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::StartsWith;
+using qemuctl::Json;
+using test::ApiHost;
+using test::FakeQemu;
+using test::Wire;
+
+namespace {
+
+constexpr const char* ok = R"({"result":"ok"})";
+constexpr const char* attach = R"({"action":"usb_attach","device_node":"/dev/bus/usb/003/005","vm":"a"})";
+constexpr const char* detach = R"({"action":"usb_detach","device_node":"/dev/bus/usb/003/005"})";
+constexpr const char* hear = R"({"action":"enable_notifications"})";
+
+void write_tokens(const std::filesystem::path& file) {
+  std::ofstream(file) << "ops 0123456789abcdef\n";
+  ::chmod(file.c_str(), 0600);
+}
+
+/// The error of an answer.
+std::string error_of(const std::string& answer) {
+  const Json json = qemuctl::parse_json(answer);
+  CHECK(json.at("result") == Json("failed"));
+  return json.at("error").as_string();
+}
+
+/// What is wrong with a server that can not be.
+std::string refusal(ApiHost& host) {
+  if (!host.engine) host.start();
+  try {
+    const ApiServer server(host.io.get_executor(), *host.engine, host.api);
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return {};
+}
+
+ApiPermission permission(ApiLevel level, std::optional<std::vector<std::string>> vms = std::nullopt) {
+  ApiPermission result;
+  result.may = level;
+  result.vms = std::move(vms);
+  return result;
+}
+
+/// A VM "a" for sticks, one of which is in port 1.
+struct StickHost : ApiHost {
+  explicit StickHost(FakeQemu::Decide decide = {}) : qemu(socket("a"), std::move(decide)) {
+    add_vm("a");
+    add_rule("Stick", "a");
+    options.attach_connected = false;
+    stick = host.plug(root, 3, 1, 5);
+  }
+  FakeQemu qemu;
+  std::string stick;
+};
+
+} // namespace
+
+TEST_CASE("requests are answered in their order, however the bytes come") {
+  StickHost host;
+  host.start_api();
+  Wire wire(host);
+  wire.send(R"({"action":"version","id":1})"
+            "\n"
+            R"({"action":"vm_list","id":2})"
+            "\n\n  \r\n"
+            R"({"action":"versi)");
+  CHECK(wire.message().at("id") == Json(1));
+  CHECK(wire.message().at("id") == Json(2));
+  wire.send(R"(on","id":{"deep":[3]}})");
+  wire.send("\r\n");
+  CHECK(wire.message() ==
+        Json::object({{"result", "ok"}, {"version", "1.2.3"}, {"id", qemuctl::parse_json(R"({"deep":[3]})")}}));
+  // A slow one first: the next one waits for it.
+  wire.send(std::string(attach) + "\n" + R"({"action":"version","id":9})" + "\n");
+  CHECK(*wire.line() == ok);
+  CHECK(wire.message().at("id") == Json(9));
+}
+
+TEST_CASE("what is no request gets an answer, and the connection goes on") {
+  StickHost host;
+  host.start_api();
+  Wire wire(host);
+  CHECK_THAT(error_of(wire.ask("nonsense")), ContainsSubstring("request:1:1"));
+  CHECK_THAT(error_of(wire.ask("[]")), ContainsSubstring("a request is a JSON object"));
+  CHECK_THAT(error_of(wire.ask(R"({"action":"usb_atach","id":7})")), ContainsSubstring("did you mean usb_attach?"));
+  CHECK_THAT(wire.ask(R"({"action":"usb_atach","id":7})"), ContainsSubstring(R"("id":7})"));
+  CHECK_THAT(error_of(wire.ask(R"({"action":"usb_attach","bus":"x","port":1})")), ContainsSubstring("field bus"));
+  error_of(wire.ask("{\"action\":\"\xff\xfe\"}"));
+  error_of(wire.ask(std::string("{\"action\":\"usb_list\"\0}", 22)));
+  error_of(wire.ask(std::string(100'000, '[')));
+  error_of(wire.ask(R"({"action":"version","id":)" + std::string(17, '[') + std::string(17, ']') + "}"));
+  CHECK_THAT(error_of(wire.ask(R"({"action":")" + std::string(10'000'000, 'x') + "\"}")),
+             ContainsSubstring("more than 1048576 bytes"));
+  CHECK_THAT(error_of(wire.ask(R"({"action":")" + std::string(1'000'000, 'x') + "\"}")),
+             ContainsSubstring("unknown action"));
+  CHECK_THAT(wire.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+  CHECK(host.audit().size() == 1); // the one that would have changed something
+}
+
+TEST_CASE("a device is attached and detached by each of its names, as text and as number") {
+  StickHost host;
+  host.start_api();
+  Wire wire(host);
+  for (const char* name : {R"("device_node":"/dev/bus/usb/003/005")", R"("bus":"3","port":"1")", R"("bus":3,"port":1)",
+                           R"("vid":"046d","pid":"c52b")", R"("port_path":"3-1")"}) {
+    CHECK(wire.ask(std::string(R"({"action":"usb_attach","vm":"a",)") + name + "}") == ok);
+    CHECK(host.is_in("3-1", "a"));
+    CHECK(wire.ask(std::string(R"({"action":"usb_detach",)") + name + "}") == ok);
+    CHECK_FALSE(host.state("3-1").vm);
+  }
+  CHECK_THAT(error_of(wire.ask(R"({"action":"usb_attach","bus":3,"port":9})")),
+             ContainsSubstring("no such USB device"));
+  CHECK_THAT(error_of(wire.ask(R"({"action":"usb_attach","bus":3,"port":1,"vm":"b"})")), ContainsSubstring("VM b"));
+  host.host.plug(host.root, 3, 2, 6);
+  host.wait_for("3-2", "a");
+  CHECK_THAT(error_of(wire.ask(R"({"action":"usb_detach","vid":"046d","pid":"c52b"})")),
+             ContainsSubstring("/dev/bus/usb/003/005") && ContainsSubstring("/dev/bus/usb/003/006"));
+  const std::vector<std::string> audit = host.audit();
+  CHECK(audit.size() == 13);
+  CHECK(audit.at(0) == "audit: user 0 (process " + std::to_string(::getpid()) +
+                           ") on unix: usb_attach {\"vm\":\"a\",\"device_node\":\"/dev/bus/usb/003/005\"}: done");
+}
+
+TEST_CASE("lists have what was taken out or the others, and devices with a tag are moved together") {
+  StickHost host;
+  host.config.usb_rules[0].tag = "sticks";
+  host.host.plug(host.root, 3, 2, 6, "Stick 2");
+  host.host.plug(host.root, 3, 3, 7, "Keyboard");
+  host.start_api();
+  Wire wire(host);
+  const auto listed = [&](const std::string& more) {
+    const Json answer = qemuctl::parse_json(wire.ask(R"({"action":"usb_list")" + more + "}"));
+    std::string ports;
+    for (const Json& device : answer.at("usb_devices").as_array()) ports += device.at("port_path").as_string() + " ";
+    return ports;
+  };
+  CHECK(listed("") == "3-1 3-2 3-3 ");
+  CHECK(listed(R"(,"tag":"sticks","disconnected":null)") == "3-1 3-2 ");
+  CHECK(wire.ask(R"({"action":"usb_attach","tag":"sticks"})") == ok);
+  CHECK(host.is_in("3-1", "a"));
+  CHECK(host.is_in("3-2", "a"));
+  CHECK(wire.ask(R"({"action":"usb_detach","bus":3,"port":2})") == ok);
+  CHECK(listed(R"(,"disconnected":true)") == "3-2 ");
+  CHECK(listed(R"(,"disconnected":false)") == "3-1 3-3 ");
+  CHECK(wire.ask(R"({"action":"usb_detach","tag":"sticks"})") == ok);
+  CHECK(host.qemu.devices().empty());
+  CHECK_THAT(error_of(wire.ask(R"({"action":"usb_attach","tag":"none"})")), ContainsSubstring("with that tag"));
+}
+
+TEST_CASE("those who want to hear what happens to a device and its VM, in its order") {
+  StickHost host;
+  host.start_api();
+  Wire wire(host), deaf(host);
+  CHECK(wire.ask(hear) == ok);
+  const std::string path = host.host.plug(host.root, 3, 2, 6);
+  CHECK(wire.message().at("event") == Json("usb_connected"));
+  const Json attached = wire.message();
+  CHECK(attached.at("event") == Json("usb_attached"));
+  CHECK(attached.at("vm") == Json("a"));
+  CHECK(attached.at("usb_device").at("device_node") == Json("/dev/bus/usb/003/006"));
+  host.host.pull(path);
+  CHECK(wire.message().at("event") == Json("usb_detached"));
+  CHECK(wire.message().at("event") == Json("usb_disconnected"));
+  host.server->announce_reload();
+  CHECK(*wire.line() == R"({"event":"config_reloaded"})");
+  CHECK_FALSE(deaf.has_line());
+}
+
+TEST_CASE("a device that is for several VMs waits for a choice, and goes to the first when nobody chooses in time") {
+  ApiHost host;
+  FakeQemu a(host.socket("a")), b(host.socket("b"));
+  host.add_vm("a");
+  host.add_vm("b");
+  host.add_rule("Stick", "a").vms.push_back("b");
+  host.config.general.select_timeout = 1;
+  host.start_api();
+  Wire wire(host);
+  CHECK(wire.ask(hear) == ok);
+  host.host.plug(host.root, 3, 1, 5);
+  const Json question = wire.event("usb_select_vm");
+  CHECK(question.at("allowed_vms").dump() == R"(["a","b"])");
+  CHECK(question.at("usb_device").at("select") == Json(true));
+  const auto asked = std::chrono::steady_clock::now();
+  CHECK(wire.event("usb_attached").at("vm") == Json("a"));
+  CHECK(std::chrono::steady_clock::now() - asked > std::chrono::milliseconds(500));
+  // The second time somebody answers.
+  host.host.plug(host.root, 3, 2, 6);
+  wire.event("usb_select_vm");
+  wire.send(R"({"action":"usb_attach","device_node":"/dev/bus/usb/003/006","vm":"b"})"
+            "\n");
+  CHECK(wire.event("usb_attached").at("vm") == Json("b"));
+}
+
+TEST_CASE("a slow attach delays nobody else, and goes on when its client is gone") {
+  std::promise<void> go_on;
+  StickHost host([&, wait = go_on.get_future().share()](const FakeQemu::Command& command) {
+    if (command.name == "device_add") wait.wait_for(std::chrono::seconds(10));
+    return FakeQemu::Fate::done;
+  });
+  host.start_api();
+  Wire other(host);
+  {
+    Wire slow(host);
+    slow.send(std::string(attach) + "\n");
+    for (int i = 0; i < 20; ++i) CHECK_THAT(other.ask(R"({"action":"usb_list"})"), StartsWith(R"({"result":"ok")"));
+    CHECK_FALSE(slow.has_line());
+  }
+  go_on.set_value();
+  host.wait_for("3-1", "a");
+  host.wait_until("it is written down", [&] { return host.audit().size() == 1; });
+  CHECK_THAT(host.audit().at(0), ContainsSubstring("done"));
+}
+
+TEST_CASE("a client that does not read what it is told is dropped, and the others hear everything") {
+  ApiHost host;
+  host.start_api();
+  Wire stuck(host), reader(host);
+  CHECK(stuck.ask(hear) == ok);
+  CHECK(reader.ask(hear) == ok);
+  stuck.stop_reading();
+  const std::string name(4'000, 'x'); // as much as sysfs has in a file
+  int told = 0;
+  for (int i = 0; !host.logged("does not read"); ++i) {
+    REQUIRE(i < 1'000);
+    const std::string path = host.host.plug(host.root, 3, 1 + i % 10, 5 + i % 10, name);
+    CHECK(reader.message().at("event") == Json("usb_connected"));
+    host.host.pull(path);
+    CHECK(reader.message().at("event") == Json("usb_disconnected"));
+    told += 2;
+  }
+  CHECK(told > 200); // it had its mebibyte
+  CHECK_THAT(reader.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+}
+
+TEST_CASE("answers wait for a client that reads slowly, and none is lost") {
+  ApiHost host;
+  for (int i = 1; i <= 9; ++i) host.host.plug(host.root, 3, i, i + 1, std::string(4'000, 'x'));
+  host.start_api();
+  Wire wire(host);
+  constexpr int requests = 200; // 8 MB of answers
+  std::string all;
+  for (int i = 0; i < requests; ++i)
+    all += R"({"action":"usb_list"})"
+           "\n";
+  wire.send(all);
+  for (int i = 0; i < requests; ++i) CHECK(wire.line()->size() > 36'000);
+}
+
+TEST_CASE("TCP clients have to show a token first when there are tokens") {
+  StickHost host;
+  write_tokens(host.dir / "tokens");
+  host.api.transports.push_back("tcp");
+  host.api.token_file = (host.dir / "tokens").string();
+  host.start_api();
+  Wire wire(host, host.server->tcp_port());
+  CHECK_THAT(wire.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+  CHECK_THAT(error_of(wire.ask(R"({"action":"usb_list"})")), ContainsSubstring("have not shown a token"));
+  CHECK_THAT(error_of(wire.ask(R"({"action":"auth","token":"0123456789abcdee"})")), ContainsSubstring("none of the"));
+  CHECK_THAT(error_of(wire.ask(attach)), ContainsSubstring("have not shown a token"));
+  CHECK(wire.ask(R"({"action":"auth","token":"0123456789abcdef"})") == ok);
+  CHECK(wire.ask(attach) == ok);
+  const std::vector<std::string> audit = host.audit();
+  REQUIRE(audit.size() == 4);
+  CHECK_THAT(audit[0], ContainsSubstring("auth {}: ") && !ContainsSubstring("0123"));
+  CHECK_THAT(audit[1], ContainsSubstring("usb_attach") && ContainsSubstring("have not shown"));
+  CHECK(audit[2] == "audit: 127.0.0.1 on tcp with token ops: authenticated");
+  CHECK_THAT(audit[3], StartsWith("audit: 127.0.0.1 on tcp with token ops: usb_attach") && ContainsSubstring("done"));
+  // On the Unix socket nobody has to.
+  Wire local(host);
+  CHECK(local.ask(detach) == ok);
+}
+
+TEST_CASE("TCP on this host alone needs no token, and elsewhere it is refused without one") {
+  {
+    ApiHost host;
+    host.api.transports = std::vector<std::string>(1, "tcp");
+    host.start_api();
+    Wire wire(host, host.server->tcp_port());
+    CHECK_THAT(wire.ask(R"({"action":"usb_list"})"), StartsWith(R"({"result":"ok")"));
+    CHECK_THAT(error_of(wire.ask(R"({"action":"reload"})")), ContainsSubstring(R"(the level "admin")"));
+  }
+  ApiHost host;
+  host.api.transports = std::vector<std::string>(1, "tcp");
+  host.api.host = "0.0.0.0";
+  CHECK_THAT(refusal(host), ContainsSubstring("tokenFile") && ContainsSubstring("allowUnauthenticated"));
+  host.api.host = "example.org";
+  CHECK_THAT(refusal(host), ContainsSubstring("no IP address"));
+  host.api.transports = std::vector<std::string>(1, "pigeon");
+  CHECK_THAT(refusal(host), ContainsSubstring("no such transport"));
+}
+
+TEST_CASE("the Unix socket has its mode, replaces one that nobody serves, and leaves one alone that somebody serves") {
+  ApiHost host;
+  { // left by a service that was killed
+    asio::local::stream_protocol::acceptor stale(host.io,
+                                                 asio::local::stream_protocol::endpoint(host.api_path().string()));
+  }
+  REQUIRE(std::filesystem::is_socket(host.api_path()));
+  host.start_api();
+  struct stat status {};
+  ::stat(host.api_path().c_str(), &status);
+  CHECK((status.st_mode & 07777) == 0660);
+  CHECK_THROWS_WITH(ApiServer(host.io.get_executor(), *host.engine, host.api),
+                    ContainsSubstring("process " + std::to_string(::getpid()) + " listens there"));
+  host.api.unix_socket = (host.dir / "other").string();
+  host.api.unix_socket_group = "no such group";
+  CHECK_THROWS_WITH(ApiServer(host.io.get_executor(), *host.engine, host.api), ContainsSubstring("unixSocketGroup"));
+  CHECK_FALSE(std::filesystem::exists(host.dir / "other"));
+}
+
+TEST_CASE("who may only read can not change anything, and who has some VMs sees only what is for them") {
+  StickHost host;
+  host.add_vm("b");
+  host.add_rule("Mouse", "b");
+  host.host.plug(host.root, 3, 2, 6, "Mouse");
+  host.api.permissions = std::vector<ApiPermission>(1, permission(ApiLevel::read));
+  SECTION("reading") {
+    host.start_api();
+    Wire wire(host);
+    CHECK(wire.ask(hear) == ok);
+    CHECK_THAT(error_of(wire.ask(attach)), ContainsSubstring(R"(the level "attach")"));
+    CHECK_THAT(error_of(wire.ask(detach)), ContainsSubstring(R"(the level "attach")"));
+    CHECK_THAT(error_of(wire.ask(R"({"action":"vm_pause","vm":"a"})")), ContainsSubstring(R"(the level "admin")"));
+    CHECK(host.audit().size() == 3);
+    CHECK(host.qemu.count("device_add") == 0);
+  }
+  SECTION("some VMs") {
+    host.api.permissions->front() = permission(ApiLevel::attach, std::vector<std::string>(1, "a"));
+    host.start_api();
+    Wire wire(host);
+    CHECK(wire.ask(hear) == ok);
+    const Json list = qemuctl::parse_json(wire.ask(R"({"action":"device_list"})"));
+    REQUIRE(list.at("devices").size() == 1);
+    CHECK(list.at("devices").at(std::size_t{0}).at("product_name") == Json("Stick"));
+    CHECK(qemuctl::parse_json(wire.ask(R"({"action":"vm_list"})")).at("vms").size() == 1);
+    CHECK_THAT(error_of(wire.ask(R"({"action":"vm_status","vm":"b"})")), ContainsSubstring("there is no VM"));
+    CHECK_THAT(error_of(wire.ask(R"({"action":"usb_detach","bus":3,"port":2})")), ContainsSubstring("no such USB"));
+    CHECK_THAT(error_of(wire.ask(R"({"action":"explain","bus":3,"port":1})")), ContainsSubstring("for all VMs"));
+    host.host.pull("/devices/pci0000:00/0000:00:14.0/usb3/3-2"); // not told
+    wire.send(std::string(attach) + "\n");
+    CHECK(wire.message().at("event") == Json("usb_attached"));
+    CHECK(*wire.line() == ok);
+  }
+  SECTION("nobody") {
+    host.api.permissions->clear();
+    host.start_api();
+    Wire wire(host);
+    CHECK_THAT(error_of(wire.ask(R"({"action":"usb_list"})")), ContainsSubstring("may not ask for usb_list"));
+    CHECK_THAT(wire.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+  }
+}
+
+TEST_CASE("one peer has no more connections than it may") {
+  ApiHost host;
+  host.api.max_connections_per_peer = 2;
+  host.start_api();
+  Wire first(host);
+  auto second = std::make_unique<Wire>(host);
+  CHECK_THAT(first.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+  CHECK_THAT(second->ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+  Wire third(host);
+  CHECK_THAT(error_of(*third.line()), ContainsSubstring("3 connections of user 0 are too many"));
+  CHECK_FALSE(third.line());
+  second.reset();
+  CHECK_THAT(first.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+  Wire fourth(host);
+  CHECK_THAT(fourth.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+}
+
+TEST_CASE("500 clients at once are served") {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  StickHost host;
+  host.api.max_connections_per_peer = 500;
+  host.start_api();
+  std::vector<std::unique_ptr<Wire>> wires;
+  for (int i = 0; i < 500; ++i) wires.push_back(std::make_unique<Wire>(host));
+  for (const auto& wire : wires) wire->send(std::string(hear) + "\n" + R"({"action":"usb_list"})" + "\n");
+  for (const auto& wire : wires) {
+    CHECK(*wire->line() == ok);
+    CHECK(wire->message().at("usb_devices").size() == 1);
+  }
+  CHECK(wires[0]->ask(attach).find("usb_attached") != std::string::npos);
+  for (std::size_t i = 1; i < wires.size(); ++i) CHECK(wires[i]->event("usb_attached").at("vm") == Json("a"));
+}
+
+TEST_CASE("ten clients that attach and detach the same device leave it where the last one wanted it") {
+  StickHost host;
+  host.start_api();
+  std::vector<std::unique_ptr<Wire>> wires;
+  for (int i = 0; i < 10; ++i) wires.push_back(std::make_unique<Wire>(host));
+  for (int round = 0; round < 5; ++round)
+    for (std::size_t i = 0; i < wires.size(); ++i) wires[i]->send(std::string(i % 2 == 0 ? attach : detach) + "\n");
+  int done = 0;
+  for (int round = 0; round < 5; ++round)
+    for (const auto& wire : wires) {
+      const Json answer = wire->message();
+      if (answer.at("result") == Json("ok"))
+        ++done;
+      else
+        CHECK_THAT(answer.at("error").as_string(), ContainsSubstring("another request came meanwhile"));
+    }
+  CHECK(done > 0);
+  CHECK(wires[0]->ask(attach) == ok);
+  CHECK(host.is_in("3-1", "a"));
+  CHECK(host.qemu.devices().size() == 1);
+  CHECK(wires[1]->ask(detach) == ok);
+  CHECK(host.qemu.devices().empty());
+}
+
+TEST_CASE("VMs are seen and controlled, and their monitors given back") {
+  StickHost host;
+  host.config.vms[0].monitor = "yield";
+  host.add_vm("off");
+  host.start_api();
+  Wire wire(host);
+  const Json status = qemuctl::parse_json(wire.ask(R"({"action":"vm_status","vm":"a"})"));
+  CHECK(status.at("vm").at("state") == Json("running"));
+  for (const char* action : {"vm_pause", "vm_resume", "vm_shutdown", "vm_reset"})
+    CHECK(wire.ask(std::string(R"({"action":")") + action + R"(","vm":"a"})") == ok);
+  CHECK(wire.ask(R"({"action":"vm_send_key","vm":"a","keys":["ctrl","alt","delete"]})") == ok);
+  CHECK(host.qemu.count("stop") == 1);
+  CHECK(host.qemu.count("system_powerdown") == 1);
+  CHECK(host.qemu.count("send-key") == 1);
+  host.wait_until("the monitor is given back", [&] { return host.engine->vms().at(0).link == LinkState::yielded; });
+  CHECK(qemuctl::parse_json(wire.ask(R"({"action":"vm_status","vm":"off"})")).at("vm").at("state") == Json("shutdown"));
+  CHECK_THAT(error_of(wire.ask(R"({"action":"vm_pause","vm":"off"})")), ContainsSubstring("does not run"));
+  CHECK_THAT(error_of(wire.ask(R"({"action":"vm_start","vm":"off"})")), ContainsSubstring("\"config\""));
+  CHECK_THAT(error_of(wire.ask(R"({"action":"vm_start","vm":"a"})")), ContainsSubstring("runs already"));
+  CHECK_THAT(error_of(wire.ask(R"({"action":"vm_pause","vm":"none"})")), ContainsSubstring("there is no VM"));
+}
+
+TEST_CASE("what this service does not do is refused clearly") {
+  ApiHost host;
+  host.start_api();
+  Wire wire(host);
+  for (const char* action : {"pci_list", "pci_attach", "pci_detach", "pci_suspend", "evdev_list", "usb_suspend"})
+    CHECK_THAT(error_of(wire.ask(std::string(R"({"action":")") + action + "\"}")),
+               ContainsSubstring(std::string("there is no ") + action));
+  CHECK_THAT(error_of(wire.ask(R"({"action":"reload"})")), ContainsSubstring("no file"));
+}
+
+TEST_CASE("the client of the library makes requests at once, and hears events") {
+  StickHost host;
+  host.start_api();
+  test::run(host.io, [&]() -> asio::awaitable<void> {
+    ApiAddress address = ApiUnixAddress(host.api_path().string());
+    ApiClient client = co_await ApiClient::connect(address);
+    const Json enable = qemuctl::parse_json(hear);
+    co_await client.request(enable);
+    const Json request = qemuctl::parse_json(attach);
+    co_await client.request(request);
+    const std::optional<ApiEvent> event = co_await client.next_event();
+    CHECK(event->message.at("event") == Json("usb_attached"));
+    const Json wrong = qemuctl::parse_json(R"({"action":"nothing"})");
+    std::string refused;
+    try {
+      co_await client.request(wrong);
+    } catch (const qemuctl::Error& error) {
+      CHECK(error.code() == qemuctl::errc::command_failed);
+      refused = error.diagnostics().server_text;
+    }
+    CHECK_THAT(refused, ContainsSubstring("unknown action"));
+  });
+}
+
+TEST_CASE("the client of the library looks for a service, and says where it has looked") {
+  ApiHost host;
+  host.start_api();
+  test::run(host.io, [&]() -> asio::awaitable<void> {
+    std::vector<ApiAddress> addresses;
+    addresses.push_back(ApiUnixAddress((host.dir / "none").string()));
+    addresses.push_back(ApiUnixAddress(host.api_path().string()));
+    ApiClient client = co_await ApiClient::connect_any(addresses);
+    CHECK(client.address() == addresses[1]);
+    addresses.pop_back();
+    std::string refused;
+    try {
+      co_await ApiClient::connect_any(addresses);
+    } catch (const qemuctl::Error& error) {
+      CHECK(error.code() == qemuctl::errc::connect_failed);
+      refused = error.what();
+    }
+    CHECK_THAT(refused, ContainsSubstring("none: there is no such socket"));
+  });
+}
