@@ -1,0 +1,115 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The command qemuctl with a VM and without a service.
+#include "catch.hpp"
+#include "golden.hpp"
+#include "program.hpp"
+#include "server.hpp"
+#include "temp_dir.hpp"
+#include "vm_folder.hpp"
+
+#include <qemuctl/file_descriptor.hpp>
+#include <qemuctl/json.hpp>
+
+#include <sys/socket.h>
+
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::StartsWith;
+using qemuctl::Json;
+using test::Program;
+
+namespace {
+
+std::vector<std::string> command(std::vector<std::string> words) {
+  words.insert(words.begin(), QEMUCTL_CLI);
+  return words;
+}
+
+std::string output_of(const std::vector<std::string>& argv) {
+  Program program(argv);
+  CHECK(program.wait_for_end() == 0);
+  CHECK(program.errors() == "");
+  return program.output();
+}
+
+/// A service that gives these answers, one to each request, and keeps the requests.
+class Service {
+ public:
+  explicit Service(std::vector<std::string> answers)
+      : listener_(test::listen_on(folder_ / "api.sock")), answers_(std::move(answers)), thread_([this] { serve(); }) {}
+  ~Service() {
+    ::shutdown(listener_.get(), SHUT_RDWR);
+    thread_.join();
+  }
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  std::string socket() const { return (folder_ / "api.sock").string(); }
+  /// All requests, once they were all answered.
+  std::string requests() const { return requests_; }
+
+ private:
+  void serve() {
+    const qemuctl::FileDescriptor client(::accept(listener_.get(), nullptr, nullptr));
+    for (const std::string& answer : answers_) {
+      char byte = 0;
+      do {
+        if (::recv(client.get(), &byte, 1, 0) != 1) return;
+        requests_ += byte;
+      } while (byte != '\n');
+      const std::string line = answer + "\n";
+      if (::send(client.get(), line.data(), line.size(), MSG_NOSIGNAL) < 0) return;
+    }
+  }
+
+  test::TempDir folder_;
+  qemuctl::FileDescriptor listener_;
+  std::vector<std::string> answers_;
+  std::string requests_;
+  std::thread thread_;
+};
+
+} // namespace
+
+TEST_CASE("qemuctl asks on a terminal which VM it is to be") {
+  const Service service(
+      {R"({"result":"ok","usb_devices":[{"device_node":"/dev/bus/usb/003/005","vid":"046d","pid":"c52b",)"
+       R"("product_name":"Stick","port_path":"3-1","allowed_vms":["vm1","vm2"]}]})",
+       R"({"result":"ok"})"});
+  Program program(command({"--socket", service.socket(), "usb", "attach", "stick"}), Program::Io::terminal);
+  program.wait_for("3-1 046d:c52b Stick may go to:");
+  program.wait_for("1  vm1");
+  program.wait_for("Which VM? ");
+  program.type("7\n");
+  program.wait_for("Which VM? ");
+  program.type("2\n");
+  program.wait_for("is in VM vm2 now");
+  CHECK(program.wait_for_end() == 0);
+  CHECK(service.requests() == "{\"action\":\"usb_list\"}\n"
+                              "{\"action\":\"usb_attach\",\"device_node\":\"/dev/bus/usb/003/005\",\"vm\":\"vm2\"}\n");
+}
+
+TEST_CASE("qemuctl controls a VM by its PID or its monitor, takes its picture, and ends it") {
+  test::VmFolder folder(test::qemus().front());
+  folder.config.set("machine", Json::object({{"accel", "tcg"}}));
+  folder.config.set("display", Json::object({{"video", "vga"}}));
+  CHECK_THAT(output_of({QEMUCTL_RUN, folder.vm_file(), "--detach"}), ContainsSubstring("name: vm\n"));
+  REQUIRE(folder.vms().size() == 1);
+  const std::string pid = std::to_string(folder.vms().front());
+  CHECK_THAT(output_of(command({"--pid", pid, "vm", "status"})), StartsWith("name: vm\nstate: running\n"));
+  CHECK(output_of(command({"--vm-socket", folder.socket(), "vm", "pause"})).empty());
+  CHECK_THAT(output_of(command({"--pid", pid, "vm", "status", "--json"})), ContainsSubstring(R"("state":"paused")"));
+  CHECK(output_of(command({"--pid", pid, "vm", "resume"})).empty());
+  const std::string picture = folder.path("screen.png").string();
+  CHECK(output_of(command({"--pid", pid, "vm", "screenshot", picture})) == picture + ": png\n");
+  CHECK(test::read_file(picture).substr(1, 3) == "PNG");
+  CHECK(output_of(command({"--pid", pid, "vm", "screenshot", "-"})).substr(1, 3) == "PNG");
+  CHECK(output_of(command({"--pid", pid, "vm", "stop", "--timeout", "0"})) == "quit\n");
+  CHECK(folder.vms().empty());
+}

@@ -1,0 +1,191 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The command qemuctl with a service that has devices of umockdev's.
+#include "api_host.hpp"
+#include "catch.hpp"
+#include "fake_qemu.hpp"
+#include "program.hpp"
+
+#include <qemuctl/json.hpp>
+
+#include <asio/executor_work_guard.hpp>
+
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace hotplug;
+using Catch::Matchers::ContainsSubstring;
+using qemuctl::Json;
+using test::FakeQemu;
+using test::Program;
+
+namespace {
+
+/// A service with two VMs, one of which runs, and some devices; it works in a thread of its own.
+class Service {
+ public:
+  Service() : vm1(host_.socket("vm1")) {
+    host_.add_vm("vm1");
+    host_.add_vm("vm2");
+    host_.add_rule("Stick", "vm1").vms.push_back("vm2");
+    host_.add_rule("Mouse", "vm2");
+    host_.options.attach_connected = false;
+    host_.host.plug(host_.root, 3, 1, 5, "Stick A");
+    host_.host.plug(host_.root, 3, 2, 6, "Stick B\x1b[31m");
+    host_.host.plug(host_.root, 3, 3, 7, "Keyboard");
+    host_.start_api();
+    thread_ = std::thread([this] {
+      const auto work = asio::make_work_guard(host_.io);
+      host_.io.restart();
+      host_.io.run();
+    });
+  }
+  ~Service() {
+    host_.io.stop();
+    thread_.join();
+  }
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  std::vector<std::string> command(std::vector<std::string> words) const {
+    std::vector<std::string> argv{QEMUCTL_CLI, "--socket", host_.api_path().string()};
+    argv.insert(argv.end(), words.begin(), words.end());
+    return argv;
+  }
+  test::Testbed& usb() { return host_.host; }
+  const std::string& root() const { return host_.root; }
+
+ private:
+  test::ApiHost host_;
+
+ public:
+  FakeQemu vm1;
+
+ private:
+  std::thread thread_;
+};
+
+/// What a run printed that is to end with that status.
+std::string output_of(const std::vector<std::string>& argv, int status = 0) {
+  Program program(argv);
+  CHECK(program.wait_for_end() == status);
+  INFO(program.errors());
+  CHECK(program.errors().empty());
+  return program.output();
+}
+
+std::string errors_of(const std::vector<std::string>& argv, int status = 1) {
+  Program program(argv);
+  CHECK(program.wait_for_end() == status);
+  CHECK(program.output().empty());
+  return program.errors();
+}
+
+} // namespace
+
+TEST_CASE("qemuctl prints devices as a table that says where each is, where it may go, and why it is not there") {
+  Service service;
+  CHECK(output_of(service.command({"usb", "attach", "3-1", "vm1"})) == "3-1 046d:c52b Stick A is in VM vm1 now\n");
+  service.usb().plug(service.root(), 3, 4, 8, "Mouse");
+  Program listening(service.command({"usb", "list"}));
+  CHECK(listening.wait_for_end() == 0);
+  CHECK(listening.output() ==
+        "DEVICE  ID         NAME          VM   ALLOWED  STATE\n"
+        "3-1     046d:c52b  Stick A       vm1  vm1,vm2  attached\n"
+        "3-2     046d:c52b  Stick B?[31m  -    vm1,vm2  was there before the service, which takes only what comes\n"
+        "3-3     046d:c52b  Keyboard      -    -        stays with the host: no rule is for it\n"
+        "3-4     046d:c52b  Mouse         -    vm2      VM vm2: it does not run\n");
+  const Json devices = qemuctl::parse_json(output_of(service.command({"--json", "usb", "list"})));
+  CHECK(devices.size() == 4);
+  CHECK(output_of(service.command({"usb", "list", "--names"})) == "3-1\n3-2\n3-3\n3-4\n");
+}
+
+TEST_CASE("qemuctl takes a device by what a person calls it, and lists what it could be") {
+  Service service;
+  for (const char* name : {"stick a", "/dev/bus/usb/003/005", "3-1"}) {
+    CHECK_THAT(output_of(service.command({"usb", "attach", name, "vm1"})), ContainsSubstring("in VM vm1"));
+    CHECK(service.vm1.devices().size() == 1);
+    CHECK(output_of(service.command({"--json", "usb", "detach", name})) == "{\"result\":\"ok\"}\n");
+    CHECK(service.vm1.devices().empty());
+  }
+  CHECK(errors_of(service.command({"usb", "attach", "stick", "vm1"})) ==
+        "qemuctl: \"stick\" could be:\n  3-1 046d:c52b Stick A\n  3-2 046d:c52b Stick B?[31m\n");
+  CHECK_THAT(errors_of(service.command({"usb", "attach", "046D:C52B"})), ContainsSubstring("could be:"));
+  CHECK_THAT(errors_of(service.command({"usb", "detach", "none"})),
+             ContainsSubstring("there is no device \"none\"; there are:\n  3-1"));
+  CHECK_THAT(errors_of(service.command({"usb", "attach", "stick a", "vm7"})),
+             ContainsSubstring("the rules do not let it into VM vm7"));
+  // Without a terminal nobody is asked.
+  CHECK_THAT(errors_of(service.command({"usb", "attach", "stick a"})), ContainsSubstring("one of vm1, vm2"));
+}
+
+TEST_CASE("qemuctl prints what happens with its time") {
+  Service service;
+  Program listening(service.command({"listen"}));
+  listening.wait_for_error("listening to");
+  CHECK_THAT(output_of(service.command({"usb", "attach", "3-1", "vm1"})), ContainsSubstring("now"));
+  const std::string line = listening.read_line();
+  CHECK(line.substr(8) == " usb_attached 3-1 046d:c52b Stick A: vm1");
+  CHECK(line.at(2) == ':');
+  Program raw(service.command({"--json", "listen"}));
+  service.usb().plug(service.root(), 3, 9, 9, "New");
+  listening.wait_for("usb_connected 3-9 046d:c52b New");
+}
+
+TEST_CASE("qemuctl shows VMs and controls them, by a service or by their monitor") {
+  Service service;
+  CHECK(output_of(service.command({"vm", "list"})) == "VM   STATE     PID  MONITOR    DEVICES  PROBLEM\n"
+                                                      "vm1  running   -    connected  0        -\n"
+                                                      "vm2  shutdown  -    waiting    0        -\n");
+  CHECK(output_of(service.command({"vm", "list", "--names"})) == "vm1\nvm2\n");
+  CHECK(output_of(service.command({"vm", "pause", "vm1"})).empty());
+  CHECK(service.vm1.count("stop") == 1);
+  CHECK(output_of(service.command({"--json", "vm", "send-key", "vm1", "ctrl", "alt"})) == "{\"result\":\"ok\"}\n");
+  CHECK(service.vm1.count("send-key") == 1);
+  CHECK_THAT(output_of(service.command({"vm", "status", "vm1"})), ContainsSubstring("name: vm1\nstate: running\n"));
+  CHECK_THAT(errors_of(service.command({"vm", "resume", "vm2"})), ContainsSubstring("does not run"));
+
+  FakeQemu alone(service.vm1.socket().parent_path() / "alone.sock");
+  const auto command = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {QEMUCTL_CLI, "--vm-socket", alone.socket().string()});
+    return words;
+  };
+  // It is warned that this is no real QEMU.
+  const auto run = [&](std::vector<std::string> words) {
+    Program program(command(std::move(words)));
+    CHECK(program.wait_for_end() == 0);
+    return program.output();
+  };
+  CHECK_THAT(run({"vm", "status"}), ContainsSubstring("name: alone\nstate: running\n"));
+  CHECK(run({"vm", "pause"}).empty());
+  CHECK(alone.count("stop") == 1);
+  CHECK(run({"vm", "send-key", "ret"}).empty());
+  CHECK(alone.count("send-key") == 1);
+}
+
+TEST_CASE("qemuctl explains where a device goes, and passes on what the service refuses") {
+  Service service;
+  CHECK_THAT(output_of(service.command({"explain", "keyboard"})),
+             ContainsSubstring("no rule matches: it stays with the host"));
+  CHECK_THAT(errors_of(service.command({"pci", "list"})), ContainsSubstring("passes USB devices only"));
+  CHECK_THAT(errors_of(service.command({"reload"})), ContainsSubstring("no file that could be read anew"));
+}
+
+TEST_CASE("qemuctl says how it is used, and exits with 2 when it is used otherwise") {
+  using Words = std::vector<std::string>;
+  for (const Words& words :
+       {Words{}, Words{"usb"}, Words{"usb", "attach"}, Words{"usb", "attach", "a", "--tag", "b"}, Words{"nonsense"},
+        Words{"vm", "status"}, Words{"vm", "screenshot", "a"}, Words{"vm", "send-key", "a"}, Words{"vm", "start"},
+        Words{"--tcp", "x:y", "listen"}, Words{"--socket", "a", "--vsock", "2", "listen"},
+        Words{"--pid", "1", "listen"}, Words{"--pid", "1", "vm", "start"}, Words{"--pid", "1", "vm", "status", "a"}}) {
+    Words argv = words;
+    argv.insert(argv.begin(), QEMUCTL_CLI);
+    CHECK_THAT(errors_of(argv, 2), ContainsSubstring("Run with --help for more information."));
+  }
+  CHECK_THAT(output_of({QEMUCTL_CLI, "--help"}), ContainsSubstring("DEVICE is a node"));
+  CHECK_THAT(output_of({QEMUCTL_CLI, "--version"}), ContainsSubstring("qemuctl "));
+  CHECK_THAT(errors_of({QEMUCTL_CLI, "--socket", "/no/such/socket", "usb", "list"}),
+             ContainsSubstring("/no/such/socket: there is no such socket") && ContainsSubstring("Is qemuctl-hotplugd"));
+}

@@ -1,0 +1,208 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "cli.hpp"
+
+#include <qemuctl/error.hpp>
+
+#include <CLI/CLI.hpp>
+#include <fmt/core.h>
+
+#include <exception>
+#include <string>
+#include <string_view>
+
+namespace {
+
+using tool::CliOptions;
+using Command = CliOptions::Command;
+
+constexpr int good = 0, failed = 1, usage = 2;
+
+/// Where the service is, as it was typed.
+struct Address {
+  std::string socket, tcp, vsock;
+};
+
+int refuse(std::string_view what) {
+  fmt::print(stderr, "qemuctl: {}\nRun with --help for more information.\n", what);
+  return usage;
+}
+
+/// A subcommand that sets these options when it was typed.
+CLI::App* subcommand(CLI::App& above, CliOptions& options, const std::string& name, const std::string& description,
+                     Command command, const std::string& action = {}, const std::string& kind = {}) {
+  CLI::App* app = above.add_subcommand(name, description);
+  app->set_help_flag("-h,--help", "Print this and exit");
+  app->fallthrough();
+  app->callback([&options, command, action, kind] {
+    options.command = command;
+    options.action = action;
+    options.kind = kind;
+  });
+  return app;
+}
+
+void describe_vm(CLI::App& app, CliOptions& options) {
+  CLI::App* vm = app.add_subcommand("vm", "See and control virtual machines");
+  vm->set_help_flag("-h,--help", "Print this and exit");
+  vm->require_subcommand(1);
+  vm->fallthrough();
+  CLI::App* list = subcommand(*vm, options, "list", "All VMs of the service", Command::vm_list);
+  list->add_flag("--names", options.names, "Only their names, for programs");
+  const auto action = [&](const std::string& name, const std::string& description) {
+    std::string of_api = "vm_" + name;
+    if (name == "send-key") of_api = "vm_send_key";
+    CLI::App* one = subcommand(*vm, options, name, description, Command::vm, of_api);
+    return one;
+  };
+  const auto named = [&](CLI::App* one) {
+    one->add_option("vm", options.vm, "Its name; not with --pid and --vm-socket")->type_name("VM");
+    return one;
+  };
+  named(action("status", "Its state, and what is in the way"));
+  named(action("start", "Launch it, from the vm.json that the service has for it"));
+  named(action("shutdown", "Press its power button, and do not wait"));
+  named(action("stop", "Shut it down; end it when it does not"))
+      ->add_option("--timeout", options.timeout, "How long the guest has for that. Default: 30")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0, 600));
+  named(action("pause", "Stop its processors"));
+  named(action("resume", "Let them run"));
+  named(action("reset", "Press its reset button"));
+  const std::string words = "VM FILE, or FILE with --pid and --vm-socket; - is stdout";
+  action("screenshot", "Write its screen to a file")
+      ->add_option("words", options.keys, words)
+      ->type_name("")
+      ->required();
+  action("send-key", "Press keys together, such as ctrl alt delete")
+      ->add_option("words", options.keys, "VM KEY..., or KEY... with --pid and --vm-socket")
+      ->type_name("")
+      ->required();
+}
+
+void describe_devices(CLI::App& app, CliOptions& options, const std::string& kind, const std::string& what,
+                      bool suspend) {
+  CLI::App* group = app.add_subcommand(kind, what);
+  group->set_help_flag("-h,--help", "Print this and exit");
+  group->require_subcommand(1);
+  group->fallthrough();
+  const auto one = [&](const std::string& name, const std::string& description, Command command,
+                       const std::string& action = {}) {
+    return subcommand(*group, options, name, description, command, action, kind);
+  };
+  CLI::App* list = one("list", "All of them: what they are, where they are, and why", Command::list);
+  list->add_option("--tag", options.tag, "Only those of rules with this tag");
+  list->add_flag("--disconnected", options.disconnected, "Only those that somebody has taken out");
+  list->add_flag("--names", options.names, "Only their names, for programs");
+  CLI::App* attach = one("attach", "Put one into a VM, out of another one if need be", Command::attach);
+  attach->add_option("device", options.device, "Which one")->type_name("DEVICE");
+  attach->add_option("vm", options.vm, "Where to; asked for on a terminal")->type_name("VM");
+  attach->add_option("--tag", options.tag, "All of rules with this tag, instead of a device");
+  CLI::App* detach = one("detach", "Take one out of its VM, until somebody attaches it", Command::detach);
+  detach->add_option("device", options.device, "Which one")->type_name("DEVICE");
+  detach->add_option("--tag", options.tag, "All of rules with this tag, instead of a device");
+  if (!suspend) return;
+  one("suspend", "Take all out before the host sleeps", Command::move_all, kind + "_suspend")
+      ->add_option("vm", options.vm, "Only those of this VM")
+      ->type_name("VM");
+  one("resume", "Put them in again", Command::move_all, kind + "_resume")
+      ->add_option("vm", options.vm, "Only those of this VM")
+      ->type_name("VM");
+}
+
+void describe_options(CLI::App& app, CliOptions& options, Address& address) {
+  app.set_version_flag("--version", "qemuctl " QEMUCTL_VERSION, "Print the version and exit");
+  app.set_help_flag("-h,--help", "Print this and exit");
+  app.require_subcommand(1);
+  app.add_option("--socket", address.socket, "The Unix socket of the service")->type_name("PATH");
+  app.add_option("--tcp", address.tcp, "The service is there")->type_name("HOST:PORT");
+  app.add_option("--vsock", address.vsock, "The service is there; 2 is the host of this VM")->type_name("CID:PORT");
+  app.add_option("--token-file", options.token_file,
+                 "A file with the token that the service wants; or set $QEMUCTL_TOKEN")
+      ->type_name("FILE");
+  app.add_option("--pid", options.pid, "vm: this QEMU process, without a service")
+      ->type_name("PID")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--vm-socket", options.vm_socket, "vm: the VM with this QMP monitor, without a service")
+      ->type_name("SOCKET");
+  app.add_flag("--json", options.json, "Print JSON, as the service answers");
+  describe_vm(app, options);
+  describe_devices(app, options, "usb", "See and move USB devices", true);
+  describe_devices(app, options, "pci", "See and move PCI devices", true);
+  describe_devices(app, options, "evdev", "See and move input devices", false);
+  subcommand(app, options, "listen", "Print what happens, until Ctrl-C", Command::listen);
+  subcommand(app, options, "explain", "Which VM a device goes to, rule by rule, and why", Command::explain)
+      ->add_option("device", options.device, "Which one")
+      ->type_name("DEVICE")
+      ->required();
+  subcommand(app, options, "vmm-args", "QEMU's arguments for the devices of a VM", Command::other, "vmm_args")
+      ->add_option("vm", options.vm, "Its name")
+      ->type_name("VM")
+      ->required();
+  subcommand(app, options, "reload", "Have the service read its configuration anew", Command::other, "reload");
+  app.footer(
+      "DEVICE is a node (/dev/bus/usb/003/078), a port (3-1.4), ids (046d:c52b), a PCI address, or a part of the\n"
+      "name that no other has. Without --socket, --tcp and --vsock the service is looked for at\n"
+      "/var/lib/vhotplug/vhotplug.sock, and then on the host of this VM.\n\n"
+      "Exit status: 0 it is done; 1 it failed; 2 wrong usage.\n");
+}
+
+/// Sorts out words that mean this or that; what is wrong with options that are each right; empty: nothing.
+std::string_view complete(CliOptions& options, const Address& address) {
+  const int services = int{!address.socket.empty()} + int{!address.tcp.empty()} + int{!address.vsock.empty()};
+  if (services + int{options.pid.has_value()} + int{!options.vm_socket.empty()} > 1)
+    return "--socket, --tcp, --vsock, --pid and --vm-socket exclude each other";
+  if (!address.socket.empty()) options.service = hotplug::ApiUnixAddress(address.socket);
+  if (!address.tcp.empty()) options.service = hotplug::parse_api_tcp(address.tcp);
+  if (!address.vsock.empty()) options.service = hotplug::parse_api_vsock(address.vsock);
+  const bool moves = options.command == Command::attach || options.command == Command::detach;
+  if (moves && options.device.empty() == options.tag.empty()) return "give a DEVICE, or a --tag instead";
+  if (options.command != Command::vm)
+    return options.without_service() ? "--pid and --vm-socket go with \"vm\" only, and not with \"vm list\"" : "";
+  if (options.without_service() && options.action == "vm_start")
+    return "\"vm start\" needs a service; or use qemuctl-run";
+  if (!options.keys.empty() && !options.without_service()) {
+    options.vm = options.keys.front();
+    options.keys.erase(options.keys.begin());
+  }
+  if (options.action == "vm_screenshot") {
+    if (options.keys.size() != 1) return "\"vm screenshot\" needs a VM and one FILE";
+    options.file = options.keys.front();
+    options.keys.clear();
+  }
+  if (options.action == "vm_send_key" && options.keys.empty()) return "\"vm send-key\" needs a VM and at least one KEY";
+  if (options.vm.empty() != options.without_service()) return "name a VM, or use --pid or --vm-socket instead";
+  return {};
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Shows and moves devices between this host and its virtual machines, and controls those.", "qemuctl");
+  CliOptions options;
+  Address address;
+  describe_options(app, options, address);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& done) { // --help, --version
+    app.exit(done);
+    return good;
+  } catch (const CLI::ParseError& error) {
+    return refuse(error.what());
+  }
+  try {
+    if (const std::string_view wrong = complete(options, address); !wrong.empty()) return refuse(wrong);
+  } catch (const qemuctl::Error& error) {
+    return refuse(error.what());
+  }
+  return tool::run_cli(std::move(options));
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "qemuctl: {}\n", error.what());
+  }
+  return failed;
+}
