@@ -12,11 +12,13 @@
 #include <cstdlib>
 #include <exception>
 #include <iostream>
+#include <optional>
 
 asio::awaitable<void> tell(hotplug::NotificationSubscription notifications) {
   while (const auto notification = co_await notifications.next()) {
-    const hotplug::UsbDevice& device = notification->usb.device;
-    std::cout << to_string(notification->kind) << ' ' << device.port_path() << ' ' << device.product_name << ' '
+    const std::optional<hotplug::UsbState> usb = as_usb(notification->device);
+    if (!usb) continue; // the host has other devices, too
+    std::cout << event_name(*notification) << ' ' << usb->device.port_path() << ' ' << usb->device.product_name << ' '
               << notification->vm << ' ' << notification->text << std::endl;
   }
 }

@@ -36,9 +36,9 @@ namespace tool {
 namespace {
 
 using hotplug::Config;
+using hotplug::Device;
 using hotplug::LogLevel;
 using hotplug::ParsedConfig;
-using hotplug::UsbDevice;
 
 constexpr int good = 0, failed = 1, wrong_file = 2;
 
@@ -57,41 +57,51 @@ const std::filesystem::path& file_of(const DaemonOptions& options) {
   return options.config ? *options.config : *options.rules;
 }
 
+/// "2 USB rules, 1 PCI rules"
+std::string counted(const Config& config) {
+  std::string text = fmt::format("{} USB rules", config.usb_rules.size());
+  if (!config.pci_rules.empty()) text += fmt::format(", {} PCI rules", config.pci_rules.size());
+  if (!config.input_rules.empty()) text += fmt::format(", {} input rules", config.input_rules.size());
+  return text;
+}
+
 int check(const DaemonOptions& options, const ParsedConfig& parsed) {
-  fmt::print("{}: good: {} VMs, {} USB rules\n", file_of(options).string(), parsed.config.vms.size(),
-             parsed.config.usb_rules.size());
+  fmt::print("{}: good: {} VMs, {}\n", file_of(options).string(), parsed.config.vms.size(), counted(parsed.config));
   return good;
 }
 
-bool is_named(const UsbDevice& device, const std::string& name) {
-  return name == device.device_node || name == device.port_path() || name == device.peer_path ||
-         name == device.sys_path || "/sys" + name == device.sys_path ||
-         name == fmt::format("{:04x}:{:04x}", device.vendor_id, device.product_id);
+bool is_named(const Device& device, const std::string& name) {
+  if (name == device_node_of(device) || name == sys_path_of(device) || "/sys" + name == sys_path_of(device) ||
+      name == sys_name_of(device))
+    return true;
+  const auto* usb = std::get_if<hotplug::UsbDevice>(&device);
+  return usb && (name == usb->port_path() || name == usb->peer_path ||
+                 name == fmt::format("{:04x}:{:04x}", usb->vendor_id, usb->product_id));
 }
 
 int explain(const DaemonOptions& options, const Config& config) {
   asio::io_context io(1);
   hotplug::UdevSource source(io.get_executor());
-  std::vector<UsbDevice> devices;
-  const auto look = [](hotplug::UdevSource& from, std::vector<UsbDevice>& found) -> asio::awaitable<void> {
-    hotplug::UsbEvent event = co_await from.next();
-    found = std::get<hotplug::UsbSnapshot>(std::move(event)).devices;
+  std::vector<Device> devices;
+  const auto look = [](hotplug::UdevSource& from, std::vector<Device>& found) -> asio::awaitable<void> {
+    hotplug::DeviceEvent event = co_await from.next();
+    found = std::get<hotplug::DeviceSnapshot>(std::move(event)).devices;
   };
   asio::co_spawn(io, look(source, devices), [](std::exception_ptr error) {
     if (error) std::rethrow_exception(error);
   });
   io.run();
 
-  const hotplug::UsbRules rules(config.usb_rules);
+  const hotplug::Rules rules(config);
   int found = 0;
-  for (const UsbDevice& device : devices)
+  for (const Device& device : devices)
     if (is_named(device, options.explain)) {
       fmt::print("{}{}", found++ > 0 ? "\n" : "", hotplug::explanation(rules, device));
     }
   if (found > 0) return good;
   std::string there;
-  for (const UsbDevice& device : devices) there += "\n  " + hotplug::short_description(device);
-  fmt::print(stderr, "qemuctl-hotplugd: there is no USB device {}; there are{}\n", options.explain,
+  for (const Device& device : devices) there += "\n  " + hotplug::short_description(device);
+  fmt::print(stderr, "qemuctl-hotplugd: there is no device {}; there are{}\n", options.explain,
              there.empty() ? " none" : ":" + there);
   return failed;
 }
@@ -128,7 +138,7 @@ class Daemon {
  private:
   asio::awaitable<void> serve() {
     const std::vector<hotplug::VmState> vms = engine_.vms();
-    log(LogLevel::info, fmt::format("serving {} VMs by {} USB rules", vms.size(), engine_.usb_rules().rules().size()));
+    log(LogLevel::info, fmt::format("serving {} VMs by {}", vms.size(), counted(loaded_)));
     manager_.ready();
     co_await engine_.run();
   }

@@ -68,10 +68,10 @@ const VmState* find_vm(const std::vector<VmState>& vms, const std::string& name)
 
 } // namespace
 
-bool may_see(const Rights& rights, const UsbState& usb) {
+bool may_see(const Rights& rights, const Placement& device) {
   const auto may = [&](const std::string& vm) { return rights.in(vm) >= ApiLevel::read; };
-  return rights.everywhere >= ApiLevel::read || (usb.vm && may(*usb.vm)) ||
-         std::any_of(usb.allowed_vms.begin(), usb.allowed_vms.end(), may);
+  return rights.everywhere >= ApiLevel::read || (device.vm && may(*device.vm)) ||
+         std::any_of(device.allowed_vms.begin(), device.allowed_vms.end(), may);
 }
 
 std::vector<UsbState> ApiActions::visible(const Rights& rights) const {
@@ -81,7 +81,7 @@ std::vector<UsbState> ApiActions::visible(const Rights& rights) const {
 }
 
 Json ApiActions::list_usb(const ApiRequest& request, const Rights& rights) const {
-  const UsbRules& rules = engine_.usb_rules();
+  const UsbRules& rules = engine_.rules().usb();
   Json list = Json::array();
   for (const UsbState& usb : visible(rights)) {
     if (request.disconnected && *request.disconnected != usb.detached) continue;
@@ -106,7 +106,7 @@ asio::awaitable<void> ApiActions::move_usb(ApiRequest request, Rights rights) {
     devices.clear();
     devices.push_back(std::move(only));
   } else {
-    const UsbRules& rules = engine_.usb_rules();
+    const UsbRules& rules = engine_.rules().usb();
     std::erase_if(devices, [&](const UsbState& usb) { return !has_tag(usb, rules, request.tag); });
     if (devices.empty()) refuse_request(errc::not_found, "there is no USB device with that tag");
   }
@@ -122,9 +122,9 @@ asio::awaitable<void> ApiActions::move_usb(ApiRequest request, Rights rights) {
   for (const UsbState& usb : devices) {
     try {
       if (attach)
-        co_await engine_.attach_usb(usb.device.sys_path, target(usb));
+        co_await engine_.attach(usb.device.sys_path, target(usb));
       else
-        co_await engine_.detach_usb(usb.device.sys_path);
+        co_await engine_.detach(usb.device.sys_path);
     } catch (const qemuctl::Error&) {
       if (!failure) failure = std::current_exception();
     }
@@ -223,7 +223,7 @@ asio::awaitable<Json> ApiActions::carry_out(ApiRequest request, Rights rights) {
   case Action::explain: {
     require_everywhere(known.level, rights);
     const std::vector<UsbState> devices = visible(rights);
-    answer.set("explanation", explanation(engine_.usb_rules(), find_device(devices, request.device).device));
+    answer.set("explanation", explanation(engine_.rules(), find_device(devices, request.device).device));
     break;
   }
   case Action::vm_list:

@@ -30,6 +30,39 @@ std::string interfaces_text(const std::vector<UsbClass>& interfaces) {
   return result;
 }
 
+void add_description(Json& json, const PciDevice& device) {
+  json.set("address", device.address());
+  json.set("driver", device.driver);
+  json.set("vendor_id", device.vendor_id);
+  json.set("device_id", device.device_id);
+  json.set("vid", fmt::format("{:04x}", device.vendor_id));
+  json.set("did", fmt::format("{:04x}", device.device_id));
+  json.set("vendor_name", device.vendor_name);
+  json.set("device_name", device.device_name);
+  json.set("pci_class", device.device_class.code);
+  json.set("pci_subclass", device.device_class.subclass);
+  json.set("pci_prog_if", device.device_class.prog_if);
+  json.set("pci_subsystem_vendor_id", device.subsystem_vendor_id);
+  json.set("pci_subsystem_id", device.subsystem_id);
+  if (device.iommu_group) json.set("iommu_group", *device.iommu_group);
+}
+
+void add_description(Json& json, const InputDevice& device) {
+  json.set("device_node", device.device_node);
+  json.set("name", device.name);
+  json.set("path_tag", device.path_tag);
+  json.set("sys_name", device.sys_name);
+}
+
+void add_placement(Json& json, const Placement& place, const std::string& tag) {
+  if (!tag.empty()) json.set("tag", tag);
+  if (place.target) json.set("target_vm", *place.target);
+  if (place.foreign) json.set("foreign", true);
+  if (place.detached) json.set("disconnected", true);
+  if (place.select) json.set("select", true);
+  if (!place.degraded.empty()) json.set("degraded", place.degraded);
+}
+
 } // namespace
 
 Json to_json(const UsbState& usb, const UsbRules& rules) {
@@ -52,13 +85,19 @@ Json to_json(const UsbState& usb, const UsbRules& rules) {
   json.set("allowed_vms", names(usb.allowed_vms));
   if (usb.vm) json.set("vm", *usb.vm);
   json.set("port_path", device.port_path());
-  if (usb.rule && *usb.rule < rules.rules().size())
-    if (const std::string& tag = rules.rules()[*usb.rule].tag; !tag.empty()) json.set("tag", tag);
-  if (usb.target) json.set("target_vm", *usb.target);
-  if (usb.foreign) json.set("foreign", true);
-  if (usb.detached) json.set("disconnected", true);
-  if (usb.select) json.set("select", true);
-  if (!usb.degraded.empty()) json.set("degraded", usb.degraded);
+  add_placement(json, usb, usb.rule && *usb.rule < rules.rules().size() ? rules.rules()[*usb.rule].tag : "");
+  return json;
+}
+
+Json to_json(const DeviceState& state, const Rules& rules) {
+  if (const std::optional<UsbState> usb = as_usb(state)) return to_json(*usb, rules.usb());
+  Json json;
+  if (const auto* pci = std::get_if<PciDevice>(&state.device)) add_description(json, *pci);
+  if (const auto* input = std::get_if<InputDevice>(&state.device)) add_description(json, *input);
+  json.set("allowed_vms", names(state.allowed_vms));
+  if (state.vm) json.set("vm", *state.vm);
+  if (state.iommu_member) json.set("iommu_member", true);
+  add_placement(json, state, state.rule ? rules.rule(kind_of(state.device), *state.rule).tag : "");
   return json;
 }
 
@@ -76,20 +115,21 @@ Json to_json(const VmState& vm, const qemuctl::VmStatus* status) {
   return json;
 }
 
-Json to_json(const Notification& notification, const UsbRules& rules) {
+Json to_json(const Notification& notification, const Rules& rules) {
   using Kind = Notification::Kind;
   Json json;
-  json.set("event", to_string(notification.kind));
+  json.set("event", event_name(notification));
   if (notification.kind == Kind::vm_state) {
     json.set("vm", notification.vm);
     json.set("link", to_string(notification.link));
     if (!notification.text.empty()) json.set("problem", notification.text);
     return json;
   }
-  json.set("usb_device", to_json(notification.usb, rules));
+  json.set(std::string(to_string(kind_of(notification.device.device))) + "_device",
+           to_json(notification.device, rules));
   if (!notification.vm.empty()) json.set("vm", notification.vm);
-  if (notification.kind == Kind::usb_select_vm) json.set("allowed_vms", names(notification.usb.allowed_vms));
-  if (notification.kind == Kind::device_degraded) json.set("reason", notification.text);
+  if (notification.kind == Kind::select_vm) json.set("allowed_vms", names(notification.device.allowed_vms));
+  if (notification.kind == Kind::degraded) json.set("reason", notification.text);
   return json;
 }
 

@@ -279,10 +279,10 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
       if (connection->peer.cid && of_vm) update(*connection);
       const Rights& rights = connection->rights;
       const bool visible = of_vm ? rights.in(notification.vm) >= ApiLevel::read
-                                 : may_see(rights, notification.usb) ||
+                                 : may_see(rights, notification.device) ||
                                        (!notification.vm.empty() && rights.in(notification.vm) >= ApiLevel::read);
       if (!visible) continue;
-      if (line.empty()) line = line_of(detail::to_json(notification, engine.usb_rules()));
+      if (line.empty()) line = line_of(detail::to_json(notification, engine.rules()));
       connection->notify(line);
     }
   }

@@ -22,6 +22,16 @@ bool worth_keeping(const Choice& choice) {
   return choice.selected || choice.detached || choice.attached;
 }
 
+struct StateId {
+  std::string operator()(const UsbDevice& device) const {
+    return fmt::format("usb-{:04x}:{:04x}:{}", device.vendor_id, device.product_id, device.serial);
+  }
+  std::string operator()(const InputDevice& device) const {
+    return fmt::format("evdev-{}:{}", device.path_tag, device.name);
+  }
+  std::string operator()(const PciDevice& device) const { return "pci-" + device.address(); }
+};
+
 /// The optional string member of an object.
 std::optional<std::string> text(const Json& object, std::string_view key) {
   const Json* value = object.find(key);
@@ -42,13 +52,13 @@ Json written(const Choice& choice) {
 
 } // namespace
 
-std::string state_id(const UsbDevice& device) {
-  return fmt::format("usb-{:04x}:{:04x}:{}", device.vendor_id, device.product_id, device.serial);
+std::string state_id(const Device& device) {
+  return std::visit(StateId(), device);
 }
 
-const Choice* Choices::find(const UsbDevice& device) const {
+const Choice* Choices::find(const Device& device) const {
   const std::string id = state_id(device);
-  const UsbIdentity& identity = device.identity;
+  const Identity identity = identity_of(device);
   const Choice* same_serial = nullptr;
   const Choice* same_ids = nullptr;
   for (const Choice& choice : entries_) {
@@ -62,10 +72,11 @@ const Choice* Choices::find(const UsbDevice& device) const {
   return same_serial ? same_serial : same_ids;
 }
 
-Choice& Choices::entry(const UsbDevice& device, bool moved) {
+Choice& Choices::entry(const Device& device, bool moved) {
+  const Identity identity = identity_of(device);
   const Choice* known = find(device);
   const auto own = std::find_if(entries_.begin(), entries_.end(), [&](const Choice& choice) {
-    return choice.identity == device.identity || (moved && &choice == known && choice.identity);
+    return choice.identity == identity || (moved && &choice == known && choice.identity);
   });
   Choice choice;
   if (own != entries_.end()) {
@@ -75,7 +86,7 @@ Choice& Choices::entry(const UsbDevice& device, bool moved) {
     if (known) choice = *known;
     choice.id = state_id(device);
   }
-  choice.identity = device.identity;
+  choice.identity = identity;
   std::erase_if(entries_, [](const Choice& each) { return !worth_keeping(each); });
   if (entries_.size() >= most_entries) entries_.erase(entries_.begin());
   return entries_.emplace_back(std::move(choice));
@@ -104,8 +115,8 @@ Choices Choices::from_json(const Json& json) {
     for (const Json& item : own->as_array()) {
       Choice choice;
       choice.id = item.at("id").as_string();
-      choice.identity = UsbIdentity{item.at("connector").as_string(), item.at("serial").as_string(),
-                                    item.at("fingerprint").as_string()};
+      choice.identity =
+          Identity{item.at("connector").as_string(), item.at("serial").as_string(), item.at("fingerprint").as_string()};
       choice.selected = text(item, "selected");
       choice.attached = text(item, "attached");
       if (const Json* detached = item.find("disconnected")) choice.detached = detached->as_bool();

@@ -73,18 +73,24 @@ Claim Claim::take(const fs::path& folder, const std::string& device, const std::
   return claim;
 }
 
-std::optional<UsbUser> user_of(const fs::path& node) {
+std::vector<DeviceUser> users_of(const fs::path& node) {
+  std::vector<DeviceUser> users;
   struct stat wanted {};
-  if (::stat(node.c_str(), &wanted) != 0) return std::nullopt;
+  if (::stat(node.c_str(), &wanted) != 0) return users;
   const std::string self = std::to_string(::getpid());
   std::error_code ec;
   for (fs::directory_iterator process("/proc", ec), end; !ec && process != end; process.increment(ec)) {
     const std::string name = process->path().filename().string();
     if (name == self || !std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isdigit(c); }))
       continue;
-    if (has_open(process->path(), wanted)) return UsbUser{std::stoi(name), first_line(process->path() / "comm")};
+    if (has_open(process->path(), wanted)) users.push_back({std::stoi(name), first_line(process->path() / "comm")});
   }
-  return std::nullopt;
+  return users;
+}
+
+std::optional<DeviceUser> user_of(const fs::path& node) {
+  const std::vector<DeviceUser> users = users_of(node);
+  return users.empty() ? std::nullopt : std::optional(users.front());
 }
 
 } // namespace hotplug::detail

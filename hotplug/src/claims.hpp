@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace hotplug::detail {
 
@@ -26,14 +27,16 @@ class Claim {
   qemuctl::FileDescriptor file_;
 };
 
-/// A process that has a USB device open, as QEMU and libusb's programs do.
-struct UsbUser {
+/// A process that has a device open, as QEMU and libusb's programs do.
+struct DeviceUser {
   int pid = 0;
   std::string command;
 };
 
 /// The first other process that has that node open; nullopt: none, as far as this user may see. It looks at the files
 /// of all processes, because the kernel does not tell: QEMU claims nothing before its guest uses the device.
-std::optional<UsbUser> user_of(const std::filesystem::path& node);
+std::optional<DeviceUser> user_of(const std::filesystem::path& node);
+/// All of them.
+std::vector<DeviceUser> users_of(const std::filesystem::path& node);
 
 } // namespace hotplug::detail

@@ -151,6 +151,73 @@ Format<UsbRule> usb_rule() {
   });
 }
 
+Format<InputMatch> input_match() {
+  using T = InputMatch;
+  return object<T>({
+      key<T>("name", &T::name, expression(), "A regular expression, matched from the start"),
+      key<T>("pathTag", &T::path_tag, expression(), "The same, for udev's `ID_PATH_TAG`"),
+      key<T>("property", &T::property, text(), "One of udev's, such as `\"ID_INPUT_TOUCHPAD\"`; needs `value`"),
+      key<T>("value", &T::value, text(), "Its value, exactly"),
+      key<T>("description", &T::description, text(), "For people"),
+      switches<T>().first,
+      switches<T>().second,
+  });
+}
+
+Format<InputRule> input_rule() {
+  using T = InputRule;
+  const auto set_target = [](T& rule, std::string vm) { rule.vms = {std::move(vm)}; };
+  const auto [enable, disable] = switches<T>();
+  return object<T>({
+      key<T>("description", &T::description, text(), "For people"),
+      key<T>("targetVm", set_target, text(), "The VM"),
+      required(key<T>("allow", &T::allow, list_of(input_match()), "Devices: each with conditions that must all hold")),
+      key<T>("deny", &T::deny, list_of(input_match()), "Exceptions"),
+      enable,
+      disable,
+      key<T>("skipOnSuspend", &T::skip_on_suspend, boolean(), "Stays in the VM when the host suspends. Default: false"),
+      key<T>("tag", &T::tag, text(), "For requests that name many devices at once"),
+      key<T>("pcieBusPrefix", &T::port_prefix, text(), "The ids of the ports it may go to begin with this"),
+  });
+}
+
+Format<PciMatch> pci_match() {
+  using T = PciMatch;
+  return object<T>({
+      key<T>("address", &T::address, text(), "`\"0000:01:00.0\"`"),
+      key<T>("vendorId", &T::vendor_id, id(), "`\"8086\"`"),
+      key<T>("deviceId", &T::device_id, id(), "`\"10d3\"`"),
+      key<T>("deviceClass", &T::device_class, byte(), "Its class: 2 of network cards"),
+      key<T>("deviceSubclass", &T::device_subclass, byte(), "Its subclass"),
+      key<T>("deviceProgIf", &T::device_prog_if, byte(), "Its programming interface"),
+      key<T>("description", &T::description, text(), "For people"),
+      switches<T>().first,
+      switches<T>().second,
+  });
+}
+
+Format<PciRule> pci_rule() {
+  using T = PciRule;
+  const auto set_target = [](T& rule, std::string vm) { rule.vms = {std::move(vm)}; };
+  const auto [enable, disable] = switches<T>();
+  return object<T>({
+      key<T>("description", &T::description, text(), "For people"),
+      key<T>("targetVm", set_target, text(), "The VM"),
+      required(key<T>("allow", &T::allow, list_of(pci_match()), "Devices: each with conditions that must all hold")),
+      key<T>("deny", &T::deny, list_of(pci_match()), "Exceptions"),
+      enable,
+      disable,
+      key<T>("pciIommuAddAll", &T::iommu_add_all, boolean(),
+             "With all others of its IOMMU group that no rule sends elsewhere. Default: false"),
+      key<T>("pciIommuSkipIfShared", &T::iommu_skip_if_shared, boolean(),
+             "Not at all, when there are others in its IOMMU group. Default: false"),
+      key<T>("skipOnSuspend", &T::skip_on_suspend, boolean(), "Stays in the VM when the host suspends. Default: false"),
+      key<T>("tag", &T::tag, text(), "For requests that name many devices at once"),
+      key<T>("autoOvmf", &T::auto_ovmf, boolean(), "Has no effect on a VM that runs"),
+      key<T>("qemuUseRootBus", &T::use_root_bus, boolean(), "Has no effect on a VM that runs"),
+  });
+}
+
 Format<int> file_mode() {
   const std::string expected = "an octal mode such as \"0660\"";
   const auto recognise = [](const Json& json) { return json.is_string(); };
@@ -225,7 +292,7 @@ Format<ApiConfig> api() {
 }
 
 constexpr const char* other_hypervisor = "is for other hypervisors, and has no effect";
-constexpr const char* usb_only = "has no effect: only USB devices are passed to VMs";
+constexpr const char* not_yet = "has no effect yet";
 
 /// Keys that are right, but without effect.
 template<typename T>
@@ -244,6 +311,7 @@ Format<GeneralPart> general() {
   const auto set_persistency = [](T& part, bool value) { part.persistency = value; };
   const auto set_state_path = [](T& part, std::string value) { part.state_path = std::move(value); };
   const auto set_select_timeout = [](T& part, int value) { part.select_timeout = value; };
+  const auto set_modprobe = [](T& part, std::string value) { part.modprobe = std::move(value); };
   const auto set_max_arrivals = [](T& part, int value) { part.max_arrivals_per_minute = value; };
   return object<T>({
       key<T>("api", set_api, api(), "The device API"),
@@ -255,10 +323,10 @@ Format<GeneralPart> general() {
       key<T>("maxArrivalsPerMinute", set_max_arrivals, whole_number(0, 10'000),
              "A device that is plugged in more often is kept out until it has stayed for 30 s; 0: never. Default: 8"),
       hotplug::detail::skipped<T>("crosvm", "general.crosvm", other_hypervisor),
-      hotplug::detail::skipped<T>("modprobe", "general.modprobe", usb_only),
-      hotplug::detail::skipped<T>("modinfo", "general.modinfo", usb_only),
-      hotplug::detail::skipped<T>("ovmfCode", "general.ovmfCode", usb_only),
-      hotplug::detail::skipped<T>("ovmfVars", "general.ovmfVars", usb_only),
+      key<T>("modprobe", set_modprobe, file_path(), "The program that loads vfio-pci. Default: `/sbin/modprobe`"),
+      hotplug::detail::skipped<T>("modinfo", "general.modinfo", not_yet),
+      hotplug::detail::skipped<T>("ovmfCode", "general.ovmfCode", not_yet),
+      hotplug::detail::skipped<T>("ovmfVars", "general.ovmfVars", not_yet),
   });
 }
 
@@ -291,14 +359,20 @@ Format<ConfigFile> whole() {
   using T = ConfigFile;
   const auto set_vms = [](T& file, std::vector<VmEntry> vms) { file.config.vms = std::move(vms); };
   const auto set_rules = [](T& file, std::vector<UsbRule> rules) { file.config.usb_rules = std::move(rules); };
+  const auto set_pci_rules = [](T& file, std::vector<PciRule> rules) { file.config.pci_rules = std::move(rules); };
+  const auto set_input_rules = [](T& file, std::vector<InputRule> rules) {
+    file.config.input_rules = std::move(rules);
+  };
   return object<T>({
       required(key<T>("vms", set_vms, list_of(vm_entry()), "The VMs")),
       key<T>("usbPassthrough", set_rules, list_of(usb_rule()), "Rules for USB devices; the first that fits decides"),
+      key<T>("evdevPassthrough", set_input_rules, list_of(input_rule()),
+             "Rules for input devices that are not behind USB; the first that fits decides"),
       general_key(),
-      skipped<T>("pciPassthrough", "pciPassthrough", usb_only),
-      skipped<T>("evdevPassthrough", "evdevPassthrough", usb_only),
-      skipped<T>("acpiPassthrough", "acpiPassthrough", usb_only),
-      skipped<T>("usbAuthorization", "usbAuthorization", usb_only),
+      key<T>("pciPassthrough", set_pci_rules, list_of(pci_rule()),
+             "Rules for PCI devices; the first that fits decides"),
+      skipped<T>("acpiPassthrough", "acpiPassthrough", not_yet),
+      skipped<T>("usbAuthorization", "usbAuthorization", not_yet),
   });
 }
 
@@ -307,10 +381,16 @@ struct FirstRule {
   std::vector<UsbMatch> ignore;
 };
 
+/// All input devices, or none.
+struct FirstInput {
+  bool enabled = false;
+  std::string port_prefix;
+};
+
 struct FirstVm {
   VmEntry vm;
   std::vector<FirstRule> rules;
-  std::vector<std::string> skipped;
+  FirstInput input;
 };
 
 Format<FirstRule> first_rule() {
@@ -329,6 +409,14 @@ Format<FirstRule> first_rule() {
   return object<T>(std::move(keys));
 }
 
+Format<FirstInput> first_input() {
+  using T = FirstInput;
+  return object<T>({
+      key<T>("enable", &T::enabled, boolean(), "Keyboards, mice, touchpads, touchscreens and tablets. Default: false"),
+      key<T>("pcieBusPrefix", &T::port_prefix, text(), "The ids of the ports they may go to begin with this"),
+  });
+}
+
 Format<ConfigFile> first_whole() {
   using V = FirstVm;
   const auto set_name = [](V& part, std::string value) { part.vm.name = std::move(value); };
@@ -337,7 +425,7 @@ Format<ConfigFile> first_whole() {
       required(key<V>("name", set_name, text(), "What it is called")),
       required(key<V>("qmpSocket", set_socket, file_path(), "Its QMP socket")),
       key<V>("usbPassthrough", &V::rules, list_of(first_rule()), "The USB devices it gets"),
-      skipped<V>("evdevPassthrough", "vms[].evdevPassthrough", usb_only),
+      key<V>("evdevPassthrough", &V::input, first_input(), "The input devices that are not behind USB"),
   });
   using T = ConfigFile;
   const auto set_vms = [](T& file, std::vector<V> vms) {
@@ -352,7 +440,12 @@ Format<ConfigFile> first_whole() {
         rule.deny = std::move(first.ignore);
         file.config.usb_rules.push_back(std::move(rule));
       }
-      file.skipped.insert(file.skipped.end(), part.skipped.begin(), part.skipped.end());
+      if (part.input.enabled) {
+        InputRule& rule = file.config.input_rules.emplace_back();
+        rule.vms = {part.vm.name};
+        rule.allow = all_input_matches();
+        rule.port_prefix = part.input.port_prefix;
+      }
       file.config.vms.push_back(std::move(part.vm));
     }
   };

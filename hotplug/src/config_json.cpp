@@ -70,34 +70,60 @@ void check_vms(const Config& config, Problems& problems) {
   }
 }
 
-void check_match(const UsbMatch& match, const std::string& path, Problems& problems) {
-  UsbMatch nothing;
+/// A condition that is none.
+template<typename Match>
+void check_match(const Match& match, const std::string& path, Problems& problems) {
+  Match nothing;
   nothing.description = match.description;
   nothing.enabled = match.enabled;
   if (match == nothing) problems.add(path, "no condition", "at least one, or nothing would ever match");
 }
 
+void check_input_match(const InputMatch& match, const std::string& path, Problems& problems) {
+  check_match(match, path, problems);
+  if (match.property.has_value() != match.value.has_value())
+    problems.add(path, match.property ? "property without value" : "value without property", "both of them");
+}
+
+void check_pci_match(const PciMatch& match, const std::string& path, Problems& problems) {
+  check_match(match, path, problems);
+  if (match.address && !is_pci_address(*match.address))
+    problems.add(path + ".address", in_quotes(*match.address), "an address with its domain, such as \"0000:01:00.0\"");
+}
+
+void check_vms_of(const RuleBase& rule, const std::string& path, const char* wanted,
+                  const std::vector<std::string>& known, Problems& problems) {
+  if (rule.vms.empty()) problems.add(path, "no VM", wanted);
+  for (std::size_t j = 0; j < rule.vms.size(); ++j) {
+    if (std::ranges::find(known, rule.vms[j]) != known.end()) continue;
+    const std::string near = nearest_word(rule.vms[j], known);
+    problems.add(rule.vms.size() == 1 ? path + ".targetVm" : fmt::format("{}.allowedVms[{}]", path, j),
+                 in_quotes(rule.vms[j]),
+                 "the name of a VM in vms" + (near.empty() ? "" : fmt::format("; did you mean {}?", in_quotes(near))));
+  }
+}
+
+template<typename Rule, typename Check>
+void check_rules(const std::vector<Rule>& rules, const char* key, const char* wanted_vms,
+                 const std::vector<std::string>& known, const Check& check, Problems& problems) {
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    const Rule& rule = rules[i];
+    const std::string path = fmt::format("{}[{}]", key, i);
+    check_vms_of(rule, path, wanted_vms, known, problems);
+    if (rule.allow.empty()) problems.add(path + ".allow", "an empty list", "at least one device");
+    for (std::size_t j = 0; j < rule.allow.size(); ++j)
+      check(rule.allow[j], fmt::format("{}.allow[{}]", path, j), problems);
+    for (std::size_t j = 0; j < rule.deny.size(); ++j)
+      check(rule.deny[j], fmt::format("{}.deny[{}]", path, j), problems);
+  }
+}
+
 void check_rules(const Config& config, Problems& problems) {
   std::vector<std::string> known;
   for (const VmEntry& vm : config.vms) known.push_back(vm.name);
-  for (std::size_t i = 0; i < config.usb_rules.size(); ++i) {
-    const UsbRule& rule = config.usb_rules[i];
-    const std::string path = fmt::format("usbPassthrough[{}]", i);
-    const bool one = rule.vms.size() == 1;
-    if (rule.vms.empty()) problems.add(path, "no VM", "targetVm, or allowedVms");
-    for (std::size_t j = 0; j < rule.vms.size(); ++j) {
-      if (std::ranges::find(known, rule.vms[j]) != known.end()) continue;
-      const std::string near = nearest_word(rule.vms[j], known);
-      problems.add(one ? path + ".targetVm" : fmt::format("{}.allowedVms[{}]", path, j), in_quotes(rule.vms[j]),
-                   "the name of a VM in vms" +
-                       (near.empty() ? "" : fmt::format("; did you mean {}?", in_quotes(near))));
-    }
-    if (rule.allow.empty()) problems.add(path + ".allow", "an empty list", "at least one device");
-    for (std::size_t j = 0; j < rule.allow.size(); ++j)
-      check_match(rule.allow[j], fmt::format("{}.allow[{}]", path, j), problems);
-    for (std::size_t j = 0; j < rule.deny.size(); ++j)
-      check_match(rule.deny[j], fmt::format("{}.deny[{}]", path, j), problems);
-  }
+  check_rules(config.usb_rules, "usbPassthrough", "targetVm, or allowedVms", known, check_match<UsbMatch>, problems);
+  check_rules(config.pci_rules, "pciPassthrough", "targetVm", known, check_pci_match, problems);
+  check_rules(config.input_rules, "evdevPassthrough", "targetVm", known, check_input_match, problems);
 }
 
 bool is_loopback(const std::string& host) {

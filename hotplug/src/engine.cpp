@@ -17,28 +17,18 @@
 
 namespace hotplug {
 
-using detail::TrackedUsb;
+using detail::TrackedDevice;
 using detail::VmPtr;
 
-namespace {
-
-UsbState described(UsbDevice device) {
-  UsbState state;
-  state.device = std::move(device);
-  return state;
-}
-
-} // namespace
-
 Engine::Impl::Impl(asio::any_io_executor io, Config config, EngineOptions chosen)
-    : executor(io), options(std::move(chosen)), rules(std::move(config.usb_rules)), general(std::move(config.general)),
-      flapping(static_cast<std::size_t>(general.max_arrivals_per_minute)), udev(io), next_id(std::random_device()()),
-      tasks(io,
-            [this](std::exception_ptr error) {
-              failure = error;
-              stopped = true;
-              changed();
-            }),
+    : executor(io), options(std::move(chosen)), rules(config), general(std::move(config.general)),
+      flapping(static_cast<std::size_t>(general.max_arrivals_per_minute)), loans(options.runtime_dir / "lent"),
+      udev(io), next_id(std::random_device()()), tasks(io,
+                                                       [this](std::exception_ptr error) {
+                                                         failure = error;
+                                                         stopped = true;
+                                                         changed();
+                                                       }),
       wakeup(io), settled(io) {
   if (general.persistency) {
     file.emplace(general.state_path);
@@ -86,6 +76,11 @@ bool Engine::Impl::all_ended() const {
          std::all_of(vms.begin(), vms.end(), [](const VmPtr& vm) { return vm->state.link == LinkState::ended; });
 }
 
+bool Engine::Impl::all_returned() const {
+  return std::none_of(devices.begin(), devices.end(),
+                      [](const auto& entry) { return entry.second.loan && !entry.second.return_failed; });
+}
+
 asio::awaitable<void> Engine::Impl::run() {
   const auto self = shared_from_this();
   // A cancelled run still has to wait for what it started.
@@ -93,7 +88,7 @@ asio::awaitable<void> Engine::Impl::run() {
   running = true;
   tasks.start(follow_udev());
   for (const VmPtr& vm : vms) vm->tasks.start(serve(vm));
-  while (!stopped && !all_ended() &&
+  while (!stopped && !(all_ended() && all_returned()) &&
          (co_await asio::this_coro::cancellation_state).cancelled() == asio::cancellation_type::none) {
     dirty = false;
     const detail::time_point next = reconcile();
@@ -124,47 +119,48 @@ asio::awaitable<void> Engine::Impl::run() {
 
 asio::awaitable<void> Engine::Impl::follow_udev() {
   for (;;) {
-    UsbEvent event = co_await udev.next();
+    DeviceEvent event = co_await udev.next();
     on_event(std::move(event));
   }
 }
 
-void Engine::Impl::on_event(UsbEvent event) {
-  if (auto* arrived = std::get_if<UsbArrived>(&event)) {
+void Engine::Impl::on_event(DeviceEvent event) {
+  if (auto* arrived = std::get_if<DeviceArrived>(&event)) {
     on_arrived(std::move(arrived->device), true);
-  } else if (const auto* removed = std::get_if<UsbRemoved>(&event)) {
+  } else if (const auto* removed = std::get_if<DeviceRemoved>(&event)) {
     on_removed(removed->sys_path);
-  } else if (auto* snapshot = std::get_if<UsbSnapshot>(&event)) {
+  } else if (auto* snapshot = std::get_if<DeviceSnapshot>(&event)) {
     std::set<std::string> there;
-    for (const UsbDevice& device : snapshot->devices) there.insert(device.sys_path);
+    for (const Device& device : snapshot->devices) there.insert(sys_path_of(device));
     std::vector<std::string> gone;
     for (const auto& [path, device] : devices)
       if (!there.contains(path)) gone.push_back(path);
     for (const std::string& path : gone) on_removed(path);
     const bool plugged = std::exchange(looked, true);
-    for (UsbDevice& device : snapshot->devices) on_arrived(std::move(device), plugged);
+    for (Device& device : snapshot->devices) on_arrived(std::move(device), plugged);
+    if (!plugged) loans.remove_gone();
   }
   changed();
 }
 
-void Engine::Impl::on_arrived(UsbDevice device, bool plugged) {
-  const std::string path = device.sys_path;
+void Engine::Impl::on_arrived(Device device, bool plugged) {
+  const std::string path = sys_path_of(device);
   const auto known = devices.find(path);
-  if (known != devices.end() && known->second.state.device.address == device.address) {
+  if (known != devices.end() && detail::host_key(known->second.state.device) == detail::host_key(device)) {
     // Something about it has changed: a driver, or whether it is authorised.
     if (known->second.state.device == device) return;
     known->second.state.device = std::move(device);
     apply_rules(known->second);
+    // That of PCI devices changes with every attempt.
+    if (kind_of(known->second.state.device) != DeviceKind::pci) known->second.try_at_once();
     return;
   }
-  // After a reset of the bus it has another address, and to QEMU it is another device. It keeps its place and its VM.
+  // After a reset of the USB it has another address, and to QEMU it is another device. It keeps its place and its VM.
   const std::optional<std::string> was_in = known == devices.end() ? std::nullopt : known->second.state.vm;
   if (known != devices.end()) on_removed(path);
 
-  TrackedUsb tracked;
-  tracked.state = described(std::move(device));
-  const UsbDevice& usb = tracked.state.device;
-  const detail::Choice* choice = choices.find(usb);
+  TrackedDevice tracked;
+  const detail::Choice* choice = choices.find(device);
   tracked.wish.taken = plugged || options.attach_connected || (choice && choice->attached);
   tracked.wish.ask = plugged && !was_in;
   tracked.fresh = plugged;
@@ -174,10 +170,13 @@ void Engine::Impl::on_arrived(UsbDevice device, bool plugged) {
     tracked.remembered = choice->attached;
   }
   if (was_in) tracked.wish.current = was_in;
-  if (plugged) tracked.quarantined_until = flapping.arrived(usb.identity.connector, std::chrono::steady_clock::now());
-  apply_rules(tracked);
-  log(LogLevel::info, "{} is there", short_description(usb));
+  if (plugged)
+    tracked.quarantined_until = flapping.arrived(identity_of(device).connector, std::chrono::steady_clock::now());
+  log(LogLevel::info, "{} is there", short_description(device));
+  if (kind_of(device) == DeviceKind::pci) tracked.loan = loans.find(sys_name_of(device));
+  tracked.state.device = std::move(device);
   const auto [entry, inserted] = devices.insert_or_assign(path, std::move(tracked));
+  apply_rules(entry->second);
   for (const Notification& notification : difference(nullptr, &entry->second.state)) publish(notification);
 }
 
@@ -188,26 +187,27 @@ void Engine::Impl::on_removed(const std::string& sys_path) {
     choice_of(found->second.state.device).attached.reset();
     save_choices();
   }
-  const UsbState& state = found->second.state;
+  const DeviceState& state = found->second.state;
   log(LogLevel::info, "{} is gone", short_description(state.device));
   for (const Notification& notification : difference(&state, nullptr)) publish(notification);
+  const bool was_pci = kind_of(state.device) == DeviceKind::pci;
+  if (found->second.loan) loans.remove(found->second.loan->address); // it comes back as a new one, with any driver
   devices.erase(found);
+  if (was_pci) apply_pci_rules();
 }
 
-void Engine::Impl::apply_rules(TrackedUsb& device) {
+void Engine::Impl::apply_rules(TrackedDevice& device) {
+  if (kind_of(device.state.device) == DeviceKind::pci) return apply_pci_rules();
   Verdict verdict = rules.evaluate(device.state.device);
-  device.rule = verdict.rule ? &rules.rules()[*verdict.rule] : nullptr;
   device.state.rule = verdict.rule;
   device.state.allowed_vms = verdict.vms;
   device.wish.allowed = std::move(verdict.vms);
-  device.failures = 0;
-  device.retry_at = detail::time_point::min();
 }
 
-detail::Choice& Engine::Impl::choice_of(const UsbDevice& device) {
+detail::Choice& Engine::Impl::choice_of(const Device& device) {
   const detail::Choice* known = choices.find(device);
   const bool other_is_there = known && std::any_of(devices.begin(), devices.end(), [&](const auto& entry) {
-                                return entry.second.state.device.identity == known->identity;
+                                return identity_of(entry.second.state.device) == known->identity;
                               });
   // With the same serial number, in another port, and not there any more: this is that one.
   return choices.entry(device, !other_is_there);
@@ -283,7 +283,7 @@ void Engine::stop() noexcept {
 
 void Engine::reload(Config config) {
   Impl& impl = *impl_;
-  UsbRules fresh(std::move(config.usb_rules));
+  Rules fresh(config);
   std::vector<VmPtr> kept;
   std::vector<VmEntry> added;
   for (VmEntry& entry : config.vms) {
@@ -304,13 +304,24 @@ void Engine::reload(Config config) {
   impl.vms = std::move(kept);
   for (VmEntry& entry : added) impl.add(std::move(entry));
   impl.rules = std::move(fresh);
-  for (auto& [path, device] : impl.devices) impl.apply_rules(device);
+  for (auto& [path, device] : impl.devices) {
+    impl.apply_rules(device);
+    device.wish.left = false;
+    device.try_at_once();
+  }
   impl.changed();
+}
+
+std::vector<DeviceState> Engine::devices() const {
+  std::vector<DeviceState> states;
+  for (const auto& [path, device] : impl_->devices) states.push_back(device.state);
+  return states;
 }
 
 std::vector<UsbState> Engine::usb_devices() const {
   std::vector<UsbState> states;
-  for (const auto& [path, device] : impl_->devices) states.push_back(device.state);
+  for (const auto& [path, device] : impl_->devices)
+    if (std::optional<UsbState> usb = as_usb(device.state)) states.push_back(std::move(*usb));
   return states;
 }
 
@@ -320,7 +331,7 @@ std::vector<VmState> Engine::vms() const {
   return states;
 }
 
-const UsbRules& Engine::usb_rules() const noexcept {
+const Rules& Engine::rules() const noexcept {
   return impl_->rules;
 }
 

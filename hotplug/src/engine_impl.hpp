@@ -6,11 +6,12 @@
 #include "choices.hpp"
 #include "claims.hpp"
 #include "flapping.hpp"
+#include "loans.hpp"
 #include "planner.hpp"
 #include "process.hpp"
 #include "state_file.hpp"
 #include "tasks.hpp"
-#include "vm_usb.hpp"
+#include "vm_devices.hpp"
 
 #include <hotplug/engine.hpp>
 #include <hotplug/udev_source.hpp>
@@ -25,6 +26,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,21 +40,37 @@ namespace detail {
 
 using time_point = std::chrono::steady_clock::time_point;
 
-/// What the engine keeps of a USB device of the host. `state` is what others see.
-struct TrackedUsb {
-  UsbState state;
-  const UsbRule* rule = nullptr; ///< of the engine's rules
+/// What the engine keeps of a device of the host. `state` is what others see.
+struct TrackedDevice {
+  DeviceState state;
   Wish wish;
   Claim claim;
-  std::string problem;                   ///< becomes `state.degraded`
-  bool busy = false;                     ///< a step for it is on its way
-  std::optional<std::string> remembered; ///< the VM that the state file says it is attached to
-  bool fresh = false;                    ///< just plugged in, so that nobody can use it yet
-  std::uint64_t request = 0;             ///< the latest of people; an earlier one is over
-  int failures = 0;                      ///< attempts to attach it that failed, one after the other
+  std::string problem;                      ///< becomes `state.degraded`
+  bool busy = false;                        ///< a step for it is on its way
+  std::optional<std::string> remembered;    ///< the VM that the state file says it is attached to
+  std::string stays;                        ///< why it stays with the host although a rule matches; empty: it does not
+  std::optional<Loan> loan;                 ///< the driver that it is to be given back to
+  bool stuck = false;                       ///< the kernel keeps a process that was to change its driver
+  bool return_failed = false;               ///< the latest attempt to give it back
+  time_point return_at = time_point::min(); ///< when it may be given back to that driver, at the earliest
+  bool fresh = false;                       ///< just plugged in, so that nobody can use it yet
+  std::uint64_t request = 0;                ///< the latest of people; an earlier one is over
+  int failures = 0;                         ///< attempts to attach it that failed, one after the other
   time_point retry_at = time_point::min();
   std::optional<time_point> quarantined_until;
   std::optional<time_point> select_until; ///< how long a person may choose
+
+  /// What failed before may be possible now.
+  void try_at_once() {
+    failures = 0;
+    retry_at = time_point::min();
+  }
+};
+
+/// A request to a guest to let go of a device.
+struct Unplug {
+  time_point asked;  ///< the last time
+  bool late = false; ///< it has not been answered in time
 };
 
 /// What the engine keeps of a VM.
@@ -67,9 +85,10 @@ struct TrackedVm {
   bool owned = false;                          ///< by `Engine::add_vm`: the engine does not connect to it
   bool hold = false;                           ///< its monitor is not given back
   bool pass_descriptors = false;               ///< its QEMU is another user's
-  VmUsb usb;                                   ///< as QEMU showed it last
-  bool stale = false;                          ///< `usb` may not be true any more
+  VmDevices has;                               ///< as QEMU showed it last
+  bool stale = false;                          ///< `has` may not be true any more
   bool busy = false;                           ///< a step is on its way
+  std::map<std::string, Unplug> unplugs;       ///< by qdev: what the guest was asked to let go of
   std::string deleting;                        ///< the qdev that this step deletes; empty: none
   bool wanted = true;                          ///< the engine wants to be connected
   int users = 0;                               ///< of `Engine::connect_vm`
@@ -83,7 +102,8 @@ using VmPtr = std::shared_ptr<TrackedVm>;
 /// An error that was caught where nothing can be awaited.
 qemuctl::Error as_error(const std::exception_ptr& caught);
 
-/// While it is there a step is on its way, for that VM and that device; however the step ends.
+/// While it is there a step is on its way, for that VM and that device, either of which may be missing; however the
+/// step ends.
 class Step {
  public:
   Step(std::shared_ptr<Engine::Impl> engine, VmPtr vm, std::string sys_path = {});
@@ -91,7 +111,7 @@ class Step {
   Step& operator=(const Step&) = delete;
   ~Step();
   /// The device, if it is still there.
-  TrackedUsb* device() const;
+  TrackedDevice* device() const;
 
  private:
   std::shared_ptr<Engine::Impl> engine_;
@@ -108,10 +128,11 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
 
   asio::any_io_executor executor;
   EngineOptions options;
-  UsbRules rules;
+  Rules rules;
   GeneralConfig general;
   detail::Flapping flapping;
-  std::map<std::string, detail::TrackedUsb> devices; ///< by sysfs path
+  detail::Loans loans;
+  std::map<std::string, detail::TrackedDevice> devices; ///< by sysfs path
   std::vector<detail::VmPtr> vms;
   std::optional<detail::StateFile> file;
   detail::Choices choices;
@@ -138,16 +159,18 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   void add(VmEntry entry);
   detail::VmPtr find_vm(const std::string& name) const;
   bool all_ended() const;
+  /// Nothing is lent that can be given back.
+  bool all_returned() const;
 
   // engine.cpp
   asio::awaitable<void> run();
   asio::awaitable<void> follow_udev();
-  void on_event(UsbEvent event);
-  void on_arrived(UsbDevice device, bool plugged);
+  void on_event(DeviceEvent event);
+  void on_arrived(Device device, bool plugged);
   void on_removed(const std::string& sys_path);
-  void apply_rules(detail::TrackedUsb& device);
+  void apply_rules(detail::TrackedDevice& device);
   /// What is remembered of this device, to be changed and saved.
-  detail::Choice& choice_of(const UsbDevice& device);
+  detail::Choice& choice_of(const Device& device);
   void save_choices();
   asio::awaitable<void> write_choices(detail::Choices copy);
 
@@ -155,17 +178,39 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   /// Starts what can be started now. When to look again at the latest.
   detail::time_point reconcile();
   /// Brings `state` up to date, tells of the difference, and remembers what is to outlive the engine.
-  void show(detail::TrackedUsb& device, const detail::Holding* holding);
+  void show(detail::TrackedDevice& device, const detail::Holding* holding);
+  /// Whether the guest is still to answer an earlier request to let go of it; when not, `start_detach` asks. `wake` is
+  /// when to look again.
+  bool awaits_guest(detail::TrackedVm& vm, const detail::Detach& step, detail::time_point& wake, bool& at_work);
   void start_detach(const detail::VmPtr& vm, const detail::Detach& step);
-  void start_attach(const detail::VmPtr& vm, detail::TrackedUsb& device);
+  void start_attach(const detail::VmPtr& vm, detail::TrackedDevice& device);
   asio::awaitable<void> attach(detail::VmPtr vm, std::string sys_path, detail::AttachRequest request);
-  asio::awaitable<void> detach(detail::VmPtr vm, std::string qdev, std::string sys_path);
+  asio::awaitable<void> detach(detail::VmPtr vm, detail::Qdev qdev, std::string sys_path);
   asio::awaitable<void> look_again(detail::VmPtr vm);
   void on_attach_failed(detail::TrackedVm& vm, const std::string& sys_path, const std::exception_ptr& failed);
 
+  /// An attempt to attach the device has failed; sets when to try again.
+  void note_failure(detail::TrackedDevice& device);
+
+  // engine_pci.cpp
+  /// To all PCI devices: what becomes of one depends on the others of its group.
+  void apply_pci_rules();
+  /// False: another engine has it, and `problem` says so. Throws `qemuctl::Error`.
+  bool take_claim(detail::TrackedDevice& device, const std::string& for_whom);
+  /// Whether the device can be attached now; otherwise what it takes has been started, or `problem` says what is in the
+  /// way.
+  bool prepare_pci(const detail::VmPtr& vm, detail::TrackedDevice& device);
+  asio::awaitable<void> lend(std::string sys_path);
+  /// Gives back what no VM has or is about to get. `next`: when to look again at the latest.
+  void give_back_unused(const std::set<std::string>& held, detail::time_point now, detail::time_point& next);
+  void start_give_back(detail::TrackedDevice& device, detail::time_point now);
+  asio::awaitable<void> give_back(std::string sys_path);
+  void after_driver_change(detail::TrackedDevice& device, std::optional<qemuctl::detail::Process> stuck);
+  asio::awaitable<void> watch_stuck(std::string sys_path, qemuctl::detail::Process process);
+
   // engine_requests.cpp
   /// The device, unless nobody may ask anything of it.
-  detail::TrackedUsb& requested(const std::string& sys_path, const char* operation);
+  detail::TrackedDevice& requested(const std::string& sys_path, const char* operation);
   asio::awaitable<void> request_attach(std::string sys_path, std::string vm_name);
   asio::awaitable<void> request_detach(std::string sys_path);
   asio::awaitable<void> request_detach_all();
@@ -180,7 +225,9 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   asio::awaitable<std::shared_ptr<qemuctl::Instance>> start_vm(detail::VmPtr vm);
   asio::awaitable<void> follow_events(detail::VmPtr vm, qemuctl::EventSubscription events);
   asio::awaitable<void> watch_end(detail::VmPtr vm, qemuctl::detail::Process process);
-  void on_connected(const detail::VmPtr& vm, detail::VmUsb usb);
+  void on_connected(const detail::VmPtr& vm, detail::VmDevices has);
+  /// QEMU has shown what the VM has.
+  void on_seen(detail::TrackedVm& vm, detail::VmDevices has);
   void on_ended(detail::TrackedVm& vm);
   void disconnect(detail::TrackedVm& vm, LinkState link, std::string problem);
   void set_link(detail::TrackedVm& vm, LinkState link, std::string problem = {});

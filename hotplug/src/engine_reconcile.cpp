@@ -21,7 +21,7 @@ using detail::Plan;
 using detail::PlannedDevice;
 using detail::PlannedVm;
 using detail::time_point;
-using detail::TrackedUsb;
+using detail::TrackedDevice;
 using detail::TrackedVm;
 using detail::VmPtr;
 using qemuctl::errc;
@@ -32,6 +32,10 @@ namespace {
 /// A device that is still settling is there within fractions of a second; what takes longer needs a person.
 constexpr std::chrono::milliseconds first_pause{50}, longest_quick_pause{2'000}, long_pause{30'000};
 constexpr int quick_attempts = 8;
+constexpr const char* left_by_guest =
+    "its VM let go of it, and no engine had asked for that: its guest ejected it, or somebody took it out of the VM or "
+    "off "
+    "its driver; it stays with the host until it is attached by hand, plugged in again, or its VM starts anew";
 /// As many failures in a row are usual for a device in reset, and nothing to report.
 constexpr int quiet_failures = 2;
 
@@ -60,6 +64,13 @@ const char* words(Detach::Reason reason) {
   return "";
 }
 
+/// The process that uses the device, so that it can not be attached; nullopt: none, or QEMU will tell.
+std::optional<detail::DeviceUser> used_by_other(const TrackedDevice& device) {
+  // Input devices may be read by many.
+  if (device.fresh || kind_of(device.state.device) != DeviceKind::usb) return std::nullopt;
+  return detail::user_of(device_node_of(device.state.device));
+}
+
 } // namespace
 
 qemuctl::Error detail::as_error(const std::exception_ptr& caught) {
@@ -72,18 +83,20 @@ qemuctl::Error detail::as_error(const std::exception_ptr& caught) {
 
 detail::Step::Step(std::shared_ptr<Engine::Impl> engine, VmPtr vm, std::string sys_path)
     : engine_(std::move(engine)), vm_(std::move(vm)), sys_path_(std::move(sys_path)) {
-  vm_->busy = true;
-  if (TrackedUsb* of_step = device()) of_step->busy = true;
+  if (vm_) vm_->busy = true;
+  if (TrackedDevice* of_step = device()) of_step->busy = true;
 }
 
 detail::Step::~Step() {
-  vm_->busy = false;
-  vm_->deleting.clear();
-  if (TrackedUsb* of_step = device()) of_step->busy = false;
+  if (vm_) {
+    vm_->busy = false;
+    vm_->deleting.clear();
+  }
+  if (TrackedDevice* of_step = device()) of_step->busy = false;
   engine_->changed();
 }
 
-TrackedUsb* detail::Step::device() const {
+TrackedDevice* detail::Step::device() const {
   const auto found = engine_->devices.find(sys_path_);
   return found == engine_->devices.end() ? nullptr : &found->second;
 }
@@ -105,21 +118,25 @@ time_point Engine::Impl::reconcile() {
     }
     if (device.select_until) next = std::min(next, *device.select_until);
     device.state.target = leaving ? std::nullopt : target_of(device.wish);
-    planned_devices.push_back({path, {device.state.device.bus, device.state.device.address}, device.state.target});
+    planned_devices.push_back({path, detail::host_key(device.state.device), device.state.target});
   }
   std::vector<PlannedVm> planned_vms;
-  for (const VmPtr& vm : vms) planned_vms.push_back({vm->state.name, vm->usb.devices});
+  for (const VmPtr& vm : vms) planned_vms.push_back({vm->state.name, vm->has.devices});
   const Plan plan = make_plan(planned_devices, planned_vms);
 
   std::set<std::string> at_work; // VMs that have something to do, now or later
   for (const Detach& step : plan.detach) {
     const VmPtr vm = find_vm(step.vm);
-    at_work.insert(step.vm);
+    bool busy = true;
+    const bool waits = awaits_guest(*vm, step, next, busy);
+    if (busy) at_work.insert(step.vm);
+    if (waits) continue;
     if (vm->state.link == LinkState::connected && !vm->busy && !vm->stale) start_detach(vm, step);
   }
   for (const Attach& step : plan.attach) {
     const VmPtr vm = find_vm(step.vm);
-    TrackedUsb& device = devices.at(step.sys_path);
+    TrackedDevice& device = devices.at(step.sys_path);
+    if (vm && device.busy && device.loan) at_work.insert(step.vm); // it is on its way
     if (!vm || device.busy) continue;
     // For what is tried again in half a minute no monitor is kept from others.
     if (device.retry_at <= now + longest_quick_pause) at_work.insert(step.vm);
@@ -129,10 +146,15 @@ time_point Engine::Impl::reconcile() {
       start_attach(vm, device);
   }
   std::map<std::string_view, const Holding*> holding;
-  for (const Holding& each : plan.holding) holding.emplace(each.sys_path, &each);
+  std::set<std::string> held;
+  for (const Holding& each : plan.holding) {
+    holding.emplace(each.sys_path, &each);
+    held.insert(each.sys_path);
+  }
+  give_back_unused(held, now, next);
   for (auto& [path, device] : devices) {
-    const auto held = holding.find(path);
-    show(device, held == holding.end() ? nullptr : held->second);
+    const auto place = holding.find(path);
+    show(device, place == holding.end() ? nullptr : place->second);
   }
 
   for (const VmPtr& vm : vms) {
@@ -158,25 +180,29 @@ time_point Engine::Impl::reconcile() {
   return next;
 }
 
-void Engine::Impl::show(TrackedUsb& device, const Holding* holding) {
-  UsbState& state = device.state;
+void Engine::Impl::show(TrackedDevice& device, const Holding* holding) {
+  DeviceState& state = device.state;
   const std::optional<std::string> vm = holding ? std::optional(holding->vm) : std::nullopt;
   const bool foreign = holding && holding->foreign;
   if (vm && !foreign) {
     device.wish.current = vm;
     device.wish.taken = true;
   }
-  if (!vm && !state.target && !device.busy) device.claim = {};
+  if (!vm && !state.target && !device.busy && !device.loan) device.claim = {};
   if (device.quarantined_until)
     device.problem = "it came and went too often, and is let back when it has stayed for a while";
-  else if (!state.target || (vm == state.target && !foreign))
+  else if (!vm && !state.target && !device.stays.empty())
+    device.problem = device.stays;
+  else if (!vm && device.wish.left)
+    device.problem = left_by_guest;
+  else if (vm == state.target && !foreign && (vm || !device.loan))
     device.problem.clear();
   const bool select = device.wish.taken && device.wish.ask && !device.wish.detached && !state.target && !vm &&
                       state.allowed_vms.size() > 1;
 
   if (state.vm != vm || state.foreign != foreign || state.detached != device.wish.detached || state.select != select ||
       state.degraded != device.problem) {
-    const UsbState before = state;
+    const DeviceState before = state;
     state.vm = vm;
     state.foreign = foreign;
     state.detached = device.wish.detached;
@@ -189,7 +215,7 @@ void Engine::Impl::show(TrackedUsb& device, const Holding* holding) {
     state.select = select;
     state.degraded = device.problem;
     for (const Notification& notification : difference(&before, &state)) {
-      if (notification.kind == Notification::Kind::device_degraded)
+      if (notification.kind == Notification::Kind::degraded)
         log(LogLevel::warning, "{}: {}", short_description(state.device), notification.text);
       publish(notification);
     }
@@ -203,44 +229,68 @@ void Engine::Impl::show(TrackedUsb& device, const Holding* holding) {
   }
 }
 
+bool Engine::Impl::awaits_guest(TrackedVm& vm, const Detach& step, time_point& wake, bool& at_work) {
+  const auto found = vm.unplugs.find(step.qdev);
+  if (found == vm.unplugs.end()) return false;
+  detail::Unplug& unplug = found->second;
+  const time_point now = steady_clock::now(), due = unplug.asked + options.unplug_timeout;
+  if (now < due) {
+    wake = std::min(wake, due);
+    return true;
+  }
+  const auto device = devices.find(step.sys_path);
+  const std::string problem =
+      fmt::format("the guest of VM {} has not let go of {} within {}; it is asked again", step.vm,
+                  device == devices.end() ? step.qdev : short_description(device->second.state.device),
+                  qemuctl::detail::duration_text(options.unplug_timeout));
+  if (!std::exchange(unplug.late, true) && device == devices.end()) log(LogLevel::warning, "{}", problem);
+  if (device != devices.end()) device->second.problem = problem;
+  // No monitor is kept for it meanwhile: when the VM is looked at again, it shows what is left.
+  const time_point again = unplug.asked + std::max<std::chrono::milliseconds>(long_pause, options.unplug_timeout);
+  at_work = now >= again;
+  wake = std::min(wake, again);
+  return now < again;
+}
+
 void Engine::Impl::start_detach(const VmPtr& vm, const Detach& step) {
   log(LogLevel::debug, "VM {}: deleting {}: {}", step.vm, step.qdev, words(step.reason));
   vm->busy = true; // from now on: the task begins later
-  vm->tasks.start(detach(vm, step.qdev, step.sys_path));
+  const auto qdev = std::ranges::find(vm->has.devices, step.qdev, &detail::Qdev::id);
+  vm->tasks.start(detach(vm, *qdev, step.sys_path));
 }
 
-void Engine::Impl::start_attach(const VmPtr& vm, TrackedUsb& device) {
-  const UsbDevice& usb = device.state.device;
+void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
+  const std::string& sys_path = sys_path_of(device.state.device);
   try {
-    std::string holder;
-    if (!device.claim)
-      device.claim = detail::Claim::take(options.runtime_dir / "claims", usb.sys_name, "VM " + vm->state.name, holder);
-    if (!device.claim) {
-      device.problem = fmt::format("another engine has it: {}", holder);
-    } else if (const auto user = device.fresh ? std::nullopt : detail::user_of(usb.device_node)) {
+    if (!take_claim(device, "VM " + vm->state.name)) {
+      // somebody else's
+    } else if (kind_of(device.state.device) == DeviceKind::pci && !prepare_pci(vm, device)) {
+      if (device.problem.empty()) return; // what it takes is on its way
+    } else if (const auto user = used_by_other(device)) {
       device.problem = fmt::format("process {} ({}) uses it", user->pid, user->command);
       device.claim = {};
     } else {
       vm->busy = device.busy = true;
       device.fresh = false;
       detail::AttachRequest request;
-      request.sys_path = usb.sys_path;
-      request.device_node = usb.device_node;
-      request.address = {usb.bus, usb.address};
-      request.speed = usb.speed;
-      request.id = detail::make_qdev_id(request.address, next_id++);
+      request.device = device.state.device;
+      request.id = detail::new_qdev_id(request.device, next_id++);
       request.pass_descriptor = vm->pass_descriptors;
-      if (device.rule) {
-        request.guest_reset = device.rule->guest_reset;
-        request.guest_resets_all = device.rule->guest_resets_all;
+      request.timeout = options.command_timeout;
+      if (device.state.rule && kind_of(request.device) == DeviceKind::usb) {
+        const UsbRule& rule = rules.usb().rules().at(*device.state.rule);
+        request.guest_reset = rule.guest_reset;
+        request.guest_resets_all = rule.guest_resets_all;
+      } else if (device.state.rule && kind_of(request.device) == DeviceKind::input) {
+        request.port_prefix = rules.input().rules().at(*device.state.rule).port_prefix;
       }
-      vm->tasks.start(attach(vm, usb.sys_path, std::move(request)));
+      vm->tasks.start(attach(vm, sys_path, std::move(request)));
       return;
     }
   } catch (const qemuctl::Error& error) {
     device.problem = error.what();
   }
-  device.retry_at = steady_clock::now() + pause_after(++device.failures);
+  note_failure(device);
   changed();
 }
 
@@ -249,18 +299,18 @@ asio::awaitable<void> Engine::Impl::attach(VmPtr vm, std::string sys_path, detai
   // The engine may let go of it meanwhile.
   const std::shared_ptr<qemuctl::Instance> instance = vm->instance;
   if (!instance) co_return;
-  detail::VmUsb usb = vm->usb;
+  detail::VmDevices has = vm->has;
   const std::string id = request.id;
   std::exception_ptr failed;
   try {
-    co_await detail::attach_usb(*instance, usb, std::move(request));
+    co_await detail::attach_device(*instance, has, std::move(request));
   } catch (const qemuctl::Error&) {
     failed = std::current_exception();
   }
-  if (vm->instance == instance) vm->usb = std::move(usb);
+  if (vm->instance == instance) vm->has = std::move(has);
   if (failed) {
     on_attach_failed(*vm, sys_path, failed);
-  } else if (TrackedUsb* device = step.device()) {
+  } else if (TrackedDevice* device = step.device()) {
     device->failures = 0;
     device->problem.clear();
     log(LogLevel::info, "VM {} has {} now, as {}", vm->state.name, short_description(device->state.device), id);
@@ -273,38 +323,51 @@ void Engine::Impl::on_attach_failed(TrackedVm& vm, const std::string& sys_path, 
   if (breaks_link(error.code())) disconnect(vm, LinkState::connecting, error.what());
   const auto found = devices.find(sys_path);
   if (found == devices.end()) return;
-  TrackedUsb& device = found->second;
+  TrackedDevice& device = found->second;
   device.claim = {};
-  ++device.failures;
   // A VM without a port for it has none the next moment either.
-  if (error.code() == errc::not_supported) device.failures = std::max(device.failures, quick_attempts + 1);
-  if (device.failures > quiet_failures) device.problem = error.what();
-  device.retry_at = steady_clock::now() + pause_after(device.failures);
+  if (error.code() == errc::not_supported) device.failures = std::max(device.failures, quick_attempts);
+  note_failure(device);
+  // Only USB devices are in reset now and then.
+  const bool quiet = kind_of(device.state.device) == DeviceKind::usb && device.failures <= quiet_failures;
+  if (!quiet) device.problem = error.what();
 }
 
-asio::awaitable<void> Engine::Impl::detach(VmPtr vm, std::string qdev, std::string sys_path) {
+void Engine::Impl::note_failure(TrackedDevice& device) {
+  ++device.failures;
+  // Of which each attempt costs two changes of drivers.
+  const bool pci = kind_of(device.state.device) == DeviceKind::pci;
+  device.retry_at = steady_clock::now() + (!pci                   ? pause_after(device.failures)
+                                           : device.failures == 1 ? longest_quick_pause
+                                                                  : long_pause);
+}
+
+asio::awaitable<void> Engine::Impl::detach(VmPtr vm, detail::Qdev qdev, std::string sys_path) {
   const detail::Step step(shared_from_this(), vm, std::move(sys_path));
   const std::shared_ptr<qemuctl::Instance> instance = vm->instance;
   if (!instance) co_return;
-  vm->deleting = qdev;
-  detail::VmUsb usb = vm->usb;
+  const std::string id = qdev.id;
+  if (qdev.needs_guest())
+    vm->unplugs[id].asked = steady_clock::now();
+  else
+    vm->deleting = id;
+  detail::VmDevices has = vm->has;
   std::exception_ptr failed;
   try {
-    co_await detail::detach_usb(*instance, usb, qdev, options.command_timeout);
+    co_await detail::detach_device(*instance, has, std::move(qdev), options.command_timeout);
   } catch (const qemuctl::Error&) {
     failed = std::current_exception();
   }
-  if (vm->instance == instance) vm->usb = std::move(usb);
-  TrackedUsb* device = step.device();
+  if (vm->instance == instance) vm->has = std::move(has);
+  TrackedDevice* device = step.device();
   if (failed) {
     const qemuctl::Error error = detail::as_error(failed);
     log(LogLevel::warning, "VM {}: {}", vm->state.name, error.what());
     // Whatever it was, QEMU knows what it has.
     disconnect(*vm, LinkState::connecting, error.what());
-  } else {
+  } else if (std::ranges::find(vm->has.devices, id, &detail::Qdev::id) == vm->has.devices.end()) {
     if (device && device->state.target != vm->state.name) device->claim = {};
-    log(LogLevel::info, "VM {} has {} no more", vm->state.name,
-        device ? short_description(device->state.device) : qdev);
+    log(LogLevel::info, "VM {} has {} no more", vm->state.name, device ? short_description(device->state.device) : id);
   }
 }
 
@@ -315,8 +378,8 @@ asio::awaitable<void> Engine::Impl::look_again(VmPtr vm) {
   if (!instance) co_return;
   std::exception_ptr failed;
   try {
-    detail::VmUsb usb = co_await detail::look_at_usb(*instance);
-    if (vm->instance == instance) vm->usb = std::move(usb);
+    detail::VmDevices has = co_await detail::look_at_devices(*instance);
+    if (vm->instance == instance) on_seen(*vm, std::move(has));
   } catch (const qemuctl::Error&) {
     failed = std::current_exception();
   }

@@ -11,7 +11,7 @@
 
 namespace hotplug {
 
-using detail::TrackedUsb;
+using detail::TrackedDevice;
 using detail::VmPtr;
 using qemuctl::Diagnostics;
 using qemuctl::errc;
@@ -35,16 +35,22 @@ std::string listed(const std::vector<std::string>& names) {
   return text;
 }
 
-constexpr const char* attaching = "attach a USB device";
-constexpr const char* detaching = "detach a USB device";
+/// What people call it by.
+std::string subject_of(const Device& device) {
+  std::string node = device_node_of(device);
+  return node.empty() ? sys_name_of(device) : node;
+}
+
+constexpr const char* attaching = "attach a device";
+constexpr const char* detaching = "detach a device";
 
 } // namespace
 
-TrackedUsb& Engine::Impl::requested(const std::string& sys_path, const char* operation) {
+TrackedDevice& Engine::Impl::requested(const std::string& sys_path, const char* operation) {
   const auto found = devices.find(sys_path);
   if (found == devices.end()) refuse(errc::not_found, operation, sys_path, "there is no such device");
   if (found->second.state.foreign)
-    refuse(errc::not_supported, operation, found->second.state.device.device_node,
+    refuse(errc::not_supported, operation, subject_of(found->second.state.device),
            fmt::format("VM {} has it, and no engine put it there", *found->second.state.vm),
            "Take it out with what put it there.");
   return found->second;
@@ -52,8 +58,8 @@ TrackedUsb& Engine::Impl::requested(const std::string& sys_path, const char* ope
 
 asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::string vm_name) {
   const auto self = shared_from_this();
-  TrackedUsb& device = requested(sys_path, attaching);
-  const std::string node = device.state.device.device_node;
+  TrackedDevice& device = requested(sys_path, attaching);
+  const std::string node = subject_of(device.state.device);
   const std::vector<std::string>& allowed = device.state.allowed_vms;
   if (allowed.empty()) refuse(errc::invalid_argument, attaching, node, "no rule lets it into a VM");
   if (vm_name.empty() && allowed.size() > 1)
@@ -71,9 +77,9 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
   device.wish.chosen = vm_name;
   device.wish.detached = device.wish.ask = false;
   device.wish.taken = true;
+  device.wish.left = false;
   device.quarantined_until.reset();
-  device.failures = 0;
-  device.retry_at = detail::time_point::min();
+  device.try_at_once();
   device.problem.clear();
   const std::uint64_t request = ++device.request;
   changed();
@@ -85,7 +91,7 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
     const auto found = devices.find(sys_path);
     if (stopped) refuse(errc::interrupted, attaching, node, "the engine ends");
     if (found == devices.end()) refuse(errc::not_found, attaching, node, "it was pulled meanwhile");
-    TrackedUsb& now = found->second;
+    TrackedDevice& now = found->second;
     if (now.request != request) refuse(errc::interrupted, attaching, node, "another request came meanwhile");
     if (now.state.vm == vm_name) {
       detail::Choice& choice = choice_of(now.state.device);
@@ -104,8 +110,7 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
     // Back to where it was.
     now.wish = before;
     now.problem.clear();
-    now.failures = 0;
-    now.retry_at = detail::time_point::min();
+    now.try_at_once();
     changed();
     refuse(errc::command_failed, attaching, node, problem,
            before.current ? fmt::format("It goes back to VM {}.", *before.current) : std::string());
@@ -114,9 +119,12 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
 
 asio::awaitable<void> Engine::Impl::request_detach(std::string sys_path) {
   const auto self = shared_from_this();
-  TrackedUsb& device = requested(sys_path, detaching);
-  const std::string node = device.state.device.device_node;
+  TrackedDevice& device = requested(sys_path, detaching);
+  const std::string node = subject_of(device.state.device);
   device.wish.detached = true;
+  device.problem.clear();
+  // A guest that has not answered an earlier request is asked again, now.
+  if (const VmPtr vm = device.state.vm ? find_vm(*device.state.vm) : nullptr) vm->unplugs.clear();
   const std::uint64_t request = ++device.request;
   choice_of(device.state.device).detached = true;
   save_choices();
@@ -128,6 +136,7 @@ asio::awaitable<void> Engine::Impl::request_detach(std::string sys_path) {
     if (found == devices.end() || (!found->second.state.vm && !found->second.busy)) co_return;
     if (stopped) refuse(errc::interrupted, detaching, node, "the engine ends");
     if (found->second.request != request) refuse(errc::interrupted, detaching, node, "another request came meanwhile");
+    if (!found->second.problem.empty()) refuse(errc::timed_out, detaching, node, found->second.problem);
     if (steady_clock::now() >= deadline)
       refuse(errc::timed_out, detaching, node, fmt::format("VM {} still has it", found->second.state.vm.value_or("?")),
              "It is tried again.");
@@ -142,7 +151,8 @@ asio::awaitable<void> Engine::Impl::request_detach_all() {
   for (;;) {
     co_await settled.wait_until(deadline);
     const bool any = std::any_of(devices.begin(), devices.end(), [](const auto& entry) {
-      return entry.second.busy || (entry.second.state.vm && !entry.second.state.foreign);
+      return entry.second.busy || (entry.second.loan && !entry.second.return_failed) ||
+             (entry.second.state.vm && !entry.second.state.foreign);
     });
     if (!any || stopped) co_return;
     if (steady_clock::now() >= deadline)
@@ -150,11 +160,11 @@ asio::awaitable<void> Engine::Impl::request_detach_all() {
   }
 }
 
-asio::awaitable<void> Engine::attach_usb(std::string sys_path, std::string vm) {
+asio::awaitable<void> Engine::attach(std::string sys_path, std::string vm) {
   return impl_->request_attach(std::move(sys_path), std::move(vm));
 }
 
-asio::awaitable<void> Engine::detach_usb(std::string sys_path) {
+asio::awaitable<void> Engine::detach(std::string sys_path) {
   return impl_->request_detach(std::move(sys_path));
 }
 

@@ -118,10 +118,11 @@ void Engine::Impl::disconnect(TrackedVm& vm, LinkState link, std::string problem
   set_link(vm, link, std::move(problem));
 }
 
-void Engine::Impl::on_connected(const VmPtr& vm, detail::VmUsb usb) {
-  vm->usb = std::move(usb);
-  vm->stale = false;
+void Engine::Impl::on_connected(const VmPtr& vm, detail::VmDevices has) {
   const bool another_qemu = vm->state.pid != vm->instance->pid();
+  if (another_qemu) vm->has = {};
+  on_seen(*vm, std::move(has));
+  vm->stale = false;
   vm->state.pid = vm->instance->pid();
   vm->pass_descriptors =
       needs_descriptors(vm->state.pid) && !std::holds_alternative<qemuctl::TcpAddress>(vm->instance->monitor());
@@ -131,22 +132,37 @@ void Engine::Impl::on_connected(const VmPtr& vm, detail::VmUsb usb) {
     if (!device.state.select && std::find(allowed.begin(), allowed.end(), vm->state.name) != allowed.end())
       device.wish.ask = false;
     // What it could not take before it may take now; otherwise a device that fails is not tried more often for it.
-    if (another_qemu && device.state.target == vm->state.name) {
-      device.failures = 0;
-      device.retry_at = detail::time_point::min();
-    }
+    if (another_qemu && device.state.target == vm->state.name) device.try_at_once();
   }
-  for (const detail::UsbQdev& qdev : vm->usb.devices)
+  for (const detail::Qdev& qdev : vm->has.devices)
     for (auto& [path, device] : devices)
-      if (qdev.ours && qdev.host == detail::UsbAddress{device.state.device.bus, device.state.device.address})
-        device.wish.taken = true;
+      if (qdev.ours && qdev.host == detail::host_key(device.state.device)) device.wish.taken = true;
   set_link(*vm, LinkState::connected);
+}
+
+void Engine::Impl::on_seen(TrackedVm& vm, detail::VmDevices has) {
+  for (const detail::Qdev& before : vm.has.devices) {
+    const bool there = std::ranges::find(has.devices, before.id, &detail::Qdev::id) != has.devices.end();
+    if (there || !before.ours || !before.needs_guest() || vm.unplugs.contains(before.id)) continue;
+    for (auto& [path, device] : devices)
+      if (before.host == detail::host_key(device.state.device)) device.wish.left = true;
+  }
+  vm.has = std::move(has);
+  std::erase_if(vm.unplugs, [&](const auto& entry) {
+    const bool gone = std::ranges::find(vm.has.devices, entry.first, &detail::Qdev::id) == vm.has.devices.end();
+    if (gone) log(LogLevel::info, "VM {} has {} no more", vm.state.name, entry.first);
+    return gone;
+  });
 }
 
 void Engine::Impl::on_ended(TrackedVm& vm) {
   log(LogLevel::info, "VM {} has ended", vm.state.name);
   vm.instance.reset();
-  vm.usb = {};
+  for (auto& [path, device] : devices)
+    if (device.state.allowed_vms.size() == 1 && device.state.allowed_vms.front() == vm.state.name)
+      device.wish.left = false;
+  vm.has = {};
+  vm.unplugs.clear();
   vm.state.pid.reset();
   vm.idle_since.reset();
   vm.wanted = true;
@@ -174,8 +190,8 @@ asio::awaitable<void> Engine::Impl::serve(VmPtr vm) {
     qemuctl::EventSubscription events = instance->subscribe_events(qemuctl::events_named({"DEVICE_DELETED", "RESET"}));
     std::exception_ptr failed;
     try {
-      detail::VmUsb usb = co_await detail::look_at_usb(*instance);
-      on_connected(vm, std::move(usb));
+      detail::VmDevices has = co_await detail::look_at_devices(*instance);
+      on_connected(vm, std::move(has));
     } catch (const Error&) {
       failed = std::current_exception();
     }
@@ -215,8 +231,8 @@ asio::awaitable<void> Engine::Impl::follow_events(VmPtr vm, qemuctl::EventSubscr
     if (!ours) co_return;
     const qemuctl::Json* device = event->data.find("device");
     const bool known = device && device->is_string() &&
-                       std::any_of(vm->usb.devices.begin(), vm->usb.devices.end(),
-                                   [&](const detail::UsbQdev& qdev) { return qdev.id == device->as_string(); });
+                       std::any_of(vm->has.devices.begin(), vm->has.devices.end(),
+                                   [&](const detail::Qdev& qdev) { return qdev.id == device->as_string(); });
     // A deletion that was asked for is already known, or its step is on its way and will know.
     if (event->lost > 0 || event->name == "RESET" || (known && device->as_string() != vm->deleting)) {
       vm->stale = true;

@@ -19,7 +19,7 @@ std::string plain(const std::string& text) {
   return quoted == "\"" + text + "\"" ? text : quoted;
 }
 
-std::string conclusion(const UsbRule& rule, const RuleTrace& trace) {
+std::string conclusion(const RuleBase& rule, const RuleTrace& trace) {
   switch (trace.outcome) {
   case RuleTrace::Outcome::disabled:
     return "is disabled";
@@ -34,20 +34,36 @@ std::string conclusion(const UsbRule& rule, const RuleTrace& trace) {
                               : fmt::format("matches: a person chooses one of {}", fmt::join(rule.vms, ", "));
 }
 
+struct Description {
+  std::string operator()(const UsbDevice& device) const {
+    std::string text = fmt::format("{} {:04x}:{:04x}", device.port_path(), device.vendor_id, device.product_id);
+    for (const std::string* name : {&device.vendor_name, &device.product_name})
+      if (!name->empty()) text += " " + plain(*name);
+    return text;
+  }
+  std::string operator()(const InputDevice& device) const {
+    return fmt::format("{} {}{}", device.sys_name, plain(device.name),
+                       device.path_tag.empty() ? "" : fmt::format(" ({})", plain(device.path_tag)));
+  }
+  std::string operator()(const PciDevice& device) const {
+    std::string text = fmt::format("{} {:04x}:{:04x}", device.address(), device.vendor_id, device.device_id);
+    for (const std::string* name : {&device.vendor_name, &device.device_name})
+      if (!name->empty()) text += " " + plain(*name);
+    return text;
+  }
+};
+
 } // namespace
 
-std::string short_description(const UsbDevice& device) {
-  std::string text = fmt::format("{} {:04x}:{:04x}", device.port_path(), device.vendor_id, device.product_id);
-  for (const std::string* name : {&device.vendor_name, &device.product_name})
-    if (!name->empty()) text += " " + plain(*name);
-  return text;
+std::string short_description(const Device& device) {
+  return std::visit(Description(), device);
 }
 
-std::string explanation(const UsbRules& rules, const UsbDevice& device) {
+std::string explanation(const Rules& rules, const Device& device) {
   const Verdict verdict = rules.explain(device);
   std::string text = short_description(device) + "\n";
   for (const RuleTrace& trace : verdict.trace) {
-    const UsbRule& rule = rules.rules()[trace.index];
+    const RuleBase& rule = rules.rule(kind_of(device), trace.index);
     text += fmt::format("rule {}{} {}\n", trace.index,
                         rule.description.empty() ? "" : fmt::format(" ({})", plain(rule.description)),
                         conclusion(rule, trace));

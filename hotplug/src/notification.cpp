@@ -24,43 +24,55 @@ std::string_view to_string(LinkState state) noexcept {
   return "";
 }
 
-std::string_view to_string(Notification::Kind kind) noexcept {
-  switch (kind) {
-  case Notification::Kind::usb_connected:
-    return "usb_connected";
-  case Notification::Kind::usb_disconnected:
-    return "usb_disconnected";
-  case Notification::Kind::usb_attached:
-    return "usb_attached";
-  case Notification::Kind::usb_detached:
-    return "usb_detached";
-  case Notification::Kind::usb_select_vm:
-    return "usb_select_vm";
-  case Notification::Kind::device_degraded:
+std::optional<UsbState> as_usb(const DeviceState& state) {
+  const auto* device = std::get_if<UsbDevice>(&state.device);
+  if (!device) return std::nullopt;
+  UsbState usb;
+  static_cast<Placement&>(usb) = state;
+  usb.device = *device;
+  return usb;
+}
+
+std::string event_name(const Notification& notification) {
+  const auto of_kind = [&](const char* what) {
+    return std::string(to_string(kind_of(notification.device.device))) + what;
+  };
+  switch (notification.kind) {
+  case Notification::Kind::connected:
+    return of_kind("_connected");
+  case Notification::Kind::disconnected:
+    return of_kind("_disconnected");
+  case Notification::Kind::attached:
+    return of_kind("_attached");
+  case Notification::Kind::detached:
+    return of_kind("_detached");
+  case Notification::Kind::select_vm:
+    return of_kind("_select_vm");
+  case Notification::Kind::degraded:
     return "device_degraded";
   case Notification::Kind::vm_state:
     return "vm_state";
   }
-  return "";
+  return {};
 }
 
-std::vector<Notification> difference(const UsbState* before, const UsbState* after) {
+std::vector<Notification> difference(const DeviceState* before, const DeviceState* after) {
   using Kind = Notification::Kind;
   std::vector<Notification> notifications;
-  const auto tell = [&](Kind kind, const UsbState& usb, const std::string& vm = {}, const std::string& text = {}) {
-    notifications.push_back({kind, usb, vm, text, 0, {}});
+  const auto tell = [&](Kind kind, const DeviceState& state, const std::string& vm = {}, const std::string& text = {}) {
+    notifications.push_back({kind, state, vm, text, 0, {}});
   };
   const std::optional<std::string> nowhere;
   const std::optional<std::string>& from = before ? before->vm : nowhere;
   const std::optional<std::string>& to = after ? after->vm : nowhere;
 
-  if (!before && after) tell(Kind::usb_connected, *after);
-  if (from && from != to) tell(Kind::usb_detached, after ? *after : *before, *from);
-  if (before && !after) tell(Kind::usb_disconnected, *before);
-  if (to && from != to) tell(Kind::usb_attached, *after, *to);
-  if (after && after->select && !(before && before->select)) tell(Kind::usb_select_vm, *after);
+  if (!before && after) tell(Kind::connected, *after);
+  if (from && from != to) tell(Kind::detached, after ? *after : *before, *from);
+  if (before && !after) tell(Kind::disconnected, *before);
+  if (to && from != to) tell(Kind::attached, *after, *to);
+  if (after && after->select && !(before && before->select)) tell(Kind::select_vm, *after);
   if (after && !after->degraded.empty() && !(before && before->degraded == after->degraded))
-    tell(Kind::device_degraded, *after, {}, after->degraded);
+    tell(Kind::degraded, *after, {}, after->degraded);
   return notifications;
 }
 

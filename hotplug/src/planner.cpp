@@ -9,16 +9,16 @@
 namespace hotplug::detail {
 
 Plan make_plan(const std::vector<PlannedDevice>& devices, const std::vector<PlannedVm>& vms) {
-  std::map<UsbAddress, const PlannedDevice*> by_address;
-  for (const PlannedDevice& device : devices) by_address.emplace(device.address, &device);
+  std::map<HostKey, const PlannedDevice*> by_key;
+  for (const PlannedDevice& device : devices) by_key.emplace(device.key, &device);
 
   Plan plan;
   std::set<std::string> held;    // by any VM, bound or not: not to be attached now
   std::set<std::string> settled; // by the VM that they are to be in
   for (const PlannedVm& vm : vms)
-    for (const UsbQdev& qdev : vm.devices) {
-      const auto found = qdev.host ? by_address.find(*qdev.host) : by_address.end();
-      const PlannedDevice* device = found == by_address.end() ? nullptr : found->second;
+    for (const Qdev& qdev : vm.devices) {
+      const auto found = qdev.host ? by_key.find(*qdev.host) : by_key.end();
+      const PlannedDevice* device = found == by_key.end() ? nullptr : found->second;
       if (device) held.insert(device->sys_path);
       if (device && qdev.attached) plan.holding.push_back({device->sys_path, vm.name, !qdev.ours});
       if (!qdev.ours) continue;
@@ -41,7 +41,7 @@ Plan make_plan(const std::vector<PlannedDevice>& devices, const std::vector<Plan
 }
 
 std::optional<std::string> target_of(const Wish& wish) {
-  if (!wish.taken || wish.detached || wish.quarantined || wish.allowed.empty()) return std::nullopt;
+  if (!wish.taken || wish.detached || wish.quarantined || wish.left || wish.allowed.empty()) return std::nullopt;
   if (wish.allowed.size() == 1) return wish.allowed.front();
   const auto allows = [&](const std::optional<std::string>& vm) {
     return vm && std::find(wish.allowed.begin(), wish.allowed.end(), *vm) != wish.allowed.end();

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "usb_qdev.hpp"
+#include "qdev.hpp"
 
 #include <optional>
 #include <string>
@@ -13,14 +13,14 @@ namespace hotplug::detail {
 /// A device of the host and where it is to be.
 struct PlannedDevice {
   std::string sys_path;
-  UsbAddress address;
+  HostKey key;
   std::optional<std::string> target;
 };
 
 /// A VM and what QEMU shows of it.
 struct PlannedVm {
   std::string name;
-  std::vector<UsbQdev> devices;
+  std::vector<Qdev> devices;
 };
 
 /// Put a device into a VM.
@@ -72,6 +72,7 @@ struct Wish {
   bool taken = true; ///< it is the engine's to attach: plugged in since it runs, attached by it before, or asked for
   bool detached = false;    ///< a person took it out
   bool quarantined = false; ///< it came and went too often
+  bool left = false;        ///< its guest has let go of it, and nobody had asked
 };
 
 /// Where it is to be; nullopt: in no VM. Pure.

@@ -11,6 +11,8 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -29,10 +31,10 @@ template<typename T, T* (*Release)(T*)>
 struct Releaser {
   void operator()(T* object) const noexcept { Release(object); }
 };
-using Udev = std::unique_ptr<udev, Releaser<udev, udev_unref>>;
-using Monitor = std::unique_ptr<udev_monitor, Releaser<udev_monitor, udev_monitor_unref>>;
-using Device = std::unique_ptr<udev_device, Releaser<udev_device, udev_device_unref>>;
-using Enumerate = std::unique_ptr<udev_enumerate, Releaser<udev_enumerate, udev_enumerate_unref>>;
+using ContextHandle = std::unique_ptr<udev, Releaser<udev, udev_unref>>;
+using MonitorHandle = std::unique_ptr<udev_monitor, Releaser<udev_monitor, udev_monitor_unref>>;
+using DeviceHandle = std::unique_ptr<udev_device, Releaser<udev_device, udev_device_unref>>;
+using EnumerateHandle = std::unique_ptr<udev_enumerate, Releaser<udev_enumerate, udev_enumerate_unref>>;
 
 std::string text(const char* value) {
   return value ? value : "";
@@ -58,25 +60,79 @@ std::string read_binary(const std::filesystem::path& file) {
   return bytes;
 }
 
-UsbRecord record_of(udev_device* device) {
+std::map<std::string, std::string, std::less<>> properties_of(udev_device* device) {
+  std::map<std::string, std::string, std::less<>> properties;
+  udev_list_entry* entry = nullptr;
+  udev_list_entry_foreach(entry, udev_device_get_properties_list_entry(device))
+      properties.emplace(text(udev_list_entry_get_name(entry)), text(udev_list_entry_get_value(entry)));
+  return properties;
+}
+
+/// The last part of where a link leads; empty: there is none.
+std::string name_behind(const std::string& sys_path, const char* link) {
+  std::error_code ec;
+  const auto target = std::filesystem::read_symlink(std::filesystem::path(sys_path) / link, ec);
+  return ec ? std::string() : target.filename().string();
+}
+
+UsbRecord usb_record_of(udev_device* device) {
   UsbRecord record;
   record.sys_path = text(udev_device_get_syspath(device));
   record.device_node = text(udev_device_get_devnode(device));
-  udev_list_entry* entry = nullptr;
-  udev_list_entry_foreach(entry, udev_device_get_properties_list_entry(device))
-      record.properties.emplace(text(udev_list_entry_get_name(entry)), text(udev_list_entry_get_value(entry)));
+  record.properties = properties_of(device);
   for (const std::string& name : usb_attributes())
     if (const char* value = udev_device_get_sysattr_value(device, name.c_str())) record.attributes.emplace(name, value);
   record.descriptors = read_binary(std::filesystem::path(record.sys_path) / "descriptors");
   // The port's own folder is below the hub's interface; the device has a link to it, and the port one to its peer.
-  std::error_code ec;
-  const auto peer = std::filesystem::read_symlink(std::filesystem::path(record.sys_path) / "port/peer", ec);
-  if (!ec) record.peer_port = peer.filename().string();
+  record.peer_port = name_behind(record.sys_path, "port/peer");
   return record;
 }
 
-bool is_device(udev_device* device) {
-  return text(udev_device_get_devtype(device)) == "usb_device";
+InputRecord input_record_of(udev_device* device) {
+  InputRecord record;
+  record.sys_path = text(udev_device_get_syspath(device));
+  record.device_node = text(udev_device_get_devnode(device));
+  record.properties = properties_of(device);
+  if (udev_device* above = udev_device_get_parent(device)) // which is the child's
+    record.name = text(udev_device_get_sysattr_value(above, "name"));
+  return record;
+}
+
+PciRecord pci_record_of(udev_device* device) {
+  PciRecord record;
+  record.sys_path = text(udev_device_get_syspath(device));
+  record.properties = properties_of(device);
+  for (const std::string& name : pci_attributes())
+    if (const char* value = udev_device_get_sysattr_value(device, name.c_str())) record.attributes.emplace(name, value);
+  record.driver = name_behind(record.sys_path, "driver");
+  record.iommu_group = name_behind(record.sys_path, "iommu_group");
+  return record;
+}
+
+/// A part of what udev knows of that is looked at.
+struct Source {
+  const char* subsystem;
+  const char* devtype; ///< nullptr: all
+  std::optional<Device> (*read)(udev_device* device);
+};
+
+template<typename Made>
+std::optional<Device> lifted(std::optional<Made> made) {
+  return made ? std::optional<Device>(std::move(*made)) : std::nullopt;
+}
+
+constexpr std::array sources{
+    Source{"usb", "usb_device", [](udev_device* device) { return lifted(make_usb_device(usb_record_of(device))); }},
+    Source{"input", nullptr, [](udev_device* device) { return lifted(make_input_device(input_record_of(device))); }},
+    Source{"pci", nullptr, [](udev_device* device) { return lifted(make_pci_device(pci_record_of(device))); }},
+};
+
+const Source* source_of(udev_device* device) {
+  const std::string subsystem = text(udev_device_get_subsystem(device));
+  for (const Source& source : sources)
+    if (subsystem == source.subsystem)
+      return !source.devtype || text(udev_device_get_devtype(device)) == source.devtype ? &source : nullptr;
+  return nullptr;
 }
 
 } // namespace
@@ -88,9 +144,11 @@ struct UdevSource::Impl {
     monitor.reset(udev_monitor_new_from_netlink(context.get(), "udev"));
     if (!monitor) fail(errno, "listen to udev");
     // Filtered by the kernel: events of other subsystems wake nobody up.
-    if (const int error = udev_monitor_filter_add_match_subsystem_devtype(monitor.get(), "usb", "usb_device");
-        error < 0)
-      fail(-error, "filter udev's events");
+    for (const Source& source : sources)
+      if (const int error =
+              udev_monitor_filter_add_match_subsystem_devtype(monitor.get(), source.subsystem, source.devtype);
+          error < 0)
+        fail(-error, "filter udev's events");
     // Without CAP_NET_ADMIN the usual size has to do.
     udev_monitor_set_receive_buffer_size(monitor.get(), receive_buffer);
     if (const int error = udev_monitor_enable_receiving(monitor.get()); error < 0) fail(-error, "listen to udev");
@@ -98,29 +156,29 @@ struct UdevSource::Impl {
     socket.assign(::fcntl(udev_monitor_get_fd(monitor.get()), F_DUPFD_CLOEXEC, 0));
   }
 
-  UsbSnapshot look() {
-    UsbSnapshot snapshot;
-    const Enumerate enumerate(udev_enumerate_new(context.get()));
-    if (!enumerate) fail(ENOMEM, "look for USB devices");
-    udev_enumerate_add_match_subsystem(enumerate.get(), "usb");
+  DeviceSnapshot look() {
+    DeviceSnapshot snapshot;
+    const EnumerateHandle enumerate(udev_enumerate_new(context.get()));
+    if (!enumerate) fail(ENOMEM, "look for devices");
+    for (const Source& source : sources) udev_enumerate_add_match_subsystem(enumerate.get(), source.subsystem);
     // What udev is still busy with is told of by an event.
     udev_enumerate_add_match_is_initialized(enumerate.get());
-    if (const int error = udev_enumerate_scan_devices(enumerate.get()); error < 0) fail(-error, "look for USB devices");
+    if (const int error = udev_enumerate_scan_devices(enumerate.get()); error < 0) fail(-error, "look for devices");
     udev_list_entry* entry = nullptr;
     udev_list_entry_foreach(entry, udev_enumerate_get_list_entry(enumerate.get())) {
-      const Device device(udev_device_new_from_syspath(context.get(), udev_list_entry_get_name(entry)));
-      if (!device || !is_device(device.get())) continue;
-      if (std::optional<UsbDevice> found = make_usb_device(record_of(device.get())))
-        snapshot.devices.push_back(std::move(*found));
+      const DeviceHandle device(udev_device_new_from_syspath(context.get(), udev_list_entry_get_name(entry)));
+      const Source* source = device ? source_of(device.get()) : nullptr;
+      if (!source) continue;
+      if (std::optional<Device> found = source->read(device.get())) snapshot.devices.push_back(std::move(*found));
     }
     return snapshot;
   }
 
   /// What is there to read; nullopt: nothing more.
-  std::optional<UsbEvent> receive() {
+  std::optional<DeviceEvent> receive() {
     for (;;) {
       errno = 0;
-      const Device device(udev_monitor_receive_device(monitor.get()));
+      const DeviceHandle device(udev_monitor_receive_device(monitor.get()));
       if (!device) {
         if (errno == EINTR) continue;
         if (errno != ENOBUFS) return std::nullopt;
@@ -129,25 +187,25 @@ struct UdevSource::Impl {
         return look();
       }
       const std::string_view action = text_view(udev_device_get_action(device.get()));
-      if (!is_device(device.get())) continue;
-      if (action == "remove") return UsbRemoved{text(udev_device_get_syspath(device.get()))};
-      if (std::optional<UsbDevice> found = make_usb_device(record_of(device.get())))
-        return UsbArrived{std::move(*found)};
+      const Source* source = source_of(device.get());
+      if (!source) continue;
+      if (action == "remove") return DeviceRemoved{text(udev_device_get_syspath(device.get()))};
+      if (std::optional<Device> found = source->read(device.get())) return DeviceArrived{std::move(*found)};
     }
   }
 
   void drain() {
     for (;;) {
       errno = 0;
-      const Device device(udev_monitor_receive_device(monitor.get()));
+      const DeviceHandle device(udev_monitor_receive_device(monitor.get()));
       if (!device && errno != EINTR && errno != ENOBUFS) return;
     }
   }
 
   static std::string_view text_view(const char* value) { return value ? value : std::string_view(); }
 
-  Udev context;
-  Monitor monitor;
+  ContextHandle context;
+  MonitorHandle monitor;
   asio::posix::stream_descriptor socket;
   bool looked = false;
 };
@@ -157,10 +215,10 @@ UdevSource::UdevSource(UdevSource&&) noexcept = default;
 UdevSource& UdevSource::operator=(UdevSource&&) noexcept = default;
 UdevSource::~UdevSource() = default;
 
-asio::awaitable<UsbEvent> UdevSource::next() {
+asio::awaitable<DeviceEvent> UdevSource::next() {
   if (!std::exchange(impl_->looked, true)) co_return impl_->look();
   for (;;) {
-    if (std::optional<UsbEvent> event = impl_->receive()) co_return std::move(*event);
+    if (std::optional<DeviceEvent> event = impl_->receive()) co_return std::move(*event);
     co_await impl_->socket.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
   }
 }

@@ -4,25 +4,17 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-#include <system_error>
-
 namespace hotplug::detail {
 
 namespace {
 
 constexpr std::string_view prefix = "usbhost-";
 
-/// A number at the beginning of `text` and the dash behind it, taken off.
-std::optional<int> take_number(std::string_view& text) {
-  int number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end == text.data() + text.size() || *end != '-' || number < 1) return std::nullopt;
-  text.remove_prefix(static_cast<std::size_t>(end - text.data()) + 1);
-  return number;
-}
-
 } // namespace
+
+HostKey host_key(UsbAddress address) {
+  return {DeviceKind::usb, fmt::format("{}:{}", address.bus, address.number)};
+}
 
 std::string make_qdev_id(UsbAddress host, std::uint32_t unique) {
   return fmt::format("{}{}-{}-{:08x}", prefix, host.bus, host.number, unique);
@@ -33,8 +25,7 @@ std::optional<UsbAddress> address_in(std::string_view qdev_id) {
   qdev_id.remove_prefix(prefix.size());
   const std::optional<int> bus = take_number(qdev_id);
   const std::optional<int> number = bus ? take_number(qdev_id) : std::nullopt;
-  if (!number || qdev_id.size() != 8 || qdev_id.find_first_not_of("0123456789abcdef") != std::string_view::npos)
-    return std::nullopt;
+  if (!number || !is_unique_end(qdev_id) || *bus < 1 || *number < 1) return std::nullopt;
   return UsbAddress{*bus, *number};
 }
 

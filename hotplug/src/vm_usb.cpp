@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vm_usb.hpp"
 
+#include "pci_port.hpp"
+#include "qom.hpp"
+
 #include <qemuctl/error.hpp>
 #include <qemuctl/file_descriptor.hpp>
 
@@ -52,87 +55,6 @@ const KnownController* known_controller(std::string_view type) {
   return found == known_controllers.end() ? nullptr : found;
 }
 
-/// "usb-host" of "child<usb-host>"; empty: it is no child.
-std::string_view child_type(std::string_view type) {
-  constexpr std::string_view begin = "child<";
-  if (!type.starts_with(begin) || !type.ends_with('>')) return {};
-  return type.substr(begin.size(), type.size() - begin.size() - 1);
-}
-
-struct QomChild {
-  std::string name, type;
-};
-
-/// The children of a QOM object; none when there is no such object.
-asio::awaitable<std::vector<QomChild>> children(Instance& vm, std::string path) {
-  std::vector<QomChild> result;
-  Json arguments;
-  arguments.set("path", std::move(path));
-  try {
-    const Json list = co_await vm.execute("qom-list", std::move(arguments));
-    for (const Json& item : list.as_array()) {
-      const std::string_view type = child_type(item.at("type").as_string());
-      if (!type.empty()) result.push_back({item.at("name").as_string(), std::string(type)});
-    }
-  } catch (const Error& error) {
-    if (error.code() != errc::command_failed) throw;
-  }
-  co_return result;
-}
-
-/// A property; null when there is no such object or property.
-asio::awaitable<Json> property(Instance& vm, std::string path, std::string name) {
-  Json arguments;
-  arguments.set("path", std::move(path));
-  arguments.set("property", std::move(name));
-  try {
-    Json value = co_await vm.execute("qom-get", std::move(arguments));
-    co_return value;
-  } catch (const Error& error) {
-    if (error.code() != errc::command_failed) throw;
-  }
-  co_return Json();
-}
-
-asio::awaitable<int> number(Instance& vm, std::string path, std::string name) {
-  const Json value = co_await property(vm, std::move(path), std::move(name));
-  co_return value.is_integer() ? static_cast<int>(value.as_int()) : 0;
-}
-
-asio::awaitable<std::optional<UsbController>> look_at_controller(Instance& vm, std::string path,
-                                                                 KnownController known) {
-  UsbController controller;
-  controller.kind = known.kind;
-  controller.usb2_ports = known.ports;
-  if (known.kind == UsbController::Kind::xhci) {
-    controller.usb2_ports = co_await number(vm, path, "p2");
-    controller.usb3_ports = co_await number(vm, path, "p3");
-  }
-  const std::vector<QomChild> parts = co_await children(vm, path);
-  for (const QomChild& part : parts)
-    if (part.type == "usb-bus") controller.bus = part.name;
-  if (controller.bus.empty()) co_return std::nullopt;
-  co_return controller;
-}
-
-asio::awaitable<UsbQdev> look_at_device(Instance& vm, std::string path, std::string id) {
-  UsbQdev device;
-  device.id = std::move(id);
-  const Json attached = co_await property(vm, path, "attached");
-  device.attached = attached == Json(true);
-  const std::optional<UsbAddress> named = address_in(device.id);
-  device.ours = named.has_value();
-  if (named) {
-    device.host = named;
-  } else {
-    UsbAddress host;
-    host.bus = co_await number(vm, path, "hostbus");
-    host.number = co_await number(vm, path, "hostaddr");
-    if (host.bus > 0 && host.number > 0) device.host = host;
-  }
-  co_return device;
-}
-
 /// Whether QEMU means that something is in this port already.
 bool port_in_use(const Error& error) {
   const std::string& text = error.diagnostics().server_text;
@@ -154,32 +76,20 @@ bool port_in_use(const Error& error) {
 
 /// Adds an xHCI controller where the machine takes a PCI device while it runs.
 asio::awaitable<void> add_controller(Instance& vm, VmUsb& usb, std::string id) {
-  const std::vector<QomChild> devices = co_await children(vm, "/machine/peripheral");
-  std::vector<std::string> buses;
-  for (const QomChild& device : devices)
-    if (device.type == "pcie-root-port" || device.type == "xio3130-downstream") buses.push_back(device.name);
-  buses.emplace_back(); // a bus that QEMU chooses: the one of a machine without PCI Express
-  for (const std::string& bus : buses) {
-    Json properties;
-    properties.set("driver", "qemu-xhci");
-    properties.set("id", id);
-    properties.set("p2", 15);
-    properties.set("p3", 15);
-    if (!bus.empty()) properties.set("bus", bus);
-    if (!bus.empty()) properties.set("addr", "0x0"); // otherwise a port that is taken would seem to take a second one
-    bool added = false;
-    try {
-      co_await vm.device_add(std::move(properties));
-      added = true;
-    } catch (const Error& error) {
-      if (error.code() != errc::command_failed) throw;
-    }
-    if (!added) continue;
-    const std::optional<UsbController> controller =
-        co_await look_at_controller(vm, "/machine/peripheral/" + id, known_controllers.front());
-    if (controller) usb.controllers.push_back(*controller);
+  Json properties;
+  properties.set("driver", "qemu-xhci");
+  properties.set("id", id);
+  properties.set("p2", 15);
+  properties.set("p3", 15);
+  try {
+    co_await add_to_pci_port(vm, std::move(properties), {}, std::chrono::seconds(10));
+  } catch (const Error& error) {
+    if (error.code() != errc::command_failed && error.code() != errc::not_supported) throw;
     co_return;
   }
+  const std::optional<UsbController> controller =
+      co_await look_at_usb_controller(vm, "/machine/peripheral/" + id, "qemu-xhci");
+  if (controller) usb.controllers.push_back(*controller);
 }
 
 /// Opens the node for QEMU and passes it. The number of the descriptor set, which is to be removed again.
@@ -205,15 +115,15 @@ asio::awaitable<void> remove_descriptor(Instance& vm, std::int64_t set) {
 }
 
 /// What `device_add` takes, without bus and port.
-Json qdev_properties(const AttachRequest& request, std::optional<std::int64_t> descriptor_set) {
+Json qdev_properties(const UsbAttachRequest& request, std::optional<std::int64_t> descriptor_set) {
   Json properties;
   properties.set("driver", "usb-host");
   properties.set("id", request.id);
   if (descriptor_set) {
     properties.set("hostdevice", fmt::format("/dev/fdset/{}", *descriptor_set));
   } else {
-    properties.set("hostbus", request.address.bus);
-    properties.set("hostaddr", request.address.number);
+    properties.set("hostbus", request.device.bus);
+    properties.set("hostaddr", request.device.address);
   }
   if (request.guest_reset) properties.set("guest-reset", *request.guest_reset);
   if (request.guest_resets_all) properties.set("guest-resets-all", *request.guest_resets_all);
@@ -251,19 +161,6 @@ UsbController* controller_of(VmUsb& usb, const std::string& bus) {
   return found == usb.controllers.end() ? nullptr : &*found;
 }
 
-/// Which port one of our devices is in; they all have one by name.
-asio::awaitable<std::optional<UsbPort>> look_at_port(Instance& vm, std::string path) {
-  UsbPort port;
-  const Json number = co_await property(vm, path, "port");
-  const Json bus = co_await property(vm, path, "parent_bus");
-  if (!number.is_string() || !bus.is_string()) co_return std::nullopt;
-  const std::string& digits = number.as_string();
-  if (std::from_chars(digits.data(), digits.data() + digits.size(), port.number).ec != std::errc())
-    co_return std::nullopt;
-  port.bus = bus.as_string().substr(bus.as_string().rfind('/') + 1);
-  co_return port;
-}
-
 } // namespace
 
 void VmUsb::take(const std::string& id, const UsbPort& port) {
@@ -295,39 +192,58 @@ std::optional<UsbPort> choose_port(const std::vector<UsbController>& controllers
   return std::nullopt;
 }
 
-asio::awaitable<VmUsb> look_at_usb(Instance& vm) {
-  VmUsb usb;
-  std::map<std::string, UsbPort> ports;
-  for (const char* place : {"/machine/peripheral", "/machine/peripheral-anon", "/machine/unattached"}) {
-    const std::string folder = place;
-    const std::vector<QomChild> devices = co_await children(vm, folder);
-    for (const QomChild& device : devices) {
-      const std::string path = folder + "/" + device.name;
-      if (device.type == "usb-host") {
-        std::string id = folder == "/machine/peripheral" ? device.name : path;
-        UsbQdev found = co_await look_at_device(vm, path, std::move(id));
-        if (found.ours) {
-          const std::optional<UsbPort> port = co_await look_at_port(vm, path);
-          if (port) ports.emplace(found.id, *port);
-        }
-        usb.devices.push_back(std::move(found));
-      } else if (const KnownController* known = known_controller(device.type)) {
-        const std::optional<UsbController> found = co_await look_at_controller(vm, path, *known);
-        if (found) usb.controllers.push_back(*found);
-      }
-    }
+asio::awaitable<std::optional<UsbController>> look_at_usb_controller(Instance& vm, std::string path, std::string type) {
+  const KnownController* known = known_controller(type);
+  if (!known) co_return std::nullopt;
+  UsbController controller;
+  controller.kind = known->kind;
+  controller.usb2_ports = known->ports;
+  if (known->kind == UsbController::Kind::xhci) {
+    controller.usb2_ports = co_await qom_number(vm, path, "p2");
+    controller.usb3_ports = co_await qom_number(vm, path, "p3");
   }
-  for (const auto& [id, port] : ports) usb.take(id, port);
-  co_return usb;
+  const std::vector<QomChild> parts = co_await qom_children(vm, path);
+  for (const QomChild& part : parts)
+    if (part.type == "usb-bus") controller.bus = part.name;
+  if (controller.bus.empty()) co_return std::nullopt;
+  co_return controller;
 }
 
-asio::awaitable<void> attach_usb(Instance& vm, VmUsb& usb, AttachRequest request) {
+asio::awaitable<Qdev> look_at_usb_device(Instance& vm, std::string path, std::string id) {
+  Qdev device;
+  device.id = std::move(id);
+  const Json attached = co_await qom_property(vm, path, "attached");
+  device.attached = attached == Json(true);
+  const std::optional<UsbAddress> named = address_in(device.id);
+  device.ours = named.has_value();
+  if (named) {
+    device.host = host_key(*named);
+  } else {
+    UsbAddress host;
+    host.bus = co_await qom_number(vm, path, "hostbus");
+    host.number = co_await qom_number(vm, path, "hostaddr");
+    if (host.bus > 0 && host.number > 0) device.host = host_key(host);
+  }
+  co_return device;
+}
+
+asio::awaitable<std::optional<UsbPort>> look_at_usb_port(Instance& vm, std::string path) {
+  UsbPort port;
+  const std::string digits = co_await qom_text(vm, path, "port");
+  const std::string bus = co_await qom_text(vm, path, "parent_bus");
+  if (std::from_chars(digits.data(), digits.data() + digits.size(), port.number).ec != std::errc())
+    co_return std::nullopt;
+  port.bus = bus.substr(bus.rfind('/') + 1);
+  co_return port;
+}
+
+asio::awaitable<void> attach_usb(Instance& vm, VmUsb& usb, UsbAttachRequest request) {
   std::optional<std::int64_t> set;
-  if (request.pass_descriptor) set = co_await add_descriptor(vm, request.device_node);
+  if (request.pass_descriptor) set = co_await add_descriptor(vm, request.device.device_node);
   Json properties = qdev_properties(request, set);
   std::exception_ptr failure;
   try {
-    co_await add_to_free_port(vm, usb, std::move(properties), request.speed, request.id);
+    co_await add_to_free_port(vm, usb, std::move(properties), request.device.speed, request.id);
   } catch (const Error&) {
     failure = std::current_exception();
   }
@@ -335,44 +251,22 @@ asio::awaitable<void> attach_usb(Instance& vm, VmUsb& usb, AttachRequest request
   if (set) co_await remove_descriptor(vm, *set);
   if (failure) std::rethrow_exception(failure);
 
-  UsbQdev device;
-  device.id = request.id;
-  device.host = request.address;
-  device.ours = true;
-  const Json attached = co_await property(vm, "/machine/peripheral/" + request.id, "attached");
-  device.attached = attached == Json(true);
-  const bool bound = device.attached;
-  usb.devices.push_back(std::move(device));
-  if (bound) co_return;
+  const Json attached = co_await qom_property(vm, "/machine/peripheral/" + request.id, "attached");
+  if (attached == Json(true)) co_return;
 
   // Accepted, and yet not there: a device in reset, or one that QEMU can not open.
-  co_await detach_usb(vm, usb, request.id, std::chrono::seconds(5));
+  const bool deleted = co_await delete_qdev(vm, request.id, std::chrono::seconds(5));
   Diagnostics diagnostics;
   diagnostics.operation = "attach a USB device";
   diagnostics.subject = "VM " + vm.name();
   diagnostics.command = "device_add";
-  diagnostics.detail = fmt::format("QEMU took {}, but is not bound to it", request.device_node);
-  throw Error(errc::command_failed, std::move(diagnostics));
-}
-
-asio::awaitable<void> detach_usb(Instance& vm, VmUsb& usb, std::string id, std::chrono::milliseconds timeout) {
-  bool deleted = true;
-  try {
-    deleted = co_await vm.device_del(id, timeout) == qemuctl::UnplugResult::deleted;
-  } catch (const Error& error) {
-    // It is gone already: that is what was asked for.
-    if (error.code() != errc::command_failed || error.diagnostics().qmp_class != "DeviceNotFound") throw;
+  diagnostics.detail = fmt::format("QEMU took {}, but is not bound to it", request.device.device_node);
+  if (deleted) {
+    usb.release(request.id);
+    throw Error(errc::command_failed, std::move(diagnostics));
   }
-  if (!deleted) {
-    Diagnostics diagnostics;
-    diagnostics.operation = "detach a USB device";
-    diagnostics.subject = "VM " + vm.name();
-    diagnostics.command = "device_del";
-    diagnostics.detail = fmt::format("QEMU has not deleted {} in time", id);
-    throw Error(errc::timed_out, std::move(diagnostics));
-  }
-  std::erase_if(usb.devices, [&](const UsbQdev& device) { return device.id == id; });
-  usb.release(id);
+  diagnostics.detail += ", and does not delete it";
+  throw Error(errc::timed_out, std::move(diagnostics));
 }
 
 } // namespace hotplug::detail

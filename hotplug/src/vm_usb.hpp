@@ -9,7 +9,6 @@
 
 #include <asio/awaitable.hpp>
 
-#include <chrono>
 #include <map>
 #include <optional>
 #include <set>
@@ -34,10 +33,9 @@ struct UsbPort {
   int number = 0;
 };
 
-/// What a VM has of USB.
+/// Where a VM can take USB devices.
 struct VmUsb {
   std::vector<UsbController> controllers;
-  std::vector<UsbQdev> devices;
   std::map<std::string, UsbPort> ports; ///< of our devices, by their ids
 
   void take(const std::string& id, const UsbPort& port);
@@ -48,28 +46,28 @@ struct VmUsb {
 /// is none. Pure.
 std::optional<UsbPort> choose_port(const std::vector<UsbController>& controllers, double speed);
 
-/// Asks QEMU what the VM has. Throws `qemuctl::Error`.
-asio::awaitable<VmUsb> look_at_usb(qemuctl::Instance& vm);
+/// @name What QEMU shows of the object at `path`
+/// They throw `qemuctl::Error`.
+/// @{
+/// A `usb-host`, which gets this id.
+asio::awaitable<Qdev> look_at_usb_device(qemuctl::Instance& vm, std::string path, std::string id);
+/// Which port it is in; nullopt: it has none by name.
+asio::awaitable<std::optional<UsbPort>> look_at_usb_port(qemuctl::Instance& vm, std::string path);
+/// nullopt: an object of that type is no USB controller.
+asio::awaitable<std::optional<UsbController>> look_at_usb_controller(qemuctl::Instance& vm, std::string path,
+                                                                     std::string type);
+/// @}
 
-/// How a device is to be attached.
-struct AttachRequest {
-  std::string sys_path, device_node;
-  UsbAddress address;
-  double speed = 0;
+struct UsbAttachRequest {
+  UsbDevice device;
   std::string id; ///< of the new qdev
   std::optional<bool> guest_reset, guest_resets_all;
   bool pass_descriptor = false; ///< QEMU may not open the node itself
 };
 
-/// Puts a device of the host into the VM, and returns when QEMU shows it bound; `usb` is brought up to date. When it
-/// fails, nothing of it is left in the VM. Adds a controller when there is no free port and the machine allows it.
+/// See `attach_device`. Adds a controller when there is no free port and the machine allows it.
 ///
-/// Each port is named, so QEMU never puts its 12 Mb/s hub in between. Throws `qemuctl::Error`: `not_supported` when
-/// there is no port for it, `command_failed` with QEMU's words, otherwise as `Instance::execute`.
-asio::awaitable<void> attach_usb(qemuctl::Instance& vm, VmUsb& usb, AttachRequest request);
-
-/// Takes a device out of the VM, and returns when QEMU has deleted it. Throws `qemuctl::Error`, `timed_out` when it has
-/// not within `timeout`.
-asio::awaitable<void> detach_usb(qemuctl::Instance& vm, VmUsb& usb, std::string id, std::chrono::milliseconds timeout);
+/// Each port is named, so QEMU never puts its 12 Mb/s hub in between.
+asio::awaitable<void> attach_usb(qemuctl::Instance& vm, VmUsb& usb, UsbAttachRequest request);
 
 } // namespace hotplug::detail

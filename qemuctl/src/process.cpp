@@ -278,7 +278,10 @@ void reap_orphans() {
 Process Process::spawn(asio::any_io_executor executor, const SpawnOptions& options) {
   reap_orphans();
 
-  const int pid = start_child(options);
+  return adopt(executor, start_child(options));
+}
+
+Process Process::adopt(asio::any_io_executor executor, int pid) {
   FileDescriptor pidfd = pidfd_of(pid);
   const int error = errno;
   try {

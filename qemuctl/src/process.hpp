@@ -45,6 +45,10 @@ class Process {
   /// Starts a child. Throws `std::system_error` when the binary can not be executed (the error of exec itself).
   static Process spawn(asio::any_io_executor executor, const SpawnOptions& options);
 
+  /// Takes charge of a child that the caller has forked, as of one that `spawn` started. Throws `std::system_error`,
+  /// and then the child is killed.
+  static Process adopt(asio::any_io_executor executor, int pid);
+
   /// Watches a process that is not (or need not be) a child. Throws `std::system_error` (ESRCH) when there is none.
   static Process watch(asio::any_io_executor executor, int pid);
 

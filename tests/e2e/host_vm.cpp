@@ -261,11 +261,16 @@ std::vector<UsbHostInVm> HostVm::usb_of(NestedQemu& vm) {
   return found;
 }
 
-int HostVm::count_usb_of(NestedQemu& vm) {
-  int count = 0;
+std::vector<std::string> HostVm::ids_of(NestedQemu& vm, const std::string& type) {
+  std::vector<std::string> ids;
   const Json devices = execute(vm, "qom-list", Json::object({{"path", "/machine/peripheral"}}));
-  for (const Json& device : devices.as_array()) count += device.at("type") == Json("child<usb-host>") ? 1 : 0;
-  return count;
+  for (const Json& device : devices.as_array())
+    if (device.at("type").as_string() == "child<" + type + ">") ids.push_back(device.at("name").as_string());
+  return ids;
+}
+
+int HostVm::count_usb_of(NestedQemu& vm) {
+  return static_cast<int>(ids_of(vm, "usb-host").size());
 }
 
 void HostVm::read_properties(NestedQemu& vm, UsbHostInVm& usb) {

@@ -132,6 +132,8 @@ class HostVm {
   NestedQemu start_qemu(const std::string& name, const std::string& arguments = {});
   /// A command on the test's own monitor of it.
   qemuctl::Json execute(NestedQemu& vm, const std::string& command, qemuctl::Json arguments = {});
+  /// The ids of its devices of that type, in no order.
+  std::vector<std::string> ids_of(NestedQemu& vm, const std::string& type);
   /// How many USB devices of the host it has; quicker than `usb_of`.
   int count_usb_of(NestedQemu& vm);
   /// What it has of the host's USB devices, in no order.

@@ -45,11 +45,13 @@ void HotplugHost::write_config(const std::string& usb_rules, const std::vector<s
     vms.push_back(Json::object({{"name", name}, {"type", "qemu"}, {"socket", vms_.at(name)->socket()}}));
   for (const std::string& name : more_vms) vms.push_back(qemuctl::parse_json(name));
   const Json api = Json::object({{"enable", true}, {"transports", Json::array({"unix"})}, {"unixSocket", api_path}});
-  const Json config = Json::object(
+  Json config = Json::object(
       {{"vms", vms},
        {"usbPassthrough", qemuctl::parse_json(usb_rules)},
        {"general",
         Json::object({{"api", api}, {"statePath", "/tmp/state/hotplug.state"}, {"maxArrivalsPerMinute", 0}})}});
+  if (more_rules.is_object())
+    for (const auto& [key, value] : more_rules.as_object()) config.set(key, value);
   host.write_file(config_path, config.pretty());
 }
 
@@ -60,6 +62,7 @@ void HotplugHost::start_daemon(const std::string& usb_rules, const std::vector<s
 }
 
 void HotplugHost::start_daemon_again(const std::string& flags) {
+  host.output_of(std::string("rm -f ") + api_path); // of one that was killed
   daemon_ = host.spawn(std::string(QEMUCTL_HOTPLUGD) + " -d -c " + config_path + " " + flags, log_path);
   host.wait_until(std::string("test -S ") + api_path + " || ! test -e /proc/" + std::to_string(daemon_));
   host.spawn(std::string(QEMUCTL_API_CALL) + " " + api_path + R"( '{"action": "enable_notifications"}' --follow)",

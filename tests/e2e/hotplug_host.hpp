@@ -29,6 +29,8 @@ class HotplugHost {
   HotplugHost& operator=(const HotplugHost&) = delete;
 
   HostVm host;
+  /// Further members of the configuration: rules for other kinds of devices.
+  qemuctl::Json more_rules;
 
   /// @name VMs
   /// @{

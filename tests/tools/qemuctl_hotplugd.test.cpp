@@ -23,7 +23,7 @@ TEST_CASE("qemuctl-hotplugd checks the example of a configuration") {
   const std::string file = (test::source_dir() / "examples/hotplug.json").string();
   Program program(service({"--check", "-c", file}));
   CHECK(program.wait_for_end() == 0);
-  CHECK(program.output() == file + ": good: 1 VMs, 1 USB rules\n");
+  CHECK(program.output() == file + ": good: 1 VMs, 1 USB rules, 1 PCI rules, 1 input rules\n");
   CHECK(program.errors().empty());
 }
 

@@ -131,7 +131,7 @@ TEST_CASE("a device whose deletion was lost with the connection is not deleted t
   host.start();
   const std::string device = host.host.plug(host.root, 3, 1, 5);
   host.wait_for("3-1", "a");
-  test::run(host.io, host.engine->detach_usb("/sys" + device));
+  test::run(host.io, host.engine->detach("/sys" + device));
   CHECK(qemu.devices().empty());
   CHECK(qemu.count("device_del") == (fate == Fate::cut ? 2 : 1));
   CHECK(host.state("3-1").detached);
@@ -168,7 +168,7 @@ TEST_CASE("a device that somebody took out while another one was deleted is put 
   lost = qemu.devices().begin()->first;
   const std::string second = host.host.plug(host.root, 3, 2, 6);
   host.wait_for("3-2", "a");
-  test::run(host.io, host.engine->detach_usb("/sys" + second));
+  test::run(host.io, host.engine->detach("/sys" + second));
   host.wait_until("the first is added again", [&] { return qemu.count("device_add") == 3; });
   host.wait_for("3-1", "a");
   CHECK(qemu.devices().size() == 1);
@@ -262,7 +262,7 @@ TEST_CASE("a device that comes and goes too often is kept out with a reason, and
   host.wait_until("it is degraded", [&] { return host.is_there("3-1") && !host.state("3-1").degraded.empty(); });
   CHECK_THAT(host.state("3-1").degraded, ContainsSubstring("came and went too often"));
   CHECK(qemu.count("device_add") == 3);
-  test::run(host.io, host.engine->attach_usb("/sys" + device, "a"));
+  test::run(host.io, host.engine->attach("/sys" + device, "a"));
   CHECK(qemu.count("device_add") == 4);
   CHECK(host.state("3-1").degraded.empty());
 }

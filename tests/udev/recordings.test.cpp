@@ -20,7 +20,10 @@ std::vector<UsbDevice> devices_of(const std::string& recording) {
   host.load(recording);
   asio::io_context io;
   UdevSource source(io.get_executor());
-  std::vector<UsbDevice> devices = std::get<UsbSnapshot>(test::run(io, source.next())).devices;
+  const DeviceEvent event = test::run(io, source.next());
+  std::vector<UsbDevice> devices;
+  for (const Device& device : std::get<DeviceSnapshot>(event).devices)
+    if (const auto* usb = std::get_if<UsbDevice>(&device)) devices.push_back(*usb);
   std::ranges::sort(devices, {}, &UsbDevice::sys_name);
   return devices;
 }

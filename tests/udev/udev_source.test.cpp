@@ -17,22 +17,26 @@ using namespace hotplug;
 
 namespace {
 
-UsbEvent next(asio::io_context& io, UdevSource& source) {
+DeviceEvent next(asio::io_context& io, UdevSource& source) {
   return test::run(io, source.next());
+}
+
+int address_of(const DeviceEvent& event) {
+  return std::get<UsbDevice>(std::get<DeviceArrived>(event).device).address;
 }
 
 /// Follows the source until it has told of everything that was done, and keeps what is there.
 std::map<std::string, UsbDevice> follow(asio::io_context& io, UdevSource& source, std::size_t events) {
   std::map<std::string, UsbDevice> devices;
   for (std::size_t i = 0; i < events; ++i) {
-    UsbEvent event = next(io, source);
-    if (auto* snapshot = std::get_if<UsbSnapshot>(&event)) {
+    DeviceEvent event = next(io, source);
+    if (auto* snapshot = std::get_if<DeviceSnapshot>(&event)) {
       devices.clear();
-      for (UsbDevice& device : snapshot->devices) devices.emplace(device.sys_path, device);
-    } else if (auto* arrived = std::get_if<UsbArrived>(&event)) {
-      devices.insert_or_assign(arrived->device.sys_path, arrived->device);
+      for (Device& device : snapshot->devices) devices.emplace(sys_path_of(device), std::get<UsbDevice>(device));
+    } else if (auto* arrived = std::get_if<DeviceArrived>(&event)) {
+      devices.insert_or_assign(sys_path_of(arrived->device), std::get<UsbDevice>(arrived->device));
     } else {
-      devices.erase(std::get<UsbRemoved>(event).sys_path);
+      devices.erase(std::get<DeviceRemoved>(event).sys_path);
     }
   }
   return devices;
@@ -47,10 +51,10 @@ TEST_CASE("what is plugged in already is told of first") {
   host.plug(hub, 3, 4, 78);
   asio::io_context io;
   UdevSource source(io.get_executor());
-  const UsbEvent first = next(io, source);
-  const UsbSnapshot& snapshot = std::get<UsbSnapshot>(first);
+  const DeviceEvent first = next(io, source);
+  const DeviceSnapshot& snapshot = std::get<DeviceSnapshot>(first);
   REQUIRE(snapshot.devices.size() == 1); // hubs are not passed on
-  const UsbDevice& device = snapshot.devices[0];
+  const auto& device = std::get<UsbDevice>(snapshot.devices[0]);
   CHECK(device.port_path() == "3-1.4");
   CHECK(device.address == 78);
   CHECK(device.device_node == "/dev/bus/usb/003/078");
@@ -65,14 +69,14 @@ TEST_CASE("a device that comes and goes is told of") {
   const std::string root = host.add_root_hub(3);
   asio::io_context io;
   UdevSource source(io.get_executor());
-  CHECK(std::get<UsbSnapshot>(next(io, source)).devices.empty());
+  CHECK(std::get<DeviceSnapshot>(next(io, source)).devices.empty());
   const std::string path = host.plug(root, 3, 1, 5);
-  const UsbEvent arrived = next(io, source);
-  CHECK(std::get<UsbArrived>(arrived).device.sys_path == "/sys" + path);
+  const DeviceEvent arrived = next(io, source);
+  CHECK(sys_path_of(std::get<DeviceArrived>(arrived).device) == "/sys" + path);
   host.event("/sys" + path, "change");
-  CHECK(std::get<UsbArrived>(next(io, source)).device.address == 5);
+  CHECK(address_of(next(io, source)) == 5);
   host.pull(path);
-  CHECK(std::get<UsbRemoved>(next(io, source)).sys_path == "/sys" + path);
+  CHECK(std::get<DeviceRemoved>(next(io, source)).sys_path == "/sys" + path);
 }
 
 TEST_CASE("what happens between listening and looking is not lost") {
@@ -92,14 +96,14 @@ TEST_CASE("of 1000 events in a row none is lost") {
   const std::string root = host.add_root_hub(3);
   asio::io_context io;
   UdevSource source(io.get_executor());
-  CHECK(std::get<UsbSnapshot>(next(io, source)).devices.empty());
+  CHECK(std::get<DeviceSnapshot>(next(io, source)).devices.empty());
   const std::string path = host.plug(root, 3, 1, 5);
-  std::size_t told = std::get<UsbArrived>(next(io, source)).device.address == 5 ? 1 : 0;
+  std::size_t told = address_of(next(io, source)) == 5 ? 1 : 0;
   // As many at once as umockdev's socket takes; a real overflow needs a kernel.
   constexpr int at_once = 9;
   for (int sent = 0; sent < 999; sent += at_once) {
     for (int i = 0; i < at_once; ++i) host.event("/sys" + path, "change");
-    for (int i = 0; i < at_once; ++i) told += std::holds_alternative<UsbArrived>(next(io, source));
+    for (int i = 0; i < at_once; ++i) told += std::holds_alternative<DeviceArrived>(next(io, source));
   }
   CHECK(told == 1000);
 }
@@ -109,8 +113,8 @@ TEST_CASE("a wait for events that is cancelled loses none") {
   const std::string root = host.add_root_hub(3);
   asio::io_context io;
   UdevSource source(io.get_executor());
-  CHECK(std::get<UsbSnapshot>(next(io, source)).devices.empty());
+  CHECK(std::get<DeviceSnapshot>(next(io, source)).devices.empty());
   CHECK_THROWS_AS(test::run(io, source.next(), std::chrono::milliseconds(1)), std::runtime_error);
   const std::string path = host.plug(root, 3, 1, 5);
-  CHECK(std::get<UsbArrived>(next(io, source)).device.sys_path == "/sys" + path);
+  CHECK(sys_path_of(std::get<DeviceArrived>(next(io, source)).device) == "/sys" + path);
 }

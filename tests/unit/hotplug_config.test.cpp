@@ -130,7 +130,40 @@ TEST_CASE("the first format is read, with the first VM in the file before the ot
   CHECK(config.usb_rules[3].vms == Lines{"vm2"});
   CHECK(config.vms.at(1).socket == "/tmp/qmp-socket2");
   CHECK_FALSE(config.general.persistency);
-  CHECK(parsed.warnings.size() == 1);
+  CHECK(config.input_rules.empty());
+  CHECK(parsed.warnings.empty());
+}
+
+TEST_CASE("rules for input devices are read in both formats") {
+  const ParsedConfig later = parse_config(R"({
+    "vms": [{"name": "a", "socket": "/a"}],
+    "evdevPassthrough": [
+      {"targetVm": "a", "description": "d", "pcieBusPrefix": "ep", "skipOnSuspend": true, "tag": "t",
+       "allow": [{"name": "AT .*", "pathTag": "platform-"}, {"property": "ID_INPUT_TOUCHPAD", "value": "1"}],
+       "deny": [{"name": "Power Button"}]}]})");
+  REQUIRE(later.config.input_rules.size() == 1);
+  InputRule expected;
+  expected.vms = {"a"}, expected.description = "d", expected.port_prefix = "ep";
+  expected.skip_on_suspend = true, expected.tag = "t";
+  expected.allow.resize(2);
+  expected.allow[0].name = "AT .*", expected.allow[0].path_tag = "platform-";
+  expected.allow[1].property = "ID_INPUT_TOUCHPAD", expected.allow[1].value = "1";
+  expected.deny.emplace_back().name = "Power Button";
+  CHECK(later.config.input_rules[0] == expected);
+
+  const ParsedConfig first = parse_config(R"({
+    "vms": [{"name": "a", "qmpSocket": "/a", "evdevPassthrough": {"enable": true, "pcieBusPrefix": "ep"}}]})");
+  REQUIRE(first.config.input_rules.size() == 1);
+  CHECK(first.config.input_rules[0].vms == Lines{"a"});
+  CHECK(first.config.input_rules[0].port_prefix == "ep");
+  CHECK(first.config.input_rules[0].allow == all_input_matches());
+
+  const auto rule = [](const std::string& text) {
+    return problems(R"({"vms": [{"name": "a", "socket": "/a"}], "evdevPassthrough": [)" + text + "]}");
+  };
+  CHECK(rule(R"({"allow": [{"name": "x"}]})") == Lines{"evdevPassthrough[0]: found no VM, expected targetVm"});
+  CHECK(rule(R"({"targetVm": "a", "allow": [{"property": "x"}]})") ==
+        Lines{"evdevPassthrough[0].allow[0]: found property without value, expected both of them"});
 }
 
 TEST_CASE("a file that mixes the two formats is refused") {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
 #include "planner.hpp"
+#include "usb_qdev.hpp"
 
 using namespace hotplug::detail;
 using Reason = Detach::Reason;
@@ -12,11 +13,11 @@ using Holdings = std::vector<Holding>;
 namespace {
 
 PlannedDevice device(const std::string& path, int number, std::optional<std::string> target) {
-  return {path, {1, number}, std::move(target)};
+  return {path, host_key(UsbAddress{1, number}), std::move(target)};
 }
 
-UsbQdev ours(const std::string& id, int number, bool attached = true) {
-  return {id, UsbAddress{1, number}, attached, true};
+Qdev ours(const std::string& id, int number, bool attached = true) {
+  return {id, host_key(UsbAddress{1, number}), attached, true};
 }
 
 } // namespace
@@ -66,9 +67,9 @@ TEST_CASE("a device that is in a VM twice is deleted once") {
 }
 
 TEST_CASE("what somebody else put into a VM is neither deleted nor attached a second time") {
-  UsbQdev foreign = ours("mine", 2);
+  Qdev foreign = ours("mine", 2);
   foreign.ours = false;
-  UsbQdev unknown{"by-ids", std::nullopt, true, false};
+  Qdev unknown{"by-ids", std::nullopt, true, false};
   const Plan plan = make_plan({device("x", 2, "b")}, {{"a", {foreign, unknown}}, {"b", {}}});
   CHECK(plan.detach.empty());
   CHECK(plan.attach.empty());

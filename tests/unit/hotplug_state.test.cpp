@@ -39,7 +39,7 @@ UsbDevice usb(const std::string& connector, const std::string& serial = "s") {
 std::vector<std::string> kinds(const std::vector<Notification>& notifications) {
   std::vector<std::string> result;
   for (const Notification& each : notifications)
-    result.push_back(std::string(to_string(each.kind)) + (each.vm.empty() ? "" : " " + each.vm));
+    result.push_back(event_name(each) + (each.vm.empty() ? "" : " " + each.vm));
   return result;
 }
 
@@ -54,7 +54,7 @@ using Words = std::vector<std::string>;
 } // namespace
 
 TEST_CASE("what changes about a device is told in the order in which it happens") {
-  UsbState before, after;
+  DeviceState before, after;
   CHECK(kinds(difference(nullptr, &after)) == Words{"usb_connected"});
   after.vm = "a";
   CHECK(kinds(difference(&before, &after)) == Words{"usb_attached a"});

@@ -9,6 +9,8 @@
 #include <chrono>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 using namespace hotplug;
 using Catch::Matchers::ContainsSubstring;
@@ -47,6 +49,12 @@ UsbRule rule(const std::string& vm, const std::string& product_name) {
   result.vms = {vm};
   result.allow.emplace_back().product_name = product_name;
   return result;
+}
+
+Rules rules_of(std::vector<UsbRule> rules) {
+  Config config;
+  config.usb_rules = std::move(rules);
+  return Rules(config);
 }
 
 } // namespace
@@ -163,14 +171,14 @@ TEST_CASE("an explanation has every condition of every rule up to the one that d
   taken.allow[0].interface = {3, 1, 1};
   UsbDevice device = mouse();
   device.vendor_name = "evil\x1b[2J\nname";
-  const std::string text = explanation(UsbRules({denied, taken, rule("five", "usb")}), device);
+  const std::string text = explanation(rules_of({denied, taken, rule("five", "usb")}), device);
   CHECK_THAT(text, ContainsSubstring("rule 0 (Receivers) matches, but denies this device"));
   CHECK_THAT(text, ContainsSubstring("yes vendorId: wanted 046d, found \"046d\""));
   CHECK_THAT(text, ContainsSubstring("rule 1 matches: it goes to VM four"));
   CHECK_THAT(text, ContainsSubstring("yes interface: wanted 030101, found \"030101 030002\""));
   CHECK_THAT(text, !ContainsSubstring("rule 2"));
   CHECK(text.find('\x1b') == std::string::npos);
-  CHECK_THAT(explanation(UsbRules({rule("x", "nothing")}), device),
+  CHECK_THAT(explanation(rules_of({rule("x", "nothing")}), device),
              ContainsSubstring("no  productName: wanted nothing, found \"USB Receiver\"") &&
                  ContainsSubstring("no rule matches: it stays with the host"));
 }

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hotplug/input_rule.hpp>
+#include <hotplug/pci_rule.hpp>
 #include <hotplug/usb_rule.hpp>
 #include <qemuctl/json.hpp>
 
@@ -79,6 +81,7 @@ struct GeneralConfig {
   /// How long a person may choose among several VMs, in seconds; then the device goes where it was last, or to the
   /// first of them. 0: as long as it takes.
   int select_timeout = 0;
+  std::string modprobe = "/sbin/modprobe"; ///< loads vfio-pci
   int max_arrivals_per_minute = 8; ///< of one device; one that comes more often is kept out for a while. 0: no limit
   bool operator==(const GeneralConfig&) const = default;
 };
@@ -87,6 +90,8 @@ struct GeneralConfig {
 struct Config {
   std::vector<VmEntry> vms;
   std::vector<UsbRule> usb_rules;
+  std::vector<InputRule> input_rules;
+  std::vector<PciRule> pci_rules;
   GeneralConfig general;
   bool operator==(const Config&) const = default;
 };

@@ -4,6 +4,7 @@
 
 #include <hotplug/config.hpp>
 #include <hotplug/notification.hpp>
+#include <hotplug/rules.hpp>
 #include <hotplug/state.hpp>
 #include <qemuctl/instance.hpp>
 
@@ -39,6 +40,11 @@ struct EngineOptions {
   std::chrono::milliseconds idle_before_yield{300};
   /// For each command of QEMU's. One that takes longer is taken for a VM that does not answer.
   std::chrono::milliseconds command_timeout{10'000};
+  /// How long the kernel is given to change the driver of a PCI device, before whoever asked it is abandoned.
+  std::chrono::milliseconds driver_timeout{10'000};
+  /// How long a guest is given to let go of a PCI or input device before that is told; then it is asked again, every 30
+  /// s.
+  std::chrono::milliseconds unplug_timeout{10'000};
   /// For what a person asked for.
   std::chrono::milliseconds request_timeout{30'000};
   LogHandler log; ///< default: nothing is logged
@@ -108,9 +114,10 @@ class Engine {
   asio::awaitable<int> start_vm(std::string name);
 
   /// What is there now, in the order of their paths.
-  std::vector<UsbState> usb_devices() const;
+  std::vector<DeviceState> devices() const;
+  std::vector<UsbState> usb_devices() const; ///< those of USB among them
   std::vector<VmState> vms() const;
-  const UsbRules& usb_rules() const noexcept;
+  const Rules& rules() const noexcept;
 
   /// Notifications from now on. `capacity` at least 1.
   NotificationSubscription subscribe(std::size_t capacity = 1'024);
@@ -120,9 +127,9 @@ class Engine {
   /// where it was. Throws `qemuctl::Error`: `not_found` (no such device), `invalid_argument` (the rules do not allow
   /// it, or a VM has to be named), `not_supported` (somebody else put it where it is), and what the attempt failed
   /// with.
-  asio::awaitable<void> attach_usb(std::string sys_path, std::string vm);
+  asio::awaitable<void> attach(std::string sys_path, std::string vm);
   /// Takes it out of its VM and remembers that until somebody attaches it. Returns when QEMU has deleted it.
-  asio::awaitable<void> detach_usb(std::string sys_path);
+  asio::awaitable<void> detach(std::string sys_path);
   /// Takes out all that engines attached, without remembering it, and attaches nothing more. Returns when QEMU has
   /// deleted them; throws `qemuctl::Error` (`timed_out`) when that takes longer than `EngineOptions::request_timeout`.
   asio::awaitable<void> detach_all();

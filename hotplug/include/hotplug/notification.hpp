@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace hotplug {
@@ -14,28 +13,29 @@ namespace hotplug {
 /// Something has changed that clients want to know.
 struct Notification {
   enum class Kind {
-    usb_connected,
-    usb_disconnected,
-    usb_attached, ///< QEMU shows the device bound
-    usb_detached,
-    usb_select_vm,   ///< a person has to choose
-    device_degraded, ///< it is not where it is to be, and `text` says why
+    connected,
+    disconnected,
+    attached, ///< QEMU shows the device bound
+    detached,
+    select_vm, ///< a person has to choose
+    degraded,  ///< it is not where it is to be, and `text` says why
     vm_state,
   };
-  Kind kind = Kind::usb_connected;
-  UsbState usb;           ///< as it is after the change (before it, for `usb_disconnected`); not for `vm_state`
-  std::string vm;         ///< of `usb_attached`, `usb_detached` and `vm_state`
-  std::string text;       ///< of `device_degraded`; of `vm_state` what is in the way, empty: nothing
+  Kind kind = Kind::connected;
+  DeviceState device;     ///< as it is after the change (before it, for `disconnected`); not for `vm_state`
+  std::string vm;         ///< of `attached`, `detached` and `vm_state`
+  std::string text;       ///< of `degraded`; of `vm_state` what is in the way, empty: nothing
   std::uint64_t lost = 0; ///< those that were dropped just before this one, because the reader's queue was full
   LinkState link = LinkState::waiting; ///< of `vm_state`
 };
 
-/// "usb_connected", ...: the names of the device API's events.
-std::string_view to_string(Notification::Kind kind) noexcept;
+/// "usb_connected", ...: the names of the device API's events; "device_degraded" and "vm_state" for all kinds of
+/// devices.
+std::string event_name(const Notification& notification);
 
 /// What to tell of a device that was `before` and is `after`; nullptr: it was not or is not there. Pure.
 ///
 /// A device that is pulled while a VM has it is first detached, then disconnected.
-std::vector<Notification> difference(const UsbState* before, const UsbState* after);
+std::vector<Notification> difference(const DeviceState* before, const DeviceState* after);
 
 } // namespace hotplug

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hotplug/usb_device.hpp>
+#include <hotplug/device.hpp>
 
 #include <cstddef>
 #include <optional>
@@ -33,18 +33,33 @@ struct VmState {
   bool operator==(const VmState&) const = default;
 };
 
-/// A USB device of the host: where it is, where it is to be, and why the two differ.
-struct UsbState {
-  UsbDevice device;
+/// Where a device is, where it is to be, and why the two differ.
+struct Placement {
   std::vector<std::string> allowed_vms; ///< of the rule that decides; empty: it stays with the host
-  std::optional<std::size_t> rule;      ///< which one that is
+  std::optional<std::size_t> rule;      ///< which one that is, of those for its kind
+  bool iommu_member = false;            ///< that rule takes it only because another of its IOMMU group goes to that VM
   std::optional<std::string> target;    ///< the VM it is to be in; unset: none
   std::optional<std::string> vm;        ///< the VM that has it, as QEMU shows
   bool foreign = false;                 ///< somebody else put it there; it is left alone
   bool detached = false;                ///< a person took it out, and until a person attaches it it stays out
   bool select = false;                  ///< a person has to choose among `allowed_vms`
   std::string degraded;                 ///< why it is not where it is to be; empty: it is, or is on its way
+  bool operator==(const Placement&) const = default;
+};
+
+/// A device of the host, of any kind.
+struct DeviceState : Placement {
+  Device device;
+  bool operator==(const DeviceState&) const = default;
+};
+
+/// A USB device of the host.
+struct UsbState : Placement {
+  UsbDevice device;
   bool operator==(const UsbState&) const = default;
 };
+
+/// The same for those who want USB devices only; nullopt: it is another one.
+std::optional<UsbState> as_usb(const DeviceState& state);
 
 } // namespace hotplug

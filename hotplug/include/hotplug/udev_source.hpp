@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hotplug/usb_device.hpp>
+#include <hotplug/device.hpp>
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
@@ -15,27 +15,27 @@
 namespace hotplug {
 
 /// A device is there, or something about it has changed.
-struct UsbArrived {
-  UsbDevice device;
+struct DeviceArrived {
+  Device device;
 };
 
 /// What was at this sysfs path is gone.
-struct UsbRemoved {
+struct DeviceRemoved {
   std::string sys_path;
 };
 
 /// Events were lost, or this is the beginning: these are all devices that are there now, and no other is.
-struct UsbSnapshot {
-  std::vector<UsbDevice> devices;
+struct DeviceSnapshot {
+  std::vector<Device> devices;
 };
 
-using UsbEvent = std::variant<UsbArrived, UsbRemoved, UsbSnapshot>;
+using DeviceEvent = std::variant<DeviceArrived, DeviceRemoved, DeviceSnapshot>;
 
-/// The USB devices of the host and what becomes of them, as udev tells it.
+/// The devices of the host that can be passed to VMs, and what becomes of them, as udev tells it.
 ///
 /// It listens before it looks, so nothing that happens in between is missed; it listens to udev, not to the kernel, so
 /// that a device's node and its rights are there when it is told of; and when the kernel had to drop events it looks
-/// again. Which interfaces a device has is read from its descriptors, not asked of the device.
+/// again. Which interfaces a USB device has is read from its descriptors, not asked of the device.
 ///
 /// Bound to one executor. Between events nothing runs.
 class UdevSource {
@@ -46,9 +46,9 @@ class UdevSource {
   UdevSource& operator=(UdevSource&&) noexcept;
   ~UdevSource();
 
-  /// The next event; first a `UsbSnapshot`. One call at a time. Waits without limit; can be cancelled, and nothing is
-  /// lost by it. Throws `std::system_error`.
-  asio::awaitable<UsbEvent> next();
+  /// The next event; first a `DeviceSnapshot`. One call at a time. Waits without limit; can be cancelled, and nothing
+  /// is lost by it. Throws `std::system_error`.
+  asio::awaitable<DeviceEvent> next();
 
  private:
   struct Impl;

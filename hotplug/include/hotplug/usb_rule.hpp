@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hotplug/rule.hpp>
 #include <hotplug/usb_device.hpp>
 
 #include <cstddef>
@@ -31,10 +32,8 @@ struct InterfaceSet {
   bool operator==(const InterfaceSet&) const = default;
 };
 
-/// Conditions for a device. All that are there must hold; none at all match no device.
-///
-/// Regular expressions are RE2's, case-insensitive, and match from the start of the text; the devices choose that text,
-/// so their time is linear in it.
+/// Conditions for a USB device. All that are there must hold; none at all match no device. About regular expressions
+/// see `regular_expression_error`.
 struct UsbMatch {
   std::optional<std::uint16_t> vendor_id, product_id;
   std::optional<std::string> vendor_name, product_name; ///< regular expressions
@@ -55,46 +54,12 @@ struct UsbMatch {
   bool operator==(const UsbMatch&) const = default;
 };
 
-/// Which VMs a device goes to. The first enabled rule with an `allow` that matches and no `deny` that does decides.
-struct UsbRule {
-  std::string description;
-  std::vector<std::string> vms; ///< one: it goes there; several: a person chooses
+/// Which VMs a USB device goes to.
+struct UsbRule : RuleBase {
   std::vector<UsbMatch> allow, deny;
-  bool enabled = true;
-  bool skip_on_suspend = false;         ///< stays in the VM when the host suspends
-  std::string tag;                      ///< for requests of people, to name many devices at once
   std::optional<bool> guest_reset;      ///< QEMU's `guest-reset`; unset: QEMU's default
   std::optional<bool> guest_resets_all; ///< QEMU's `guest-resets-all`; unset: QEMU's default
   bool operator==(const UsbRule&) const = default;
-};
-
-/// Whether one condition held, in words for people.
-struct FieldTrace {
-  std::string field;  ///< as in the configuration: "vendorId"
-  std::string wanted; ///< "046d"
-  std::string found;  ///< "0627"
-  bool holds = false;
-};
-
-struct MatchTrace {
-  bool deny = false; ///< otherwise one of `allow`
-  std::size_t index = 0;
-  bool enabled = true;
-  bool matches = false;
-  std::vector<FieldTrace> fields; ///< all, also after the first that does not hold
-};
-
-struct RuleTrace {
-  std::size_t index = 0;
-  enum class Outcome { taken, not_allowed, denied, disabled } outcome = Outcome::not_allowed;
-  std::vector<MatchTrace> matches; ///< empty when disabled
-};
-
-/// Where a device may go, and why.
-struct Verdict {
-  std::optional<std::size_t> rule; ///< the one that decided; nullopt: none did, it stays with the host
-  std::vector<std::string> vms;    ///< of that rule
-  std::vector<RuleTrace> trace;    ///< each rule up to the one that decided; empty unless it was asked for
 };
 
 /// Rules made ready: regular expressions are compiled once.
@@ -118,8 +83,5 @@ class UsbRules {
   struct Compiled;
   std::shared_ptr<const Compiled> compiled_;
 };
-
-/// What is wrong with a regular expression; empty: nothing.
-std::string regular_expression_error(const std::string& pattern);
 
 } // namespace hotplug

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// udev_probe: what hotplug::UdevSource tells, a line of JSON for each event, until it is killed.
+// udev_probe: what hotplug::UdevSource tells of USB devices, a line of JSON for each event, until it is killed.
 #include <hotplug/udev_source.hpp>
 #include <qemuctl/json.hpp>
 
@@ -47,20 +47,27 @@ Json to_json(const UsbDevice& device) {
                        {"fingerprint", device.identity.fingerprint}});
 }
 
-Json to_json(const UsbEvent& event) {
-  if (const auto* arrived = std::get_if<UsbArrived>(&event))
-    return Json::object({{"event", "arrived"}, {"device", to_json(arrived->device)}});
-  if (const auto* removed = std::get_if<UsbRemoved>(&event))
-    return Json::object({{"event", "removed"}, {"sysPath", removed->sys_path}});
+/// Null: it is of another device.
+Json to_json(const DeviceEvent& event) {
+  if (const auto* arrived = std::get_if<DeviceArrived>(&event)) {
+    const auto* usb = std::get_if<UsbDevice>(&arrived->device);
+    return usb ? Json::object({{"event", "arrived"}, {"device", to_json(*usb)}}) : Json();
+  }
+  if (const auto* removed = std::get_if<DeviceRemoved>(&event)) {
+    const bool usb = removed->sys_path.find("/usb") != std::string::npos;
+    return usb ? Json::object({{"event", "removed"}, {"sysPath", removed->sys_path}}) : Json();
+  }
   Json devices = Json::array();
-  for (const UsbDevice& device : std::get<UsbSnapshot>(event).devices) devices.push_back(to_json(device));
+  for (const Device& device : std::get<DeviceSnapshot>(event).devices)
+    if (const auto* usb = std::get_if<UsbDevice>(&device)) devices.push_back(to_json(*usb));
   return Json::object({{"event", "snapshot"}, {"devices", std::move(devices)}});
 }
 
 asio::awaitable<void> follow(UdevSource& source) {
   for (;;) {
-    const UsbEvent event = co_await source.next();
-    std::cout << to_json(event).dump() << std::endl;
+    const DeviceEvent event = co_await source.next();
+    const Json line = to_json(event);
+    if (!line.is_null()) std::cout << line.dump() << std::endl;
   }
 }
 

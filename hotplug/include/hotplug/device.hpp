@@ -1,0 +1,36 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hotplug/input_device.hpp>
+#include <hotplug/pci_device.hpp>
+#include <hotplug/usb_device.hpp>
+
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace hotplug {
+
+/// The kinds of devices that can be passed to a VM, in the order of `Device`.
+enum class DeviceKind { usb, input, pci };
+
+/// "usb", "evdev", "pci": as in the names of the device API.
+std::string_view to_string(DeviceKind kind) noexcept;
+
+/// A device of the host.
+using Device = std::variant<UsbDevice, InputDevice, PciDevice>;
+
+DeviceKind kind_of(const Device& device) noexcept;
+/// The same until the device is pulled, and never two devices' at a time.
+const std::string& sys_path_of(const Device& device) noexcept;
+/// The last part of it: what people call the device by.
+const std::string& sys_name_of(const Device& device) noexcept;
+/// What a process opens to use it; empty for PCI.
+std::string device_node_of(const Device& device);
+
+/// What stays of a device of any kind when it is pulled and plugged in again.
+using Identity = UsbIdentity;
+Identity identity_of(const Device& device);
+
+} // namespace hotplug

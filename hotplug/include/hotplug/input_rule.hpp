@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hotplug/input_device.hpp>
+#include <hotplug/rule.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace hotplug {
+
+/// Conditions for an input device. All that are there must hold; none at all match no device. About regular expressions
+/// see `regular_expression_error`.
+struct InputMatch {
+  std::optional<std::string> name, path_tag; ///< regular expressions
+  std::optional<std::string> property;       ///< one of udev's, such as "ID_INPUT_KEYBOARD" ...
+  std::optional<std::string> value;          ///< ... which has this value, exactly
+  std::string description;
+  bool enabled = true; ///< otherwise it is as if it were not there
+  bool operator==(const InputMatch&) const = default;
+};
+
+/// Which VM an input device goes to.
+struct InputRule : RuleBase {
+  std::vector<InputMatch> allow, deny;
+  std::string port_prefix; ///< the ids of the VM's PCI Express ports for it begin with this; empty: any port
+  bool operator==(const InputRule&) const = default;
+};
+
+/// Rules made ready: regular expressions are compiled once.
+///
+/// Thread-safe after construction. Copies share what was compiled.
+class InputRules {
+ public:
+  InputRules() = default;
+  /// Throws `qemuctl::Error` (`errc::invalid_argument`) as `UsbRules`.
+  explicit InputRules(std::vector<InputRule> rules);
+
+  const std::vector<InputRule>& rules() const noexcept;
+
+  /// Pure.
+  Verdict evaluate(const InputDevice& device) const;
+  /// The same with the trace.
+  Verdict explain(const InputDevice& device) const;
+
+ private:
+  struct Compiled;
+  std::shared_ptr<const Compiled> compiled_;
+};
+
+/// The conditions for keyboards, mice, touchpads, touchscreens and tablets: what the first format's
+/// `evdevPassthrough.enable` takes. Power buttons and switches of lids are input devices, too, and stay with the host.
+std::vector<InputMatch> all_input_matches();
+
+} // namespace hotplug

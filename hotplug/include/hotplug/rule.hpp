@@ -1,0 +1,58 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace hotplug {
+
+/// What rules for all kinds of devices have. The first enabled rule with an `allow` that matches and no `deny` that
+/// does decides.
+struct RuleBase {
+  std::string description;
+  std::vector<std::string> vms; ///< one: it goes there; several: a person chooses
+  bool enabled = true;
+  bool skip_on_suspend = false; ///< stays in the VM when the host suspends
+  std::string tag;              ///< for requests of people, to name many devices at once
+  bool operator==(const RuleBase&) const = default;
+};
+
+/// Whether one condition held, in words for people.
+struct FieldTrace {
+  std::string field;  ///< as in the configuration: "vendorId"
+  std::string wanted; ///< "046d"
+  std::string found;  ///< "0627"
+  bool holds = false;
+};
+
+struct MatchTrace {
+  bool deny = false; ///< otherwise one of `allow`
+  std::size_t index = 0;
+  bool enabled = true;
+  bool matches = false;
+  std::vector<FieldTrace> fields; ///< all, also after the first that does not hold
+};
+
+struct RuleTrace {
+  std::size_t index = 0;
+  enum class Outcome { taken, not_allowed, denied, disabled } outcome = Outcome::not_allowed;
+  std::vector<MatchTrace> matches; ///< empty when disabled
+};
+
+/// Where a device may go, and why.
+struct Verdict {
+  std::optional<std::size_t> rule; ///< the one that decided; nullopt: none did, it stays with the host
+  std::vector<std::string> vms;    ///< of that rule
+  std::vector<RuleTrace> trace;    ///< each rule up to the one that decided; empty unless it was asked for
+};
+
+/// What is wrong with a regular expression; empty: nothing.
+///
+/// Regular expressions are RE2's, case-insensitive, and match from the start of the text; the devices choose that text,
+/// so their time is linear in it.
+std::string regular_expression_error(const std::string& pattern);
+
+} // namespace hotplug

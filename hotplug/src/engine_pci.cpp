@@ -1,0 +1,214 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What PCI devices need besides QEMU: their whole IOMMU group, and another driver while a VM has them.
+#include "engine_impl.hpp"
+#include "pci_group.hpp"
+#include "vfio.hpp"
+
+#include <hotplug/explanation.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace hotplug {
+
+using detail::GroupMember;
+using detail::time_point;
+using detail::TrackedDevice;
+using detail::VmPtr;
+using std::chrono::steady_clock;
+
+namespace {
+
+constexpr std::chrono::seconds pause_after_failed_return{30}, pause_while_in_use{1};
+
+PciDevice* pci_of(TrackedDevice& device) {
+  return std::get_if<PciDevice>(&device.state.device);
+}
+
+} // namespace
+
+void Engine::Impl::apply_pci_rules() {
+  std::vector<PciDevice> all;
+  for (auto& [path, device] : devices)
+    if (const PciDevice* pci = pci_of(device)) all.push_back(*pci);
+  std::map<std::string, detail::PciVerdict> verdicts = detail::decide_pci(all, rules.pci());
+  for (auto& [path, device] : devices) {
+    const PciDevice* pci = pci_of(device);
+    if (!pci) continue;
+    detail::PciVerdict& verdict = verdicts[pci->address()];
+    device.state.rule = verdict.rule;
+    device.state.iommu_member = verdict.member;
+    device.state.allowed_vms = device.wish.allowed = verdict.vms;
+    device.stays = std::move(verdict.skipped);
+  }
+}
+
+bool Engine::Impl::take_claim(TrackedDevice& device, const std::string& for_whom) {
+  std::string holder;
+  if (!device.claim)
+    device.claim =
+        detail::Claim::take(options.runtime_dir / "claims", sys_name_of(device.state.device), for_whom, holder);
+  if (!device.claim) device.problem = fmt::format("another engine has it: {}", holder);
+  return static_cast<bool>(device.claim);
+}
+
+bool Engine::Impl::prepare_pci(const VmPtr& vm, TrackedDevice& device) {
+  const PciDevice& pci = *pci_of(device);
+  std::vector<GroupMember> members;
+  std::vector<TrackedDevice*> missing;
+  for (auto& [path, each] : devices) {
+    PciDevice* member = pci_of(each);
+    if (!member || (&each != &device && (!member->iommu_group || member->iommu_group != pci.iommu_group))) continue;
+    member->driver = detail::driver_of(member->address());
+    members.push_back({*member, each.state.target});
+    if (each.state.target == vm->state.name && member->driver != detail::vfio_driver) missing.push_back(&each);
+  }
+  device.problem = detail::group_obstacle(pci, vm->state.name, members);
+  if (!device.problem.empty()) return false;
+  if (missing.empty()) {
+    for (const detail::DeviceUser& user : detail::users_of(detail::group_node(*pci.iommu_group)))
+      if (vm->state.pid && user.pid != *vm->state.pid)
+        device.problem = fmt::format("process {} ({}) uses its IOMMU group", user.pid, user.command);
+    return device.problem.empty();
+  }
+  for (TrackedDevice* each : missing) {
+    if (each->busy) continue;
+    if (each->stuck) {
+      device.problem = fmt::format("the kernel is still busy with the driver of {}", sys_name_of(each->state.device));
+      return false;
+    }
+    if (each != &device && each->retry_at > steady_clock::now()) {
+      device.problem = fmt::format("{}: {}", sys_name_of(each->state.device), each->problem);
+      return false;
+    }
+    if (!take_claim(*each, "VM " + vm->state.name)) {
+      device.problem = each->problem;
+      return false;
+    }
+    each->busy = true;
+    tasks.start(lend(sys_path_of(each->state.device)));
+  }
+  return false;
+}
+
+asio::awaitable<void> Engine::Impl::lend(std::string sys_path) {
+  const detail::Step step(shared_from_this(), nullptr, sys_path);
+  TrackedDevice* device = step.device();
+  if (!device) co_return;
+  const PciDevice pci = *pci_of(*device);
+  detail::SysfsOutcome outcome;
+  try {
+    if (!device->loan) {
+      const detail::Loan loan{pci.address(), detail::driver_of(pci.address())};
+      loans.add(loan);
+      device->loan = loan;
+    }
+    const int group = pci.iommu_group.value_or(-1);
+    outcome = co_await detail::take_for_vfio(executor, pci.address(), group, general.modprobe, options.driver_timeout);
+  } catch (const std::system_error& error) {
+    if (error.code() == asio::error::operation_aborted) throw;
+    outcome.problem = error.what();
+  }
+  device = step.device();
+  if (!device) co_return;
+  after_driver_change(*device, std::move(outcome.stuck));
+  if (outcome.problem.empty()) {
+    log(LogLevel::debug, "{}: {} has it now", pci.address(), detail::vfio_driver);
+    co_return;
+  }
+  device->problem = fmt::format("it can not be taken from its driver{}{}: {}", pci.driver.empty() ? "" : " ",
+                                pci.driver, outcome.problem);
+  note_failure(*device);
+}
+
+void Engine::Impl::after_driver_change(TrackedDevice& device, std::optional<qemuctl::detail::Process> stuck) {
+  PciDevice& pci = *pci_of(device);
+  pci.driver = detail::driver_of(pci.address());
+  if (!stuck) return;
+  device.stuck = true;
+  tasks.start(watch_stuck(sys_path_of(device.state.device), std::move(*stuck)));
+}
+
+asio::awaitable<void> Engine::Impl::watch_stuck(std::string sys_path, qemuctl::detail::Process process) {
+  co_await process.wait();
+  const auto found = devices.find(sys_path);
+  if (found == devices.end()) co_return;
+  log(LogLevel::info, "{}: the kernel is through with its driver", sys_name_of(found->second.state.device));
+  found->second.stuck = false;
+  changed();
+}
+
+void Engine::Impl::give_back_unused(const std::set<std::string>& held, time_point now, time_point& next) {
+  for (auto& [path, device] : devices) {
+    if (!device.loan || device.busy || device.stuck || held.contains(path)) continue;
+    const VmPtr vm = device.state.target ? find_vm(*device.state.target) : nullptr;
+    const LinkState link = vm ? vm->state.link : LinkState::ended;
+    const bool soon = link == LinkState::connected || link == LinkState::connecting || link == LinkState::yielded;
+    if (soon && device.retry_at <= now) continue; // it is on its way to that VM
+    if (device.return_at > now) {
+      next = std::min(next, device.return_at);
+      continue;
+    }
+    start_give_back(device, now);
+    if (!device.busy) next = std::min(next, device.return_at);
+  }
+}
+
+void Engine::Impl::start_give_back(TrackedDevice& device, time_point now) {
+  const PciDevice& pci = *pci_of(device);
+  device.return_at = now + pause_after_failed_return;
+  const bool claimed = static_cast<bool>(device.claim);
+  const std::string problem = device.problem;
+  try {
+    if (!take_claim(device, "its driver")) { // it lives, and gives it back itself
+      device.problem = problem;
+      device.return_failed = true;
+      return;
+    }
+  } catch (const qemuctl::Error& error) {
+    device.problem = error.what();
+    return;
+  }
+  // While a QEMU has the group open the kernel would keep whoever takes a device of it away.
+  if (pci.iommu_group && detail::user_of(detail::group_node(*pci.iommu_group))) {
+    device.return_at = now + pause_while_in_use;
+    device.return_failed = true;
+    if (!claimed) device.claim = {};
+    return;
+  }
+  device.busy = true;
+  tasks.start(give_back(sys_path_of(device.state.device)));
+}
+
+asio::awaitable<void> Engine::Impl::give_back(std::string sys_path) {
+  const detail::Step step(shared_from_this(), nullptr, sys_path);
+  TrackedDevice* device = step.device();
+  if (!device || !device->loan) co_return;
+  const detail::Loan loan = *device->loan;
+  detail::SysfsOutcome outcome;
+  try {
+    outcome = co_await detail::give_back(executor, loan, options.driver_timeout);
+  } catch (const std::system_error& error) {
+    if (error.code() == asio::error::operation_aborted) throw;
+    outcome.problem = error.what();
+  }
+  device = step.device();
+  if (!device) co_return;
+  after_driver_change(*device, std::move(outcome.stuck));
+  device->return_failed = !outcome.problem.empty();
+  if (device->return_failed) {
+    device->problem = fmt::format("it can not be given back to the host: {}", outcome.problem);
+    log(LogLevel::error, "{}: {}", loan.address, device->problem);
+    co_return;
+  }
+  loans.remove(loan.address);
+  device->loan.reset();
+  device->return_at = time_point::min();
+  if (!device->state.target) device->claim = {};
+  const std::string& driver = pci_of(*device)->driver;
+  log(LogLevel::info, "{} is back with the host{}{}", loan.address, driver.empty() ? "" : ", driver ", driver);
+}
+
+} // namespace hotplug

@@ -1,0 +1,201 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "guard.hpp"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+namespace hotplug::detail {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::vector<fs::path> entries(const fs::path& folder) {
+  std::vector<fs::path> found;
+  std::error_code ec;
+  for (fs::directory_iterator entry(folder, ec), end; !ec && entry != end; entry.increment(ec))
+    found.push_back(entry->path());
+  return found;
+}
+
+std::string first_line(const fs::path& file) {
+  std::ifstream stream(file);
+  std::string line;
+  std::getline(stream, line);
+  return line;
+}
+
+/// The spaces and the like in /proc are written "\040".
+std::string unescaped(const std::string& text) {
+  std::string result;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const std::string digits = text[i] == '\\' ? text.substr(i + 1, 3) : std::string();
+    if (digits.size() == 3 && digits.find_first_not_of("01234567") == std::string::npos) {
+      result += static_cast<char>(std::stoi(digits, nullptr, 8));
+      i += 3;
+    } else {
+      result += text[i];
+    }
+  }
+  return result;
+}
+
+/// The host as it is at the moment.
+class Host {
+ public:
+  explicit Host(fs::path root) : root_(std::move(root)) {
+    read_mounts();
+    read_swaps();
+    read_default_routes();
+  }
+
+  std::string use_of(const std::string& sys_path) const {
+    for (const std::string& disk : disks_of(sys_path))
+      if (std::string use = use_of_disk(disk, disk, 0); !use.empty()) return use;
+    for (const fs::path& interface : entries(root_ / "sys/class/net"))
+      if (is_below(interface, sys_path))
+        if (std::string use = use_of_interface(interface.filename().string(), 0); !use.empty()) return use;
+    return {};
+  }
+
+ private:
+  /// What is built on what has an end, whatever sysfs says.
+  static constexpr int max_depth = 16;
+
+  bool is_below(const fs::path& link, const std::string& sys_path) const {
+    std::error_code ec;
+    const fs::path target = fs::canonical(link, ec), above = fs::canonical(root_ / sys_path.substr(1), ec);
+    return !ec && target.string().starts_with(above.string() + "/");
+  }
+
+  /// Disks and partitions, by their names.
+  std::vector<std::string> disks_of(const std::string& sys_path) const {
+    std::vector<std::string> disks;
+    for (const fs::path& disk : entries(root_ / "sys/class/block"))
+      if (is_below(disk, sys_path)) disks.push_back(disk.filename().string());
+    // The disks of an NVMe controller that shares them with others are not below it.
+    for (const fs::path& subsystem : entries(root_ / "sys/class/nvme-subsystem"))
+      for (const fs::path& part : entries(subsystem)) {
+        const std::string name = part.filename().string();
+        if (!name.starts_with("nvme") || name.find('n', 4) != std::string::npos || !is_below(part, sys_path)) continue;
+        for (const fs::path& disk : entries(root_ / "sys/class/block"))
+          if (is_below(disk, "/sys/" + fs::relative(fs::canonical(subsystem), fs::canonical(root_ / "sys")).string()))
+            disks.push_back(disk.filename().string());
+      }
+    return disks;
+  }
+
+  std::string use_of_disk(const std::string& name, const std::string& base, int depth) const {
+    const std::string via = name == base ? "/dev/" + name : fmt::format("/dev/{} (of /dev/{})", label(name), base);
+    if (const auto mount = mounts_.find(name); mount != mounts_.end())
+      return fmt::format("{} is mounted on {}", via, mount->second);
+    if (const auto mount = mounts_.find(first_line(root_ / "sys/class/block" / name / "dev")); mount != mounts_.end())
+      return fmt::format("{} is mounted on {}", via, mount->second);
+    if (swaps_.contains(name)) return fmt::format("{} is swap space", via);
+    for (const fs::path& holder : entries(root_ / "sys/class/block" / name / "holders")) {
+      const std::string above = holder.filename().string();
+      std::string use = depth < max_depth ? use_of_disk(above, base, depth + 1) : std::string();
+      return use.empty() ? fmt::format("{} is part of {}", via, description(above)) : use;
+    }
+    return {};
+  }
+
+  /// "mapper/vg-home" of "dm-1".
+  std::string label(const std::string& name) const {
+    const std::string mapped = first_line(root_ / "sys/class/block" / name / "dm/name");
+    return mapped.empty() ? name : "mapper/" + mapped;
+  }
+
+  std::string description(const std::string& name) const {
+    const std::string uuid = first_line(root_ / "sys/class/block" / name / "dm/uuid");
+    const char* kind = uuid.starts_with("LVM-")     ? "the LVM volume "
+                       : uuid.starts_with("CRYPT-") ? "the encrypted volume "
+                       : name.starts_with("md")     ? "the RAID "
+                                                    : "";
+    return fmt::format("{}/dev/{}", kind, label(name));
+  }
+
+  std::string use_of_interface(const std::string& name, int depth) const {
+    if (default_routes_.contains(name)) return fmt::format("the default route goes through {}", name);
+    if (depth >= max_depth) return {};
+    for (const fs::path& link : entries(root_ / "sys/class/net" / name)) {
+      const std::string above = link.filename().string();
+      constexpr std::string_view begin = "upper_"; // bridges, bonds, VLANs
+      if (!above.starts_with(begin)) continue;
+      if (std::string use = use_of_interface(above.substr(begin.size()), depth + 1); !use.empty())
+        return fmt::format("{}, which is built on {}", use, name);
+    }
+    return {};
+  }
+
+  /// "sdb1" of "/dev/disk/by-label/x".
+  std::string disk_name(const std::string& node) const {
+    std::error_code ec;
+    const fs::path path = fs::canonical(root_ / node.substr(1), ec);
+    return ec ? fs::path(node).filename().string() : path.filename().string();
+  }
+
+  void read_mounts() {
+    std::ifstream file(root_ / "proc/self/mountinfo");
+    for (std::string line; std::getline(file, line);) {
+      // "36 35 8:17 / /home rw,noatime master:1 - ext4 /dev/sdb1 rw"
+      std::istringstream words(line);
+      std::string id, parent, number, below, where, word, type, source;
+      words >> id >> parent >> number >> below >> where;
+      while (words >> word && word != "-") {
+      }
+      words >> type >> source;
+      mounts_.emplace(number, unescaped(where));
+      // Those of some file systems have numbers of their own.
+      if (source.starts_with("/dev/")) mounts_.emplace(disk_name(unescaped(source)), unescaped(where));
+    }
+  }
+
+  void read_swaps() {
+    std::ifstream file(root_ / "proc/swaps");
+    std::string line;
+    std::getline(file, line); // the heading
+    while (std::getline(file, line))
+      if (line.starts_with("/dev/")) swaps_.insert(disk_name(unescaped(line.substr(0, line.find_first_of(" \t")))));
+  }
+
+  void read_default_routes() {
+    std::ifstream routes(root_ / "proc/net/route");
+    for (std::string line; std::getline(routes, line);) {
+      std::istringstream words(line);
+      std::string interface, destination, gateway, flags, count, use, metric, mask;
+      words >> interface >> destination >> gateway >> flags >> count >> use >> metric >> mask;
+      if (destination == "00000000" && mask == "00000000") default_routes_.insert(interface);
+    }
+    std::ifstream routes_6(root_ / "proc/net/ipv6_route");
+    for (std::string line; std::getline(routes_6, line);) {
+      std::istringstream words(line);
+      std::string destination, length, word, interface;
+      words >> destination >> length;
+      while (words >> word) interface = word;
+      // "lo" has the one that says that there is none.
+      if (length == "00" && destination.find_first_not_of('0') == std::string::npos && interface != "lo")
+        default_routes_.insert(interface);
+    }
+  }
+
+  fs::path root_;
+  std::map<std::string, std::string> mounts_; ///< where, by number and by name
+  std::set<std::string> swaps_, default_routes_;
+};
+
+} // namespace
+
+std::string host_use_of(const std::string& sys_path, const fs::path& root) {
+  return Host(root).use_of(sys_path);
+}
+
+} // namespace hotplug::detail

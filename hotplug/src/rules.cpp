@@ -1,0 +1,27 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include <hotplug/rules.hpp>
+
+namespace hotplug {
+
+Rules::Rules(const Config& config) : usb_(config.usb_rules), input_(config.input_rules), pci_(config.pci_rules) {}
+
+Verdict Rules::evaluate(const Device& device) const {
+  if (const auto* usb = std::get_if<UsbDevice>(&device)) return usb_.evaluate(*usb);
+  if (const auto* input = std::get_if<InputDevice>(&device)) return input_.evaluate(*input);
+  return pci_.evaluate(std::get<PciDevice>(device));
+}
+
+Verdict Rules::explain(const Device& device) const {
+  if (const auto* usb = std::get_if<UsbDevice>(&device)) return usb_.explain(*usb);
+  if (const auto* input = std::get_if<InputDevice>(&device)) return input_.explain(*input);
+  return pci_.explain(std::get<PciDevice>(device));
+}
+
+const RuleBase& Rules::rule(DeviceKind kind, std::size_t index) const {
+  if (kind == DeviceKind::usb) return usb_.rules().at(index);
+  if (kind == DeviceKind::input) return input_.rules().at(index);
+  return pci_.rules().at(index);
+}
+
+} // namespace hotplug

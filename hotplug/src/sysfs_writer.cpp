@@ -1,0 +1,117 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "sysfs_writer.hpp"
+
+#include "duration_text.hpp"
+
+#include <qemuctl/file_descriptor.hpp>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <system_error>
+#include <utility>
+
+namespace hotplug::detail {
+
+using qemuctl::FileDescriptor;
+using qemuctl::detail::Process;
+
+namespace {
+
+/// A killed process ends within this time, unless the kernel keeps it.
+constexpr std::chrono::milliseconds death{200};
+
+/// What the child tells of a write that failed; also of those that may.
+struct Failure {
+  std::int32_t index = 0, error = 0;
+};
+
+/// 0, or the error. The file is not kept open.
+int write_once(const SysfsWrite& write) {
+  const int fd = ::open(write.file.c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return errno;
+  const ssize_t size = ::write(fd, write.text.data(), write.text.size());
+  const int error = size < 0 ? errno : 0;
+  ::close(fd);
+  return error;
+}
+
+/// Only what may be called between fork and exec in a program with threads.
+[[noreturn]] void child(const std::vector<SysfsWrite>& writes, int report, int parent) {
+  // Whoever comes after this program is not to find somebody still writing.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(2);
+  // Locks and sockets of this program must not live on in a process that may never end.
+  constexpr int report_fd = 3;
+  if (report != report_fd) ::dup2(report, report_fd);
+  ::syscall(SYS_close_range, report_fd + 1, ~0U, 0);
+  for (std::size_t i = 0; i < writes.size(); ++i) {
+    const int error = write_once(writes[i]);
+    if (error == 0 || writes[i].may_fail) continue;
+    const Failure failure{static_cast<std::int32_t>(i), error};
+    if (::write(report_fd, &failure, sizeof failure) < 0) ::_exit(2);
+    ::_exit(1);
+  }
+  ::_exit(0);
+}
+
+/// With all signals blocked, so that no handler of this program runs in the child.
+int fork_child(const std::vector<SysfsWrite>& writes, int report) {
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int self = ::getpid();
+  const int pid = ::fork();
+  const int error = errno;
+  if (pid == 0) child(writes, report, self);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (pid < 0) throw std::system_error(error, std::system_category(), "start a helper process");
+  return pid;
+}
+
+} // namespace
+
+asio::awaitable<SysfsOutcome> write_sysfs(asio::any_io_executor executor, std::vector<SysfsWrite> writes,
+                                          std::chrono::milliseconds timeout) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0)
+    throw std::system_error(errno, std::system_category(), "start a helper process");
+  const FileDescriptor read_end(ends[0]);
+  FileDescriptor write_end(ends[1]);
+  Process process = Process::adopt(executor, fork_child(writes, write_end.get()));
+  write_end.reset();
+
+  SysfsOutcome outcome;
+  std::optional<qemuctl::detail::ProcessExit> end =
+      co_await process.wait_until(std::chrono::steady_clock::now() + timeout);
+  if (!end) {
+    process.send_signal(SIGKILL);
+    end = co_await process.wait_until(std::chrono::steady_clock::now() + death);
+    outcome.problem = "the kernel did not do it within " + qemuctl::detail::duration_text(timeout);
+    if (!end) {
+      outcome.problem += fmt::format(", and keeps process {}, which asked for it", process.pid());
+      outcome.stuck = std::move(process);
+    }
+    co_return outcome;
+  }
+  Failure failure;
+  if (end->exit_code == 0) co_return outcome;
+  if (::read(read_end.get(), &failure, sizeof failure) == static_cast<ssize_t>(sizeof failure) &&
+      static_cast<std::size_t>(failure.index) < writes.size())
+    outcome.problem = fmt::format("writing \"{}\" to {}: {}", writes[static_cast<std::size_t>(failure.index)].text,
+                                  writes[static_cast<std::size_t>(failure.index)].file,
+                                  std::generic_category().message(failure.error));
+  else
+    outcome.problem = fmt::format("the helper process ended: {}", end->describe());
+  co_return outcome;
+}
+
+} // namespace hotplug::detail

@@ -1,0 +1,129 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "vfio.hpp"
+
+#include "file_watch.hpp"
+
+#include <asio/experimental/awaitable_operators.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/use_awaitable.hpp>
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <utility>
+
+namespace hotplug::detail {
+
+namespace fs = std::filesystem;
+using namespace asio::experimental::awaitable_operators;
+
+namespace {
+
+constexpr const char* drivers = "/sys/bus/pci/drivers";
+
+std::string folder_of(const std::string& address) {
+  return "/sys/bus/pci/devices/" + address;
+}
+
+/// Has the kernel load the driver; what is wrong when it is not there then.
+asio::awaitable<std::string> load_driver(asio::any_io_executor executor, std::string modprobe,
+                                         std::chrono::milliseconds timeout) {
+  const fs::path there = fs::path(drivers) / vfio_driver;
+  std::error_code ec;
+  if (fs::exists(there, ec)) co_return std::string();
+  qemuctl::detail::SpawnOptions options;
+  options.argv.push_back(std::move(modprobe));
+  options.argv.push_back("-a");
+  options.argv.push_back(vfio_driver);
+  options.argv.push_back("vfio_iommu_type1"); // of which the kernel knows only when QEMU asks for it
+  std::string why = "it did not end in time";
+  try {
+    qemuctl::detail::Process process = qemuctl::detail::Process::spawn(executor, options);
+    const auto end = co_await process.wait_until(std::chrono::steady_clock::now() + timeout);
+    if (end)
+      why = end->describe();
+    else
+      process.send_signal(SIGKILL);
+  } catch (const std::system_error& error) {
+    why = error.what();
+  }
+  if (fs::exists(there, ec)) co_return std::string();
+  co_return fmt::format("the kernel has no driver {}, and {} does not load it ({})", vfio_driver, options.argv[0], why);
+}
+
+/// Until there is such a file. udev makes it, a moment after the driver has the device.
+asio::awaitable<void> wait_for_file(asio::any_io_executor executor, std::string path) {
+  FileWatch watch(executor, path);
+  std::error_code ec;
+  while (!fs::exists(path, ec)) co_await watch.changed();
+}
+
+asio::awaitable<bool> file_comes(asio::any_io_executor executor, std::string path, std::chrono::milliseconds timeout) {
+  asio::steady_timer timer(executor, timeout);
+  co_await (wait_for_file(executor, path) || timer.async_wait(asio::use_awaitable));
+  std::error_code ec;
+  co_return fs::exists(path, ec);
+}
+
+} // namespace
+
+std::string driver_of(const std::string& address) {
+  std::error_code ec;
+  const fs::path driver = fs::read_symlink(folder_of(address) + "/driver", ec);
+  return ec ? std::string() : driver.filename().string();
+}
+
+std::string group_node(int group) {
+  return fmt::format("/dev/vfio/{}", group);
+}
+
+std::vector<SysfsWrite> writes_to_take(const std::string& address, const std::string& driver_now) {
+  std::vector<SysfsWrite> writes;
+  writes.push_back({folder_of(address) + "/driver_override", std::string(vfio_driver) + "\n", false});
+  if (!driver_now.empty()) writes.push_back({fmt::format("{}/{}/unbind", drivers, driver_now), address, false});
+  writes.push_back({"/sys/bus/pci/drivers_probe", address, false});
+  return writes;
+}
+
+std::vector<SysfsWrite> writes_to_give_back(const Loan& loan, const std::string& driver_now) {
+  std::vector<SysfsWrite> writes;
+  writes.push_back({folder_of(loan.address) + "/driver_override", "\n", false});
+  if (driver_now == vfio_driver)
+    writes.push_back({fmt::format("{}/{}/unbind", drivers, driver_now), loan.address, false});
+  if (loan.driver.empty() || (driver_now != vfio_driver && !driver_now.empty())) return writes;
+  // The one that it had, where several know it. One that is not there any more is found, or not, by the kernel.
+  writes.push_back({fmt::format("{}/{}/bind", drivers, loan.driver), loan.address, true});
+  writes.push_back({"/sys/bus/pci/drivers_probe", loan.address, true});
+  return writes;
+}
+
+asio::awaitable<SysfsOutcome> take_for_vfio(asio::any_io_executor executor, std::string address, int group,
+                                            std::string modprobe, std::chrono::milliseconds timeout) {
+  SysfsOutcome outcome;
+  outcome.problem = co_await load_driver(executor, std::move(modprobe), timeout);
+  if (!outcome.problem.empty()) co_return outcome;
+  if (driver_of(address) != vfio_driver) {
+    std::vector<SysfsWrite> writes = writes_to_take(address, driver_of(address));
+    outcome = co_await write_sysfs(executor, std::move(writes), timeout);
+    if (!outcome.problem.empty()) co_return outcome;
+  }
+  if (driver_of(address) != vfio_driver) {
+    outcome.problem = fmt::format("{} does not take it; the kernel's log says why", vfio_driver);
+    co_return outcome;
+  }
+  const bool there = co_await file_comes(executor, group_node(group), timeout);
+  if (!there) outcome.problem = fmt::format("there is no {} although {} has it", group_node(group), vfio_driver);
+  co_return outcome;
+}
+
+asio::awaitable<SysfsOutcome> give_back(asio::any_io_executor executor, Loan loan, std::chrono::milliseconds timeout) {
+  std::vector<SysfsWrite> writes = writes_to_give_back(loan, driver_of(loan.address));
+  SysfsOutcome outcome = co_await write_sysfs(executor, std::move(writes), timeout);
+  if (!outcome.problem.empty() || loan.driver.empty()) co_return outcome;
+  if (driver_of(loan.address).empty())
+    outcome.problem = fmt::format("its driver {} does not take it back; the kernel's log says why", loan.driver);
+  co_return outcome;
+}
+
+} // namespace hotplug::detail

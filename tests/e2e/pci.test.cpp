@@ -1,0 +1,175 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "catch.hpp"
+#include "hotplug_host.hpp"
+
+#include <string>
+#include <vector>
+
+using namespace qemuctl;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+constexpr const char* port = "-m 64 -device pcie-root-port,id=ep0,chassis=1,slot=1";
+constexpr const char* two_ports = "-m 64 -device pcie-root-port,id=ep0,chassis=1,slot=1 "
+                                  "-device pcie-root-port,id=ep1,chassis=2,slot=2";
+constexpr const char* lent = "/run/qemuctl/lent/";
+
+test::HostVm::Options with_iommu(const std::vector<std::string>& more) {
+  test::HostVm::Options options;
+  options.qemu_arguments = {"-device", "intel-iommu,intremap=on,caching-mode=on"};
+  options.qemu_arguments.insert(options.qemu_arguments.end(), more.begin(), more.end());
+  options.kernel_arguments = "intel_iommu=on iommu=pt";
+  return options;
+}
+
+/// A host with cards, and a service with rules for them.
+struct PciHost : test::HotplugHost {
+  explicit PciHost(const std::vector<std::string>& more = {}) : HotplugHost(with_iommu(more)) {}
+
+  /// Plugs a card; the address that the host gives it.
+  std::string plug_card(const std::string& driver, const std::string& id, const std::string& bus,
+                        const std::string& place = "0x0") {
+    const std::string before = host.output_of("ls /sys/bus/pci/devices");
+    Json card = Json::object({{"driver", driver}, {"id", id}, {"bus", bus}, {"addr", place}});
+    if (driver == "nvme") {
+      host.add_disk(id + "-disk");
+      card.set("drive", id + "-disk");
+      card.set("serial", id);
+    }
+    host.plug(card);
+    std::string address;
+    host.wait_until("the card is there", [&] {
+      const std::string after = host.output_of("ls /sys/bus/pci/devices");
+      for (std::size_t at = 0; at < after.size(); at += 13)
+        if (before.find(after.substr(at, 12)) == std::string::npos) address = after.substr(at, 12);
+      return !address.empty();
+    });
+    host.wait_for_device("/sys/bus/pci/devices/" + address);
+    return address;
+  }
+
+  static Json rules_for(const std::string& allow, const std::string& more = {}) {
+    return Json::object(
+        {{"pciPassthrough", parse_json(R"([{"targetVm": "a", "allow": [)" + allow + "]" + more + "}]")}});
+  }
+  static std::string by_address(const std::string& address) { return R"({"address": ")" + address + "\"}"; }
+
+  std::string driver_of(const std::string& address) {
+    return host.output_of("basename $(readlink /sys/bus/pci/devices/" + address + "/driver)");
+  }
+  void wait_for_driver(const std::string& address, const std::string& driver) {
+    host.wait_until("test $(basename $(readlink /sys/bus/pci/devices/" + address + "/driver)) = " + driver);
+  }
+  void wait_for_cards(std::size_t count) {
+    host.wait_until(std::to_string(count) + " cards in the VM",
+                    [&] { return host.ids_of(vm("a"), "vfio-pci").size() == count; });
+  }
+  void wait_for_log(const std::string& text) { host.wait_until("grep -q '" + text + "' /tmp/daemon.log"); }
+
+  /// The kernel takes for ever to do what is written to this file of sysfs: in its place is one that nobody reads.
+  void block(const std::string& file) {
+    host.output_of("test -p /tmp/nobody || mkfifo /tmp/nobody; mount --bind /tmp/nobody " + file);
+  }
+  /// When those who wrote to it are gone.
+  void unblock(const std::string& file) { host.wait_until("umount " + file); }
+};
+
+} // namespace
+
+TEST_CASE("of two cards that are alike the right one is in its VM, and with its driver when the VM has it no more") {
+  PciHost host;
+  const std::string first = host.plug_card("e1000e", "one", "rp0"), second = host.plug_card("e1000e", "two", "rp1");
+  host.wait_for_driver(first, "e1000e");
+  host.wait_for_driver(second, "e1000e");
+  host.start_vm("a", port);
+  host.more_rules = PciHost::rules_for(PciHost::by_address(second));
+  host.start_daemon("[]", {}, "-a");
+  host.wait_for_cards(1);
+  CHECK_THAT(host.host.ids_of(host.vm("a"), "vfio-pci")[0], ContainsSubstring(second.substr(5, 2)));
+  CHECK(host.driver_of(first) == "e1000e");
+  CHECK(host.driver_of(second) == "vfio-pci");
+
+  // QEMU is killed: the host has its card, and the next QEMU gets it again.
+  host.kill_vm("a");
+  host.wait_for_driver(second, "e1000e");
+  host.host.wait_until(std::string("test -z \"$(ls ") + lent + ")\"");
+  host.start_vm("a", port);
+  host.wait_for_cards(1);
+
+  // The VM has no guest that could let go of it; a reset does.
+  host.more_rules = PciHost::rules_for(R"({"deviceClass": 255})");
+  host.write_config("[]");
+  host.wait_for_log("has not let go of " + second + ".*; it is asked again");
+  CHECK(host.driver_of(second) == "vfio-pci");
+  host.host.execute(host.vm("a"), "system_reset");
+  host.wait_for_driver(second, "e1000e");
+  CHECK(host.host.output_of(std::string("ls ") + lent).empty());
+}
+
+TEST_CASE("an IOMMU group of two goes to a VM only as a whole") {
+  // The IOMMU can not tell apart what is behind a bridge to PCI without Express.
+  PciHost host({"-device", R"({"driver": "pcie-pci-bridge", "id": "bridge", "bus": "rp0"})", "-device",
+                R"({"driver": "e1000", "bus": "bridge", "addr": "0x1"})", "-device",
+                R"({"driver": "e1000", "bus": "bridge", "addr": "0x2"})"});
+  host.start_vm("a", two_ports);
+  host.host.output_of("modprobe e1000; udevadm trigger --action=add --subsystem-match=pci --attr-match=device=0x100e; "
+                      "udevadm settle");
+  const std::string both = host.host.output_of("cd /sys/bus/pci/drivers/e1000; ls -d 0*");
+  REQUIRE(both.size() == 2 * 12 + 1);
+  const std::string first = both.substr(0, 12), second = both.substr(13);
+
+  host.more_rules = PciHost::rules_for(PciHost::by_address(first));
+  host.start_daemon("[]", {}, "-a");
+  host.wait_for_log(second + ".*used by the host.s driver e1000.*pciIommuAddAll");
+  CHECK(host.driver_of(first) == "e1000");
+  host.more_rules = PciHost::rules_for(PciHost::by_address(first), R"(, "pciIommuSkipIfShared": true)");
+  host.write_config("[]");
+  host.wait_for_log(second + " is in its IOMMU group .*pciIommuSkipIfShared");
+  host.more_rules = PciHost::rules_for(PciHost::by_address(first), R"(, "pciIommuAddAll": true)");
+  host.write_config("[]");
+  host.wait_for_cards(2);
+  host.kill_vm("a");
+  host.wait_for_driver(first, "e1000");
+  host.wait_for_driver(second, "e1000");
+}
+
+TEST_CASE("a driver that does not let go is given up, and a service that dies meanwhile leaves a journal") {
+  PciHost host;
+  const std::string disk = host.plug_card("nvme", "disk", "rp0");
+  host.wait_for_driver(disk, "nvme");
+  host.start_vm("a", port);
+  host.more_rules = PciHost::rules_for(R"({"deviceClass": 1, "deviceSubclass": 8})");
+  const std::string unbind = "/sys/bus/pci/drivers/nvme/unbind";
+  host.block(unbind);
+  host.start_daemon("[]", {}, "-a");
+  // The journal is written before anything is done.
+  host.host.wait_until("grep -q nvme " + (lent + disk));
+  host.wait_for_log("the kernel did not do it within 10 s");
+  CHECK(host.driver_of(disk) == "nvme");
+  host.host.wait_until(std::string("test ! -e ") + lent + disk); // nothing was taken
+
+  // Killed before the driver was left.
+  host.signal_daemon("KILL");
+  host.start_daemon_again("-a");
+  host.host.wait_until(std::string("test -e ") + lent + disk);
+  host.signal_daemon("KILL");
+  host.unblock(unbind);
+  host.start_daemon_again(); // without -a: what was not in a VM stays with the host
+  host.host.wait_until(std::string("test ! -e ") + lent + disk);
+  CHECK(host.driver_of(disk) == "nvme");
+  CHECK(host.host.output_of("cat /sys/bus/pci/devices/" + disk + "/driver_override") == "(null)");
+
+  // Killed between the two drivers, and QEMU, too.
+  host.signal_daemon("KILL");
+  host.block("/sys/bus/pci/drivers_probe");
+  host.start_daemon_again("-a");
+  host.host.wait_until("! test -e /sys/bus/pci/devices/" + disk + "/driver");
+  host.signal_daemon("KILL");
+  host.unblock("/sys/bus/pci/drivers_probe");
+  host.kill_vm("a");
+  host.start_daemon_again();
+  host.wait_for_driver(disk, "nvme");
+  host.host.wait_until(std::string("test ! -e ") + lent + disk);
+}

@@ -1,0 +1,168 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "catch.hpp"
+#include "loans.hpp"
+#include "pci_group.hpp"
+#include "temp_dir.hpp"
+#include "vfio.hpp"
+#include "vm_pci.hpp"
+
+#include <hotplug/explanation.hpp>
+#include <hotplug/rules.hpp>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+using namespace hotplug;
+using namespace hotplug::detail;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+/// What sysfs tells of an e1000e.
+PciRecord card(const std::string& address, const std::string& group = "12", const std::string& driver = "e1000e") {
+  PciRecord record;
+  record.sys_path = "/sys/devices/pci0000:00/0000:00:1c.0/" + address;
+  record.attributes = {{"class", "0x020000"},
+                       {"vendor", "0x8086"},
+                       {"device", "0x10d3"},
+                       {"subsystem_vendor", "0x8086"},
+                       {"subsystem_device", "0xa01f"}};
+  record.driver = driver;
+  record.iommu_group = group;
+  return record;
+}
+
+PciDevice device(const std::string& address, const std::string& group = "12", const std::string& driver = "e1000e") {
+  return *make_pci_device(card(address, group, driver));
+}
+
+PciRule rule_for(const std::string& address) {
+  PciRule rule;
+  rule.vms = {"vm"};
+  rule.allow.emplace_back().address = address;
+  return rule;
+}
+
+bool matches(const std::function<void(PciMatch&)>& set) {
+  PciRule rule;
+  rule.vms = {"vm"};
+  set(rule.allow.emplace_back());
+  return PciRules({rule}).evaluate(device("0000:01:00.0")).rule.has_value();
+}
+
+std::vector<std::string> texts(const std::vector<SysfsWrite>& writes) {
+  std::vector<std::string> result;
+  for (const SysfsWrite& write : writes)
+    result.push_back(write.file.substr(write.file.rfind('/') + 1) + "=" + write.text);
+  return result;
+}
+
+using Texts = std::vector<std::string>;
+
+} // namespace
+
+TEST_CASE("a PCI device is what sysfs tells of it, and bridges are none") {
+  const PciDevice made = device("0000:01:00.0");
+  CHECK(made.address() == "0000:01:00.0");
+  CHECK(made.vendor_id == 0x8086);
+  CHECK(made.device_id == 0x10d3);
+  CHECK(made.subsystem_id == 0xa01f);
+  CHECK(made.device_class == PciClass{2, 0, 0});
+  CHECK(made.driver == "e1000e");
+  CHECK(made.iommu_group == 12);
+  CHECK(short_description(made) == "0000:01:00.0 8086:10d3");
+  PciRecord bridge = card("0000:00:1c.0");
+  bridge.attributes["class"] = "0x060400";
+  CHECK_FALSE(make_pci_device(bridge));
+  CHECK_FALSE(make_pci_device(card("pci0000:00")));
+  CHECK_FALSE(make_pci_device(card("0000:01:00.0", "", "")).value().iommu_group);
+}
+
+TEST_CASE("each condition of a rule for PCI devices holds for what it says and for nothing else") {
+  CHECK(matches([](PciMatch& m) { m.address = "0000:01:00.0"; }));
+  CHECK_FALSE(matches([](PciMatch& m) { m.address = "0000:01:00.1"; }));
+  CHECK(matches([](PciMatch& m) { m.vendor_id = 0x8086, m.device_id = 0x10d3; }));
+  CHECK_FALSE(matches([](PciMatch& m) { m.vendor_id = 0x8086, m.device_id = 1; }));
+  CHECK(matches([](PciMatch& m) { m.device_class = 2, m.device_subclass = 0, m.device_prog_if = 0; }));
+  CHECK_FALSE(matches([](PciMatch& m) { m.device_prog_if = 1; }));
+  CHECK_FALSE(matches([](PciMatch&) {}));
+}
+
+TEST_CASE("an IOMMU group goes to a VM as a whole, or its rule says that it stays") {
+  const std::vector<PciDevice> devices{device("0000:01:00.0"), device("0000:01:00.1"), device("0000:02:00.0", "13")};
+  PciRule rule = rule_for("0000:01:00.0");
+  auto verdicts = decide_pci(devices, PciRules({rule}));
+  CHECK(verdicts["0000:01:00.0"].rule == 0);
+  CHECK_FALSE(verdicts["0000:01:00.1"].rule);
+
+  rule.iommu_add_all = true;
+  verdicts = decide_pci(devices, PciRules({rule}));
+  CHECK(verdicts["0000:01:00.1"].vms == Texts{"vm"});
+  CHECK(verdicts["0000:01:00.1"].member);
+  CHECK_FALSE(verdicts["0000:01:00.0"].member);
+  CHECK_FALSE(verdicts["0000:02:00.0"].rule);
+
+  // A rule of its own is stronger.
+  PciRule other = rule_for("0000:01:00.1");
+  other.vms = {"other"};
+  verdicts = decide_pci(devices, PciRules({rule, other}));
+  CHECK(verdicts["0000:01:00.1"].vms == Texts{"other"});
+
+  rule.iommu_add_all = false;
+  rule.iommu_skip_if_shared = true;
+  verdicts = decide_pci(devices, PciRules({rule}));
+  CHECK(verdicts["0000:01:00.0"].vms.empty());
+  CHECK_THAT(verdicts["0000:01:00.0"].skipped, ContainsSubstring("0000:01:00.1"));
+  CHECK(decide_pci({devices[0]}, PciRules({rule}))["0000:01:00.0"].vms == Texts{"vm"});
+}
+
+TEST_CASE("what is in the way of a group is named") {
+  const PciDevice first = device("0000:01:00.0"), second = device("0000:01:00.1", "12", "snd_hda_intel");
+  CHECK(group_obstacle(first, "vm", {{first, "vm"}, {second, "vm"}}).empty());
+  CHECK_THAT(group_obstacle(first, "vm", {{first, "vm"}, {second, std::nullopt}}),
+             ContainsSubstring("0000:01:00.1") && ContainsSubstring("snd_hda_intel") &&
+                 ContainsSubstring("pciIommuAddAll"));
+  CHECK_THAT(group_obstacle(first, "vm", {{first, "vm"}, {second, "other"}}), ContainsSubstring("goes to VM other"));
+  // What no driver of the host has is in nobody's way.
+  CHECK(group_obstacle(first, "vm", {{first, "vm"}, {device("0000:01:00.1", "12", ""), std::nullopt}}).empty());
+  CHECK(group_obstacle(first, "vm", {{first, "vm"}, {device("0000:01:00.1", "12", "vfio-pci"), std::nullopt}}).empty());
+  CHECK_THAT(group_obstacle(device("0000:01:00.0", ""), "vm", {}), ContainsSubstring("IOMMU"));
+}
+
+TEST_CASE("a device is taken by its address alone, and goes back to the driver it had") {
+  const std::string address = "0000:01:00.0";
+  CHECK(texts(writes_to_take(address, "e1000e")) ==
+        Texts{"driver_override=vfio-pci\n", "unbind=" + address, "drivers_probe=" + address});
+  CHECK(texts(writes_to_take(address, "")) == Texts{"driver_override=vfio-pci\n", "drivers_probe=" + address});
+  CHECK(texts(writes_to_give_back({address, "e1000e"}, "vfio-pci")) ==
+        Texts{"driver_override=\n", "unbind=" + address, "bind=" + address, "drivers_probe=" + address});
+  // The hand-over ended between the two drivers.
+  CHECK(texts(writes_to_give_back({address, "e1000e"}, "")) ==
+        Texts{"driver_override=\n", "bind=" + address, "drivers_probe=" + address});
+  // It had not begun.
+  CHECK(texts(writes_to_give_back({address, "e1000e"}, "e1000e")) == Texts{"driver_override=\n"});
+  CHECK(texts(writes_to_give_back({address, ""}, "vfio-pci")) == Texts{"driver_override=\n", "unbind=" + address});
+}
+
+TEST_CASE("what is lent is known to the next engine") {
+  const test::TempDir dir;
+  const Loans loans(dir / "lent");
+  CHECK(loans.all().empty());
+  loans.add({"0000:01:00.0", "e1000e"});
+  loans.add({"0000:02:00.0", ""});
+  CHECK(Loans(dir / "lent").find("0000:01:00.0") == Loan{"0000:01:00.0", "e1000e"});
+  CHECK(loans.all().size() == 2);
+  loans.remove("0000:01:00.0");
+  CHECK_FALSE(loans.find("0000:01:00.0"));
+  CHECK(loans.find("0000:02:00.0") == Loan{"0000:02:00.0", ""});
+}
+
+TEST_CASE("the ids of PCI devices in QEMU tell their addresses") {
+  CHECK(new_qdev_id(device("0000:01:00.0"), 0x5f3a01c2) == "pcihost-0000.01.00.0-5f3a01c2");
+  CHECK(pci_key_in("pcihost-0000.01.00.0-5f3a01c2") == host_key(device("0000:01:00.0")));
+  for (const char* other : {"", "pcihost-", "pcihost-0000.01.00.0", "pcihost-01.00.0-5f3a01c2", "net0"})
+    CHECK_FALSE(pci_key_in(other));
+}

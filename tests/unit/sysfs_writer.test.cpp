@@ -1,0 +1,51 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "sysfs_writer.hpp"
+
+#include "catch.hpp"
+#include "golden.hpp"
+#include "run.hpp"
+#include "temp_dir.hpp"
+
+#include <asio/io_context.hpp>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+using namespace hotplug::detail;
+using Catch::Matchers::ContainsSubstring;
+using std::chrono::milliseconds;
+
+namespace {
+
+SysfsOutcome write(std::vector<SysfsWrite> writes, milliseconds timeout = milliseconds(10'000)) {
+  asio::io_context io;
+  return test::run(io, write_sysfs(io.get_executor(), std::move(writes), timeout));
+}
+
+} // namespace
+
+TEST_CASE("files are written one after the other, up to the first that can not be") {
+  const test::TempDir dir;
+  const std::string one = dir / "one", two = dir / "two", none = dir / "none/file";
+  test::write_file(one, "");
+  test::write_file(two, "");
+  CHECK(write({{one, "1", false}, {none, "x", true}, {two, "2", false}}).problem.empty());
+  CHECK(test::read_file(one) == "1");
+  CHECK(test::read_file(two) == "2");
+  const SysfsOutcome failed = write({{none, "x", false}, {two, "3", false}});
+  CHECK_THAT(failed.problem, ContainsSubstring(none) && ContainsSubstring("No such file"));
+  CHECK_FALSE(failed.stuck);
+  CHECK(test::read_file(two) == "2");
+}
+
+TEST_CASE("a write that does not end is given up at its deadline") {
+  const test::TempDir dir;
+  const std::string fifo = dir / "fifo"; // nobody reads it
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  const SysfsOutcome outcome = write({{fifo, "x", false}}, milliseconds(100));
+  CHECK_THAT(outcome.problem, ContainsSubstring("the kernel did not do it within"));
+  CHECK_FALSE(outcome.stuck); // this one can be killed
+}
