@@ -160,11 +160,11 @@ class Cli {
 
   /// The devices of one kind.
   asio::awaitable<Json> devices_of(std::string kind) {
-    Json request = message(kind + "_list");
+    Json request = message(kind + "_list"); // "device" is all of them
     if (!options_.tag.empty()) request.set("tag", options_.tag);
     if (options_.disconnected) request.set("disconnected", true);
     Json answer = co_await ask(std::move(request));
-    const Json* list = answer.find(kind + "_devices");
+    const Json* list = answer.find(kind == "device" ? "devices" : kind + "_devices");
     if (!list || !list->is_array()) throw std::runtime_error("the service has answered without a list of devices");
     Json devices = *list;
     co_return devices;
@@ -225,7 +225,7 @@ class Cli {
       print_json(vms);
       co_return;
     }
-    const Json devices = co_await devices_of("usb");
+    const Json devices = co_await devices_of("device");
     fmt::print("{}", vm_table(vms, devices));
   }
 
@@ -327,9 +327,11 @@ class Cli {
 
   asio::awaitable<void> explain() {
     co_await connect();
-    const Json devices = co_await devices_of("usb");
+    const Json devices = co_await devices_of("device");
+    const Json& device = find_device(devices, options_.device);
+    const char* key = device.contains("address") ? "address" : "device_node";
     Json request = message("explain");
-    request.set("device_node", text_of(find_device(devices, options_.device), "device_node"));
+    request.set(key, text_of(device, key));
     const Json answer = co_await ask(std::move(request));
     if (options_.json)
       print_json(answer);

@@ -49,7 +49,7 @@ std::string name_of(const Json& device) {
 
 /// What a device is called first of all: a port, an address, or a node.
 std::string place_of(const Json& device) {
-  for (const char* key : {"port_path", "address", "sys_name", "device_node"})
+  for (const char* key : {"port_path", "address", "device_node"})
     if (std::string place = text_of(device, key); !place.empty()) return place;
   return {};
 }
@@ -104,6 +104,7 @@ std::string where_and_why(const Json& device, const VmProblems& vms) {
   if (!text_of(device, "vm").empty()) return is_true(device, "foreign") ? "attached, not by this service" : "attached";
   if (!degraded.empty()) return degraded;
   if (is_true(device, "disconnected")) return "taken out, until somebody attaches it";
+  if (is_true(device, "suspended")) return "taken out until it is resumed";
   if (is_true(device, "select")) return "waits until somebody attaches it to one of its VMs";
   const Json* allowed = device.find("allowed_vms");
   if (!allowed || !allowed->is_array() || allowed->size() == 0) return "stays with the host: no rule is for it";

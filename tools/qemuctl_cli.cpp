@@ -80,8 +80,7 @@ void describe_vm(CLI::App& app, CliOptions& options) {
       ->required();
 }
 
-void describe_devices(CLI::App& app, CliOptions& options, const std::string& kind, const std::string& what,
-                      bool suspend) {
+void describe_devices(CLI::App& app, CliOptions& options, const std::string& kind, const std::string& what) {
   CLI::App* group = app.add_subcommand(kind, what);
   group->set_help_flag("-h,--help", "Print this and exit");
   group->require_subcommand(1);
@@ -101,7 +100,6 @@ void describe_devices(CLI::App& app, CliOptions& options, const std::string& kin
   CLI::App* detach = one("detach", "Take one out of its VM, until somebody attaches it", Command::detach);
   detach->add_option("device", options.device, "Which one")->type_name("DEVICE");
   detach->add_option("--tag", options.tag, "All of rules with this tag, instead of a device");
-  if (!suspend) return;
   one("suspend", "Take all out before the host sleeps", Command::move_all, kind + "_suspend")
       ->add_option("vm", options.vm, "Only those of this VM")
       ->type_name("VM");
@@ -127,9 +125,9 @@ void describe_options(CLI::App& app, CliOptions& options, Address& address) {
       ->type_name("SOCKET");
   app.add_flag("--json", options.json, "Print JSON, as the service answers");
   describe_vm(app, options);
-  describe_devices(app, options, "usb", "See and move USB devices", true);
-  describe_devices(app, options, "pci", "See and move PCI devices", true);
-  describe_devices(app, options, "evdev", "See and move input devices", false);
+  describe_devices(app, options, "usb", "See and move USB devices");
+  describe_devices(app, options, "pci", "See and move PCI devices");
+  describe_devices(app, options, "evdev", "See and move input devices");
   subcommand(app, options, "listen", "Print what happens, until Ctrl-C", Command::listen);
   subcommand(app, options, "explain", "Which VM a device goes to, rule by rule, and why", Command::explain)
       ->add_option("device", options.device, "Which one")

@@ -22,7 +22,6 @@ using qemuctl::Json;
 namespace {
 
 using Action = ApiAction;
-using Kind = DeviceKind;
 
 [[noreturn]] void not_permitted(std::string what) {
   refuse_request(std::make_error_code(std::errc::permission_denied), std::move(what),
@@ -40,21 +39,22 @@ void require_everywhere(ApiLevel level, const Rights& rights) {
 }
 
 /// That it may be taken from where it is, and put into that VM (empty: that is not known yet).
-void require_move(const Rights& rights, const UsbState& usb, const std::string& to) {
+void require_move(const Rights& rights, const Placement& place, const std::string& to) {
   if (!to.empty()) require(ApiLevel::attach, rights, to);
-  if (usb.vm && *usb.vm != to) require(ApiLevel::attach, rights, *usb.vm);
+  if (place.vm && *place.vm != to) require(ApiLevel::attach, rights, *place.vm);
 }
 
 /// That it may be taken out. Of one that is nowhere that means: kept out.
-void require_removal(const Rights& rights, const UsbState& usb) {
-  if (usb.vm) return require(ApiLevel::attach, rights, *usb.vm);
+void require_removal(const Rights& rights, const Placement& place) {
+  if (place.vm) return require(ApiLevel::attach, rights, *place.vm);
   const auto may = [&](const std::string& vm) { return rights.in(vm) >= ApiLevel::attach; };
-  if (rights.everywhere < ApiLevel::attach && std::none_of(usb.allowed_vms.begin(), usb.allowed_vms.end(), may))
+  if (rights.everywhere < ApiLevel::attach && std::none_of(place.allowed_vms.begin(), place.allowed_vms.end(), may))
     not_permitted("you may not do this to a device that is for none of your VMs");
 }
 
-bool has_tag(const UsbState& usb, const UsbRules& rules, const std::string& tag) {
-  return usb.rule && *usb.rule < rules.rules().size() && rules.rules()[*usb.rule].tag == tag;
+bool has_tag(const DeviceState& state, const Rules& rules, const std::string& tag) {
+  const RuleBase* rule = rule_of(state, rules);
+  return rule && rule->tag == tag;
 }
 
 const VmState* find_vm(const std::vector<VmState>& vms, const std::string& name) {
@@ -68,25 +68,35 @@ const VmState* find_vm(const std::vector<VmState>& vms, const std::string& name)
 
 } // namespace
 
-bool may_see(const Rights& rights, const Placement& device) {
+bool may_see(const Rights& rights, const Placement& place) {
   const auto may = [&](const std::string& vm) { return rights.in(vm) >= ApiLevel::read; };
-  return rights.everywhere >= ApiLevel::read || (device.vm && may(*device.vm)) ||
-         std::any_of(device.allowed_vms.begin(), device.allowed_vms.end(), may);
+  return rights.everywhere >= ApiLevel::read || (place.vm && may(*place.vm)) ||
+         std::any_of(place.allowed_vms.begin(), place.allowed_vms.end(), may);
 }
 
-std::vector<UsbState> ApiActions::visible(const Rights& rights) const {
-  std::vector<UsbState> devices = engine_.usb_devices();
-  std::erase_if(devices, [&](const UsbState& usb) { return !may_see(rights, usb); });
+std::vector<DeviceState> ApiActions::visible(const Rights& rights, std::optional<DeviceKind> kind) const {
+  std::vector<DeviceState> devices = engine_.devices();
+  std::erase_if(devices, [&](const DeviceState& each) {
+    return (kind && kind_of(each.device) != kind) || !may_see(rights, each);
+  });
   return devices;
 }
 
-Json ApiActions::list_usb(const ApiRequest& request, const Rights& rights) const {
-  const UsbRules& rules = engine_.rules().usb();
+Json ApiActions::list(const ApiRequest& request, const Rights& rights) const {
+  const Rules& rules = engine_.rules();
   Json list = Json::array();
-  for (const UsbState& usb : visible(rights)) {
-    if (request.disconnected && *request.disconnected != usb.detached) continue;
-    if (!request.tag.empty() && !has_tag(usb, rules, request.tag)) continue;
-    list.push_back(to_json(usb, rules));
+  for (const DeviceState& each : visible(rights, request.known->kind)) {
+    if (request.disconnected && *request.disconnected != each.detached) continue;
+    if (!request.tag.empty() && !has_tag(each, rules, request.tag)) continue;
+    if (request.known->kind) {
+      list.push_back(to_json(each, rules));
+      continue;
+    }
+    Json device;
+    device.set("type", to_string(kind_of(each.device)));
+    const Json described = to_json(each, rules);
+    for (const auto& [key, value] : described.as_object()) device.set(key, value);
+    list.push_back(std::move(device));
   }
   return list;
 }
@@ -98,38 +108,53 @@ Json ApiActions::list_vms(const Rights& rights) const {
   return list;
 }
 
-asio::awaitable<void> ApiActions::move_usb(ApiRequest request, Rights rights) {
+asio::awaitable<void> ApiActions::move(ApiRequest request, Rights rights) {
   const bool attach = request.known->action == Action::attach;
-  std::vector<UsbState> devices = visible(rights);
+  std::vector<DeviceState> devices = visible(rights, request.known->kind);
   if (request.tag.empty()) {
-    UsbState only = find_device(devices, request.device);
+    DeviceState only = find_device(devices, request.device);
     devices.clear();
     devices.push_back(std::move(only));
   } else {
-    const UsbRules& rules = engine_.rules().usb();
-    std::erase_if(devices, [&](const UsbState& usb) { return !has_tag(usb, rules, request.tag); });
-    if (devices.empty()) refuse_request(errc::not_found, "there is no USB device with that tag");
+    const Rules& rules = engine_.rules();
+    std::erase_if(devices, [&](const DeviceState& each) { return !has_tag(each, rules, request.tag); });
+    if (devices.empty()) refuse_request(errc::not_found, "there is no device with that tag");
   }
-  const auto target = [&](const UsbState& usb) {
-    return request.vm.empty() && usb.allowed_vms.size() == 1 ? usb.allowed_vms.front() : request.vm;
+  const auto target = [&](const DeviceState& each) {
+    return request.vm.empty() && each.allowed_vms.size() == 1 ? each.allowed_vms.front() : request.vm;
   };
-  for (const UsbState& usb : devices)
+  for (const DeviceState& each : devices)
     if (attach)
-      require_move(rights, usb, target(usb));
+      require_move(rights, each, target(each));
     else
-      require_removal(rights, usb);
+      require_removal(rights, each);
   std::exception_ptr failure; // the others of that tag are moved all the same
-  for (const UsbState& usb : devices) {
+  for (const DeviceState& each : devices) {
     try {
       if (attach)
-        co_await engine_.attach(usb.device.sys_path, target(usb));
+        co_await engine_.attach(sys_path_of(each.device), target(each));
       else
-        co_await engine_.detach(usb.device.sys_path);
+        co_await engine_.detach(sys_path_of(each.device));
     } catch (const qemuctl::Error&) {
       if (!failure) failure = std::current_exception();
     }
   }
   if (failure) std::rethrow_exception(failure);
+}
+
+asio::awaitable<void> ApiActions::move_all(ApiRequest request, Rights rights) {
+  if (request.vm.empty()) {
+    require_everywhere(ApiLevel::attach, rights);
+  } else {
+    const std::vector<VmState> vms = engine_.vms();
+    if (rights.in(request.vm) < ApiLevel::read || !find_vm(vms, request.vm)) no_such_vm(request.vm);
+    require(ApiLevel::attach, rights, request.vm);
+  }
+  const DeviceKind kind = *request.known->kind;
+  if (request.known->action == Action::suspend)
+    co_await engine_.suspend(kind, request.vm);
+  else
+    co_await engine_.resume(kind, request.vm);
 }
 
 asio::awaitable<Json> ApiActions::vm_status(std::string name) {
@@ -189,40 +214,28 @@ asio::awaitable<Json> ApiActions::carry_out(ApiRequest request, Rights rights) {
   const KnownAction& known = *request.known;
   if (rights.anywhere() < known.level)
     not_permitted(fmt::format("you may not ask for {}: it takes the level \"{}\"", known.name, to_string(known.level)));
-  if (known.kind != Kind::none && known.kind != Kind::usb)
-    refuse_request(errc::not_supported,
-                   fmt::format("there is no {} here: this service passes USB devices only", known.name));
   Json answer = ok_answer();
   switch (known.action) {
   case Action::version:
     answer.set("version", options_.version);
     break;
   case Action::list:
-    answer.set("usb_devices", list_usb(request, rights));
+    answer.set(member_name(*known.kind) + "s", list(request, rights));
     break;
-  case Action::device_list: {
-    Json devices = Json::array();
-    const Json usb_devices = list_usb(request, rights);
-    for (const Json& usb : usb_devices.as_array()) {
-      Json device;
-      device.set("type", "usb");
-      for (const auto& [key, value] : usb.as_object()) device.set(key, value);
-      devices.push_back(std::move(device));
-    }
-    answer.set("devices", std::move(devices));
+  case Action::device_list:
+    answer.set("devices", list(request, rights));
     break;
-  }
   case Action::attach:
   case Action::detach:
-    co_await move_usb(std::move(request), std::move(rights));
+    co_await move(std::move(request), std::move(rights));
     break;
   case Action::suspend:
   case Action::resume:
-    refuse_request(errc::not_supported, fmt::format("there is no {} here yet", known.name),
-                   "usb_detach and usb_attach move single devices.");
+    co_await move_all(std::move(request), std::move(rights));
+    break;
   case Action::explain: {
     require_everywhere(known.level, rights);
-    const std::vector<UsbState> devices = visible(rights);
+    const std::vector<DeviceState> devices = visible(rights, std::nullopt);
     answer.set("explanation", explanation(engine_.rules(), find_device(devices, request.device).device));
     break;
   }

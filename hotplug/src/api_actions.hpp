@@ -11,12 +11,15 @@
 
 #include <asio/awaitable.hpp>
 
+#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace hotplug::detail {
 
 /// Whether somebody with these rights sees the device, or hears of it.
-bool may_see(const Rights& rights, const Placement& device);
+bool may_see(const Rights& rights, const Placement& place);
 
 /// Does what clients of the device API ask for. Bound to the engine's executor.
 class ApiActions {
@@ -27,10 +30,12 @@ class ApiActions {
   asio::awaitable<qemuctl::Json> carry_out(ApiRequest request, Rights rights);
 
  private:
-  std::vector<UsbState> visible(const Rights& rights) const;
-  qemuctl::Json list_usb(const ApiRequest& request, const Rights& rights) const;
+  /// Those of one kind, or of all.
+  std::vector<DeviceState> visible(const Rights& rights, std::optional<DeviceKind> kind) const;
+  qemuctl::Json list(const ApiRequest& request, const Rights& rights) const;
   qemuctl::Json list_vms(const Rights& rights) const;
-  asio::awaitable<void> move_usb(ApiRequest request, Rights rights);
+  asio::awaitable<void> move(ApiRequest request, Rights rights);
+  asio::awaitable<void> move_all(ApiRequest request, Rights rights);
   asio::awaitable<qemuctl::Json> vm_status(std::string name);
   asio::awaitable<qemuctl::Json> act_on_vm(ApiRequest request, Rights rights);
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace hotplug::detail {
@@ -30,44 +31,7 @@ std::string interfaces_text(const std::vector<UsbClass>& interfaces) {
   return result;
 }
 
-void add_description(Json& json, const PciDevice& device) {
-  json.set("address", device.address());
-  json.set("driver", device.driver);
-  json.set("vendor_id", device.vendor_id);
-  json.set("device_id", device.device_id);
-  json.set("vid", fmt::format("{:04x}", device.vendor_id));
-  json.set("did", fmt::format("{:04x}", device.device_id));
-  json.set("vendor_name", device.vendor_name);
-  json.set("device_name", device.device_name);
-  json.set("pci_class", device.device_class.code);
-  json.set("pci_subclass", device.device_class.subclass);
-  json.set("pci_prog_if", device.device_class.prog_if);
-  json.set("pci_subsystem_vendor_id", device.subsystem_vendor_id);
-  json.set("pci_subsystem_id", device.subsystem_id);
-  if (device.iommu_group) json.set("iommu_group", *device.iommu_group);
-}
-
-void add_description(Json& json, const InputDevice& device) {
-  json.set("device_node", device.device_node);
-  json.set("name", device.name);
-  json.set("path_tag", device.path_tag);
-  json.set("sys_name", device.sys_name);
-}
-
-void add_placement(Json& json, const Placement& place, const std::string& tag) {
-  if (!tag.empty()) json.set("tag", tag);
-  if (place.target) json.set("target_vm", *place.target);
-  if (place.foreign) json.set("foreign", true);
-  if (place.detached) json.set("disconnected", true);
-  if (place.select) json.set("select", true);
-  if (!place.degraded.empty()) json.set("degraded", place.degraded);
-}
-
-} // namespace
-
-Json to_json(const UsbState& usb, const UsbRules& rules) {
-  const UsbDevice& device = usb.device;
-  Json json;
+void describe(Json& json, const UsbDevice& device) {
   json.set("device_node", device.device_node);
   json.set("vid", fmt::format("{:04x}", device.vendor_id));
   json.set("pid", fmt::format("{:04x}", device.product_id));
@@ -82,22 +46,68 @@ Json to_json(const UsbState& usb, const UsbRules& rules) {
   json.set("portnum", device.root_port());
   json.set("serial", device.serial);
   json.set("sys_name", device.sys_name);
-  json.set("allowed_vms", names(usb.allowed_vms));
-  if (usb.vm) json.set("vm", *usb.vm);
-  json.set("port_path", device.port_path());
-  add_placement(json, usb, usb.rule && *usb.rule < rules.rules().size() ? rules.rules()[*usb.rule].tag : "");
-  return json;
+}
+
+void describe(Json& json, const PciDevice& device) {
+  json.set("address", device.address());
+  json.set("driver", device.driver);
+  json.set("vendor_id", device.vendor_id);
+  json.set("device_id", device.device_id);
+  json.set("vid", fmt::format("{:04x}", device.vendor_id));
+  json.set("did", fmt::format("{:04x}", device.device_id));
+  json.set("vendor_name", device.vendor_name);
+  json.set("device_name", device.device_name);
+  json.set("pci_class", device.device_class.code);
+  json.set("pci_subclass", device.device_class.subclass);
+  json.set("pci_prog_if", device.device_class.prog_if);
+  json.set("pci_subsystem_vendor_id", device.subsystem_vendor_id);
+  json.set("pci_subsystem_id", device.subsystem_id);
+}
+
+void describe(Json& json, const InputDevice& device) {
+  json.set("device_node", device.device_node);
+  json.set("name", device.name);
+  json.set("path_tag", device.path_tag);
+  json.set("sys_name", device.sys_name);
+}
+
+/// What vhotplug has no word for.
+void describe_more(Json& json, const DeviceState& state) {
+  if (const auto* usb = std::get_if<UsbDevice>(&state.device)) json.set("port_path", usb->port_path());
+  const auto* pci = std::get_if<PciDevice>(&state.device);
+  if (pci) json.set("iommu_member", state.iommu_member);
+  if (pci && pci->iommu_group) json.set("iommu_group", *pci->iommu_group);
+}
+
+} // namespace
+
+std::string member_name(DeviceKind kind) {
+  return std::string(to_string(kind)) + "_device";
+}
+
+const RuleBase* rule_of(const DeviceState& state, const Rules& rules) {
+  if (!state.rule) return nullptr;
+  const DeviceKind kind = kind_of(state.device);
+  // That of an event may have gone with another configuration since.
+  const std::size_t count = kind == DeviceKind::usb     ? rules.usb().rules().size()
+                            : kind == DeviceKind::input ? rules.input().rules().size()
+                                                        : rules.pci().rules().size();
+  return *state.rule < count ? &rules.rule(kind, *state.rule) : nullptr;
 }
 
 Json to_json(const DeviceState& state, const Rules& rules) {
-  if (const std::optional<UsbState> usb = as_usb(state)) return to_json(*usb, rules.usb());
   Json json;
-  if (const auto* pci = std::get_if<PciDevice>(&state.device)) add_description(json, *pci);
-  if (const auto* input = std::get_if<InputDevice>(&state.device)) add_description(json, *input);
+  std::visit([&](const auto& device) { describe(json, device); }, state.device);
   json.set("allowed_vms", names(state.allowed_vms));
   if (state.vm) json.set("vm", *state.vm);
-  if (state.iommu_member) json.set("iommu_member", true);
-  add_placement(json, state, state.rule ? rules.rule(kind_of(state.device), *state.rule).tag : "");
+  describe_more(json, state);
+  if (const RuleBase* rule = rule_of(state, rules); rule && !rule->tag.empty()) json.set("tag", rule->tag);
+  if (state.target) json.set("target_vm", *state.target);
+  if (state.foreign) json.set("foreign", true);
+  if (state.detached) json.set("disconnected", true);
+  if (state.suspended) json.set("suspended", true);
+  if (state.select) json.set("select", true);
+  if (!state.degraded.empty()) json.set("degraded", state.degraded);
   return json;
 }
 
@@ -125,8 +135,7 @@ Json to_json(const Notification& notification, const Rules& rules) {
     if (!notification.text.empty()) json.set("problem", notification.text);
     return json;
   }
-  json.set(std::string(to_string(kind_of(notification.device.device))) + "_device",
-           to_json(notification.device, rules));
+  json.set(member_name(kind_of(notification.device.device)), to_json(notification.device, rules));
   if (!notification.vm.empty()) json.set("vm", notification.vm);
   if (notification.kind == Kind::select_vm) json.set("allowed_vms", names(notification.device.allowed_vms));
   if (notification.kind == Kind::degraded) json.set("reason", notification.text);

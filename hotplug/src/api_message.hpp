@@ -8,14 +8,17 @@
 #include <qemuctl/instance.hpp>
 #include <qemuctl/json.hpp>
 
+#include <string>
 #include <string_view>
 
 namespace hotplug::detail {
 
 /// A device with vhotplug's field names, and ours.
-qemuctl::Json to_json(const UsbState& usb, const UsbRules& rules);
-/// The same for a device of any kind.
 qemuctl::Json to_json(const DeviceState& state, const Rules& rules);
+/// "usb_device", "pci_device", "evdev_device": what a device is called in events, and with an s in lists.
+std::string member_name(DeviceKind kind);
+/// The rule that decides about a device; nullptr: none does.
+const RuleBase* rule_of(const DeviceState& state, const Rules& rules);
 /// A VM; with its state when QEMU has been asked.
 qemuctl::Json to_json(const VmState& vm, const qemuctl::VmStatus* status = nullptr);
 /// An event.

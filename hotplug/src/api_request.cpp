@@ -21,13 +21,13 @@ using qemuctl::Json;
 namespace {
 
 using Action = ApiAction;
-using Kind = DeviceKind;
+using Kind = hotplug::DeviceKind;
 using Level = ApiLevel;
 
 constexpr std::array known_actions{
-    KnownAction{"auth", Action::authenticate, Kind::none, Level::none},
-    KnownAction{"version", Action::version, Kind::none, Level::none},
-    KnownAction{"enable_notifications", Action::enable_notifications, Kind::none, Level::read},
+    KnownAction{"auth", Action::authenticate, std::nullopt, Level::none},
+    KnownAction{"version", Action::version, std::nullopt, Level::none},
+    KnownAction{"enable_notifications", Action::enable_notifications, std::nullopt, Level::read},
     KnownAction{"usb_list", Action::list, Kind::usb, Level::read},
     KnownAction{"usb_attach", Action::attach, Kind::usb, Level::attach},
     KnownAction{"usb_detach", Action::detach, Kind::usb, Level::attach},
@@ -38,23 +38,25 @@ constexpr std::array known_actions{
     KnownAction{"pci_detach", Action::detach, Kind::pci, Level::attach},
     KnownAction{"pci_suspend", Action::suspend, Kind::pci, Level::attach},
     KnownAction{"pci_resume", Action::resume, Kind::pci, Level::attach},
-    KnownAction{"evdev_list", Action::list, Kind::evdev, Level::read},
-    KnownAction{"evdev_attach", Action::attach, Kind::evdev, Level::attach},
-    KnownAction{"evdev_detach", Action::detach, Kind::evdev, Level::attach},
-    KnownAction{"device_list", Action::device_list, Kind::none, Level::read},
-    KnownAction{"explain", Action::explain, Kind::none, Level::read},
-    KnownAction{"vm_list", Action::vm_list, Kind::none, Level::read},
-    KnownAction{"vm_status", Action::vm_status, Kind::none, Level::read},
-    KnownAction{"vm_start", Action::vm_start, Kind::none, Level::admin},
-    KnownAction{"vm_shutdown", Action::vm_shutdown, Kind::none, Level::admin},
-    KnownAction{"vm_stop", Action::vm_stop, Kind::none, Level::admin},
-    KnownAction{"vm_pause", Action::vm_pause, Kind::none, Level::admin},
-    KnownAction{"vm_resume", Action::vm_resume, Kind::none, Level::admin},
-    KnownAction{"vm_reset", Action::vm_reset, Kind::none, Level::admin},
-    KnownAction{"vm_screenshot", Action::vm_screenshot, Kind::none, Level::admin},
-    KnownAction{"vm_send_key", Action::vm_send_key, Kind::none, Level::admin},
-    KnownAction{"vmm_args", Action::vmm_args, Kind::none, Level::read},
-    KnownAction{"reload", Action::reload, Kind::none, Level::admin},
+    KnownAction{"evdev_list", Action::list, Kind::input, Level::read},
+    KnownAction{"evdev_attach", Action::attach, Kind::input, Level::attach},
+    KnownAction{"evdev_detach", Action::detach, Kind::input, Level::attach},
+    KnownAction{"evdev_suspend", Action::suspend, Kind::input, Level::attach},
+    KnownAction{"evdev_resume", Action::resume, Kind::input, Level::attach},
+    KnownAction{"device_list", Action::device_list, std::nullopt, Level::read},
+    KnownAction{"explain", Action::explain, std::nullopt, Level::read},
+    KnownAction{"vm_list", Action::vm_list, std::nullopt, Level::read},
+    KnownAction{"vm_status", Action::vm_status, std::nullopt, Level::read},
+    KnownAction{"vm_start", Action::vm_start, std::nullopt, Level::admin},
+    KnownAction{"vm_shutdown", Action::vm_shutdown, std::nullopt, Level::admin},
+    KnownAction{"vm_stop", Action::vm_stop, std::nullopt, Level::admin},
+    KnownAction{"vm_pause", Action::vm_pause, std::nullopt, Level::admin},
+    KnownAction{"vm_resume", Action::vm_resume, std::nullopt, Level::admin},
+    KnownAction{"vm_reset", Action::vm_reset, std::nullopt, Level::admin},
+    KnownAction{"vm_screenshot", Action::vm_screenshot, std::nullopt, Level::admin},
+    KnownAction{"vm_send_key", Action::vm_send_key, std::nullopt, Level::admin},
+    KnownAction{"vmm_args", Action::vmm_args, std::nullopt, Level::read},
+    KnownAction{"reload", Action::reload, std::nullopt, Level::admin},
 };
 
 constexpr int longest_timeout = 600;
@@ -109,19 +111,41 @@ std::optional<int> number(const Json& message, std::string_view field, int base,
   return result;
 }
 
-UsbSelector selector_in(const Json& message) {
-  UsbSelector selector;
-  selector.device_node = text(message, "device_node");
-  selector.port_path = text(message, "port_path");
-  selector.bus = number(message, "bus", 10, 255);
-  selector.port = number(message, "port", 10, 255);
-  selector.vendor_id = number(message, "vid", 16, 0xffff);
-  selector.product_id = number(message, "pid", 16, 0xffff);
-  const bool by_ids = selector.vendor_id && selector.product_id;
-  const bool by_port = selector.bus && selector.port;
-  if (!selector.device_node && !selector.port_path && !by_ids && !by_port)
-    refuse_request(errc::invalid_argument,
-                   "no device is named: give device_node, bus and port, port_path, or vid and pid");
+/// `kind`: of which the device is to be; unset: of any.
+DeviceSelector selector_in(const Json& message, std::optional<Kind> kind) {
+  DeviceSelector selector;
+  std::string ways;
+  bool named = false;
+  const auto is = [&](Kind wanted) { return !kind || kind == wanted; };
+  const auto way = [&](const char* text, bool there) {
+    ways += (ways.empty() ? "" : "; ") + std::string(text);
+    named = named || there;
+  };
+  if (is(Kind::usb) || is(Kind::input)) {
+    selector.device_node = text(message, "device_node");
+    way("device_node", selector.device_node.has_value());
+  }
+  if (is(Kind::usb) || is(Kind::pci)) selector.vendor_id = number(message, "vid", 16, 0xffff);
+  if (is(Kind::usb)) {
+    selector.bus = number(message, "bus", 10, 255);
+    selector.port = number(message, "port", 10, 255);
+    selector.port_path = text(message, "port_path");
+    selector.product_id = number(message, "pid", 16, 0xffff);
+    way("bus and port", selector.bus && selector.port);
+    way("port_path", selector.port_path.has_value());
+    way("vid and pid", selector.vendor_id && selector.product_id);
+  }
+  if (is(Kind::pci)) {
+    selector.address = text(message, "address");
+    selector.device_id = number(message, "did", 16, 0xffff);
+    way("address", selector.address.has_value());
+    way("vid and did", selector.vendor_id && selector.device_id);
+  }
+  if (is(Kind::input)) {
+    selector.name = text(message, "name");
+    way("name", selector.name.has_value());
+  }
+  if (!named) refuse_request(errc::invalid_argument, "no device is named; it takes one of these: " + ways);
   return selector;
 }
 
@@ -187,14 +211,14 @@ ApiRequest parse_request(const Json& message) {
   case Action::detach:
     request.vm = text(message, "vm").value_or("");
     request.tag = text(message, "tag").value_or("");
-    if (request.known->kind == Kind::usb && request.tag.empty()) request.device = selector_in(message);
+    if (request.tag.empty()) request.device = selector_in(message, request.known->kind);
     break;
   case Action::suspend:
   case Action::resume:
     request.vm = text(message, "vm").value_or("");
     break;
   case Action::explain:
-    request.device = selector_in(message);
+    request.device = selector_in(message, std::nullopt);
     break;
   case Action::vm_stop:
     request.timeout = number(message, "timeout", 10, longest_timeout).value_or(request.timeout);

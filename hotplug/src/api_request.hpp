@@ -2,9 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "usb_selector.hpp"
+#include "device_selector.hpp"
 
 #include <hotplug/config.hpp>
+#include <hotplug/device.hpp>
 #include <qemuctl/json.hpp>
 
 #include <optional>
@@ -13,8 +14,6 @@
 #include <vector>
 
 namespace hotplug::detail {
-
-enum class DeviceKind { none, usb, pci, evdev };
 
 /// What a client of the device API can ask for.
 enum class ApiAction {
@@ -46,14 +45,14 @@ enum class ApiAction {
 struct KnownAction {
   std::string_view name;
   ApiAction action;
-  DeviceKind kind;
-  ApiLevel level; ///< what it takes to ask for it
+  std::optional<DeviceKind> kind; ///< that it is for; unset: for none, or for all
+  ApiLevel level;                 ///< what it takes to ask for it
 };
 
 /// A request of the device API.
 struct ApiRequest {
   const KnownAction* known = nullptr;
-  UsbSelector device;               ///< of `attach`, `detach` and `explain`, unless there is a tag
+  DeviceSelector device;            ///< of `attach`, `detach` and `explain`, unless there is a tag
   std::string tag;                  ///< of `list`, `attach`, `detach`: the devices of rules with it
   std::string vm;                   ///< may be empty where a VM need not be named
   std::optional<bool> disconnected; ///< of `list`: only those that a person has taken out, or only the others

@@ -218,6 +218,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // engine_use.cpp
   asio::awaitable<std::shared_ptr<qemuctl::Instance>> request_connection(std::string name);
   asio::awaitable<int> request_start(std::string name);
+  asio::awaitable<void> request_suspend(DeviceKind kind, std::string vm);
+  asio::awaitable<void> request_resume(DeviceKind kind, std::string vm);
 
   // engine_vms.cpp
   asio::awaitable<void> serve(detail::VmPtr vm);

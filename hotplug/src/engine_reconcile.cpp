@@ -197,15 +197,16 @@ void Engine::Impl::show(TrackedDevice& device, const Holding* holding) {
     device.problem = left_by_guest;
   else if (vm == state.target && !foreign && (vm || !device.loan))
     device.problem.clear();
-  const bool select = device.wish.taken && device.wish.ask && !device.wish.detached && !state.target && !vm &&
-                      state.allowed_vms.size() > 1;
+  const bool select = device.wish.taken && device.wish.ask && !device.wish.detached && !device.wish.suspended &&
+                      !state.target && !vm && state.allowed_vms.size() > 1;
 
-  if (state.vm != vm || state.foreign != foreign || state.detached != device.wish.detached || state.select != select ||
-      state.degraded != device.problem) {
+  if (state.vm != vm || state.foreign != foreign || state.detached != device.wish.detached ||
+      state.suspended != device.wish.suspended || state.select != select || state.degraded != device.problem) {
     const DeviceState before = state;
     state.vm = vm;
     state.foreign = foreign;
     state.detached = device.wish.detached;
+    state.suspended = device.wish.suspended;
     if (!select)
       device.select_until.reset();
     else if (!state.select && general.select_timeout > 0) {
@@ -222,7 +223,8 @@ void Engine::Impl::show(TrackedDevice& device, const Holding* holding) {
   }
 
   // What was attached is attached again by the next engine, unless it was taken out.
-  if (vm && !foreign ? device.remembered != vm : device.remembered && !state.target && !leaving) {
+  if (vm && !foreign ? device.remembered != vm
+                     : device.remembered && !state.target && !leaving && !device.wish.suspended) {
     device.remembered = vm;
     choice_of(state.device).attached = vm;
     save_choices();

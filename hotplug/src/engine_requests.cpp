@@ -75,7 +75,7 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
 
   const detail::Wish before = device.wish;
   device.wish.chosen = vm_name;
-  device.wish.detached = device.wish.ask = false;
+  device.wish.detached = device.wish.ask = device.wish.suspended = false;
   device.wish.taken = true;
   device.wish.left = false;
   device.quarantined_until.reset();
@@ -122,6 +122,7 @@ asio::awaitable<void> Engine::Impl::request_detach(std::string sys_path) {
   TrackedDevice& device = requested(sys_path, detaching);
   const std::string node = subject_of(device.state.device);
   device.wish.detached = true;
+  device.wish.suspended = false;
   device.problem.clear();
   // A guest that has not answered an earlier request is asked again, now.
   if (const VmPtr vm = device.state.vm ? find_vm(*device.state.vm) : nullptr) vm->unplugs.clear();

@@ -1,16 +1,21 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// VMs for people: their monitors, and their start.
+// VMs for people: their monitors, their start, and all of their devices at once.
 #include "engine_impl.hpp"
 
+#include <hotplug/explanation.hpp>
 #include <qemuctl/error.hpp>
 #include <qemuctl/vm_config_json.hpp>
 
+#include <algorithm>
+#include <map>
+#include <set>
 #include <utility>
 
 namespace hotplug {
 
+using detail::TrackedDevice;
 using detail::VmPtr;
 using qemuctl::errc;
 using qemuctl::Instance;
@@ -22,7 +27,7 @@ namespace {
                          std::string advice = {}) {
   qemuctl::Diagnostics diagnostics;
   diagnostics.operation = operation;
-  diagnostics.subject = "VM " + vm;
+  diagnostics.subject = vm.empty() ? "all VMs" : "VM " + vm;
   diagnostics.detail = std::move(detail);
   diagnostics.advice = std::move(advice);
   throw qemuctl::Error(code, std::move(diagnostics));
@@ -87,12 +92,81 @@ asio::awaitable<int> Engine::Impl::request_start(std::string name) {
   co_return started.pid().value_or(0);
 }
 
+asio::awaitable<void> Engine::Impl::request_suspend(DeviceKind kind, std::string vm) {
+  const auto self = shared_from_this();
+  std::set<std::string> waiting; // by path
+  for (auto& [path, device] : devices) {
+    const DeviceState& state = device.state;
+    if (kind_of(state.device) != kind || state.foreign || (!state.vm && !state.target)) continue;
+    if (!vm.empty() && state.vm != vm && state.target != vm) continue;
+    if (state.rule && rules.rule(kind, *state.rule).skip_on_suspend) continue;
+    device.wish.suspended = true;
+    ++device.request;
+    waiting.insert(path);
+  }
+  changed();
+  const auto deadline = steady_clock::now() + options.request_timeout;
+  for (;;) {
+    co_await settled.wait_until(deadline);
+    std::erase_if(waiting, [&](const std::string& path) {
+      const auto found = devices.find(path);
+      return found == devices.end() || !found->second.wish.suspended ||
+             (!found->second.busy && !found->second.state.vm);
+    });
+    if (waiting.empty() || stopped) co_return;
+    if (steady_clock::now() >= deadline)
+      refuse(errc::timed_out, "suspend devices", vm, "it does not let go of all of them");
+  }
+}
+
+asio::awaitable<void> Engine::Impl::request_resume(DeviceKind kind, std::string vm) {
+  const auto self = shared_from_this();
+  std::map<std::string, std::uint64_t> waiting; // by path: the request, so that another one ends the wait
+  for (auto& [path, device] : devices) {
+    if (kind_of(device.state.device) != kind || !device.wish.suspended) continue;
+    if (!vm.empty() && device.wish.current != vm) continue;
+    device.wish.suspended = false;
+    device.wish.left = false;
+    device.try_at_once();
+    device.problem.clear();
+    waiting.emplace(path, ++device.request);
+  }
+  changed();
+  const auto deadline = steady_clock::now() + options.request_timeout;
+  std::string problem;
+  while (!waiting.empty()) {
+    co_await settled.wait_until(deadline);
+    std::erase_if(waiting, [&](const auto& entry) {
+      const auto found = devices.find(entry.first);
+      if (found == devices.end() || found->second.request != entry.second) return true;
+      const TrackedDevice& device = found->second;
+      const bool failed = !device.problem.empty();
+      if (failed && problem.empty())
+        problem = fmt::format("{}: {}", short_description(device.state.device), device.problem);
+      return failed || device.state.vm == device.state.target;
+    });
+    if (stopped) co_return;
+    if (waiting.empty() || steady_clock::now() < deadline) continue;
+    problem = "not all of them are back in time";
+    break;
+  }
+  if (!problem.empty()) refuse(errc::command_failed, "resume devices", vm, problem, "It is tried again.");
+}
+
 asio::awaitable<std::shared_ptr<Instance>> Engine::connect_vm(std::string name) {
   return impl_->request_connection(std::move(name));
 }
 
 asio::awaitable<int> Engine::start_vm(std::string name) {
   return impl_->request_start(std::move(name));
+}
+
+asio::awaitable<void> Engine::suspend(DeviceKind kind, std::string vm) {
+  return impl_->request_suspend(kind, std::move(vm));
+}
+
+asio::awaitable<void> Engine::resume(DeviceKind kind, std::string vm) {
+  return impl_->request_resume(kind, std::move(vm));
 }
 
 } // namespace hotplug

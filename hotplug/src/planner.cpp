@@ -41,7 +41,8 @@ Plan make_plan(const std::vector<PlannedDevice>& devices, const std::vector<Plan
 }
 
 std::optional<std::string> target_of(const Wish& wish) {
-  if (!wish.taken || wish.detached || wish.quarantined || wish.left || wish.allowed.empty()) return std::nullopt;
+  if (!wish.taken || wish.detached || wish.suspended || wish.quarantined || wish.left || wish.allowed.empty())
+    return std::nullopt;
   if (wish.allowed.size() == 1) return wish.allowed.front();
   const auto allows = [&](const std::optional<std::string>& vm) {
     return vm && std::find(wish.allowed.begin(), wish.allowed.end(), *vm) != wish.allowed.end();

@@ -71,6 +71,7 @@ struct Wish {
   bool ask = false;                   ///< a person is to choose; otherwise the first is taken
   bool taken = true; ///< it is the engine's to attach: plugged in since it runs, attached by it before, or asked for
   bool detached = false;    ///< a person took it out
+  bool suspended = false;   ///< it is out until it is to be resumed
   bool quarantined = false; ///< it came and went too often
   bool left = false;        ///< its guest has let go of it, and nobody had asked
 };

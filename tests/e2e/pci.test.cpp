@@ -173,3 +173,31 @@ TEST_CASE("a driver that does not let go is given up, and a service that dies me
   host.wait_for_driver(disk, "nvme");
   host.host.wait_until(std::string("test ! -e ") + lent + disk);
 }
+
+TEST_CASE("people move cards and input devices by the device API") {
+  PciHost host;
+  const std::string card = host.plug_card("e1000e", "one", "rp0");
+  host.wait_for_driver(card, "e1000e");
+  host.host.output_of("modprobe -a uinput evdev");
+  host.host.spawn(QEMUCTL_INPUT_DEVICE " make 'Virtual Keys'", "/tmp/keyboard.log");
+  host.host.wait_until("grep -q ready /tmp/keyboard.log");
+  host.start_vm("a", two_ports);
+  host.more_rules = PciHost::rules_for(PciHost::by_address(card));
+  host.more_rules.set("evdevPassthrough", parse_json(R"([{"targetVm": "a", "allow": [{"name": "virtual keys"}]}])"));
+  host.start_daemon("[]"); // without -a, so what is there stays with the host
+  const std::string qemuctl = std::string(QEMUCTL_CLI) + " --socket " + test::HotplugHost::api_path + " ";
+  CHECK_THAT(host.host.output_of(qemuctl + "pci list"), ContainsSubstring("was there before the service"));
+  CHECK_THAT(host.host.output_of(qemuctl + "evdev attach 'virtual keys'"), ContainsSubstring("is in VM a now"));
+  CHECK_THAT(host.host.output_of(qemuctl + "pci attach " + card), ContainsSubstring("is in VM a now"));
+  CHECK(host.driver_of(card) == "vfio-pci");
+  CHECK(host.host.ids_of(host.vm("a"), "vfio-pci").size() == 1);
+  CHECK(host.host.ids_of(host.vm("a"), "virtio-input-host-pci").size() == 1);
+
+  // The VM has no guest that could let go of it; a reset does.
+  host.host.spawn(qemuctl + "pci detach " + card, "/tmp/detached");
+  host.wait_for_log("VM a: deleting pcihost");
+  host.host.execute(host.vm("a"), "system_reset");
+  host.host.wait_until("grep -q 'is out, until somebody attaches it' /tmp/detached");
+  host.wait_for_driver(card, "e1000e");
+  CHECK(host.request(R"({"action": "pci_list", "disconnected": true})").at("pci_devices").size() == 1);
+}

@@ -70,6 +70,8 @@ TEST_CASE("every message in API.md is answered and told of as it says") {
   rule.description = "sticks";
   host.options.attach_connected = false;
   host.host.plug(host.root, 3, 1, 78);
+  host.host.add_pci("0000:01:00.0", "82574L");
+  host.host.add_input(2, 2, "AT keyboard", "platform-i8042-serio-0");
   std::ofstream(host.dir / "tokens") << "examples 0123456789abcdef\n";
   ::chmod((host.dir / "tokens").c_str(), 0600);
   host.api.token_file = (host.dir / "tokens").string();

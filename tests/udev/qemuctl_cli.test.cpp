@@ -35,6 +35,8 @@ class Service {
     host_.host.plug(host_.root, 3, 1, 5, "Stick A");
     host_.host.plug(host_.root, 3, 2, 6, "Stick B\x1b[31m");
     host_.host.plug(host_.root, 3, 3, 7, "Keyboard");
+    host_.host.add_pci("0000:01:00.0", "82574L");
+    host_.host.add_input(2, 2, "AT keyboard", "platform-i8042-serio-0");
     host_.start_api();
     thread_ = std::thread([this] {
       const auto work = asio::make_work_guard(host_.io);
@@ -100,6 +102,12 @@ TEST_CASE("qemuctl prints devices as a table that says where each is, where it m
   const Json devices = qemuctl::parse_json(output_of(service.command({"--json", "usb", "list"})));
   CHECK(devices.size() == 4);
   CHECK(output_of(service.command({"usb", "list", "--names"})) == "3-1\n3-2\n3-3\n3-4\n");
+  CHECK(output_of(service.command({"pci", "list"})) ==
+        "DEVICE        ID         NAME    VM  ALLOWED  STATE\n"
+        "0000:01:00.0  8086:10d3  82574L  -   -        stays with the host: no rule is for it\n");
+  CHECK(output_of(service.command({"evdev", "list"})) ==
+        "DEVICE             ID  NAME         VM  ALLOWED  STATE\n"
+        "/dev/input/event2  -   AT keyboard  -   -        stays with the host: no rule is for it\n");
 }
 
 TEST_CASE("qemuctl takes a device by what a person calls it, and lists what it could be") {
@@ -167,9 +175,10 @@ TEST_CASE("qemuctl shows VMs and controls them, by a service or by their monitor
 
 TEST_CASE("qemuctl explains where a device goes, and passes on what the service refuses") {
   Service service;
-  CHECK_THAT(output_of(service.command({"explain", "keyboard"})),
+  CHECK_THAT(output_of(service.command({"explain", "3-3"})),
              ContainsSubstring("no rule matches: it stays with the host"));
-  CHECK_THAT(errors_of(service.command({"pci", "list"})), ContainsSubstring("passes USB devices only"));
+  CHECK_THAT(output_of(service.command({"explain", "01:00.0"})), ContainsSubstring("82574L"));
+  CHECK_THAT(errors_of(service.command({"vmm-args", "vm1"})), ContainsSubstring("generates no arguments"));
   CHECK_THAT(errors_of(service.command({"reload"})), ContainsSubstring("no file that could be read anew"));
 }
 

@@ -111,6 +111,20 @@ std::string Testbed::plug(const std::string& parent, int bus, int port, int addr
   return path;
 }
 
+void Testbed::add_pci(const std::string& address, const std::string& product) {
+  add(fmt::format("P: /devices/pci0000:00/{}\nE: SUBSYSTEM=pci\nE: ID_MODEL_FROM_DATABASE={}\nA: vendor=0x8086\n"
+                  "A: device=0x10d3\nA: class=0x020000\nA: subsystem_vendor=0x8086\nA: subsystem_device=0x0001\n\n",
+                  address, product));
+}
+
+void Testbed::add_input(int input, int event, const std::string& name, const std::string& path_tag) {
+  const std::string path = fmt::format("/devices/platform/i8042/serio0/input/input{}", input);
+  add(fmt::format("P: {}\nE: SUBSYSTEM=input\nA: name={}\n\n", path, name));
+  // Without a node ("N:"), for which umockdev opens a terminal.
+  add(fmt::format("P: {}/event{}\nE: DEVNAME=/dev/input/event{}\nE: SUBSYSTEM=input\nE: ID_PATH_TAG={}\n\n", path,
+                  event, event, path_tag));
+}
+
 void Testbed::pull(const std::string& sys_path) {
   event("/sys" + sys_path, "remove");
   umockdev_testbed_remove_device(testbed, ("/sys" + sys_path).c_str());

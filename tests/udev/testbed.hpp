@@ -24,6 +24,10 @@ class Testbed {
   /// A device in that port of the hub at `parent`, a USB path such as the one this returns, with an event.
   std::string plug(const std::string& parent, int bus, int port, int address, const std::string& product = "Stick",
                    const std::string& device_class = "00");
+  /// A PCI device with that address and the ids 8086:10d3, without an event.
+  void add_pci(const std::string& address, const std::string& product);
+  /// An input device that is not behind USB, without an event.
+  void add_input(int input, int event, const std::string& name, const std::string& path_tag);
   /// Removes it, with an event.
   void pull(const std::string& sys_path);
   /// An event without a change.

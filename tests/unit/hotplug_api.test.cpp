@@ -231,16 +231,16 @@ TEST_CASE("addresses of the device API are read and written") {
 
 TEST_CASE("requests of the device API name a device in each of the documented ways") {
   const auto selector = [](const char* json) { return parse_request(qemuctl::parse_json(json)).device; };
-  UsbSelector by_port;
+  DeviceSelector by_port;
   by_port.bus = 1;
   by_port.port = 2;
   CHECK(selector(R"({"action": "usb_attach", "bus": "1", "port": "2", "vm": "vm1"})") == by_port);
   CHECK(selector(R"({"action": "usb_detach", "bus": 1, "port": 2})") == by_port);
-  UsbSelector by_ids;
+  DeviceSelector by_ids;
   by_ids.vendor_id = 0x1111;
   by_ids.product_id = 0xabcd;
   CHECK(selector(R"({"action": "usb_detach", "vid": "1111", "pid": "0xABCD"})") == by_ids);
-  UsbSelector by_node;
+  DeviceSelector by_node;
   by_node.device_node = "/dev/bus/usb/003/078";
   CHECK(selector(R"({"action": "usb_detach", "device_node": "/dev/bus/usb/003/078"})") == by_node);
 }
@@ -259,7 +259,10 @@ TEST_CASE("a wrong request of the device API is refused with the name of the fie
   CHECK(error(R"({"action": 7})") == "field action: found 7, expected a text");
   CHECK(error(R"({"action": "usb_atach"})") == R"(unknown action "usb_atach"; did you mean usb_attach?)");
   CHECK(error(R"({"action": "usb_attach", "vm": "a"})") ==
-        "no device is named: give device_node, bus and port, port_path, or vid and pid");
+        "no device is named; it takes one of these: device_node; bus and port; port_path; vid and pid");
+  CHECK(error(R"({"action": "pci_attach", "vm": "a", "vid": "8086"})") ==
+        "no device is named; it takes one of these: address; vid and did");
+  CHECK(error(R"({"action": "evdev_detach"})") == "no device is named; it takes one of these: device_node; name");
   CHECK(error(R"({"action": "usb_attach", "bus": "x", "port": 1})") ==
         R"(field bus: found "x", expected a number of 0 to 255)");
   CHECK(error(R"({"action": "usb_attach", "vid": 1111, "pid": "1"})") ==
@@ -279,11 +282,12 @@ TEST_CASE("a wrong request of the device API is refused with the name of the fie
 }
 
 TEST_CASE("a request that several devices match is refused with the candidates") {
-  std::vector<UsbState> devices(2);
+  std::vector<DeviceState> devices(2);
+  UsbDevice other = usb("y");
+  other.device_node = "/dev/bus/usb/003/079";
   devices[0].device = usb("x");
-  devices[1].device = usb("y");
-  devices[1].device.device_node = "/dev/bus/usb/003/079";
-  UsbSelector selector;
+  devices[1].device = other;
+  DeviceSelector selector;
   selector.vendor_id = 0x046d;
   selector.product_id = 0xc52b;
   CHECK_THROWS_WITH(find_device(devices, selector),
@@ -291,22 +295,70 @@ TEST_CASE("a request that several devices match is refused with the candidates")
   selector.device_node = "/dev/bus/usb/003/079";
   CHECK(&find_device(devices, selector) == &devices[1]);
   selector.product_id = 1;
-  CHECK_THROWS_WITH(find_device(devices, selector), ContainsSubstring("there is no such USB device"));
+  CHECK_THROWS_WITH(find_device(devices, selector), ContainsSubstring("there is no such device"));
 }
 
 TEST_CASE("a device has vhotplug's field names in the device API") {
-  UsbState state;
-  state.device = usb("x");
-  state.device.vendor_name = "Vendor";
-  state.device.product_name = "<b>\n\xFF";
-  state.device.sys_name = "3-1.4";
-  state.device.interfaces = {{3, 1, 2}, {8, 6, 80}};
+  UsbDevice device = usb("x");
+  device.vendor_name = "Vendor";
+  device.product_name = "<b>\n\xFF";
+  device.sys_name = "3-1.4";
+  device.interfaces = {{3, 1, 2}, {8, 6, 80}};
+  DeviceState state;
+  state.device = device;
   state.allowed_vms = {"vm1", "vm2"};
   state.vm = "vm1";
   CHECK(
-      to_json(state, UsbRules()).dump() ==
+      to_json(state, Rules()).dump() ==
       R"({"device_node":"/dev/bus/usb/003/078","vid":"046d","pid":"c52b","vendor_name":"Vendor",)"
       R"("product_name":"<b>\n\ufffd","interfaces":":030102:080650:","device_class":0,"device_subclass":0,"device_protocol":0,"busnum":3,)"
       R"("devnum":78,"portnum":1,"serial":"s","sys_name":"3-1.4","allowed_vms":["vm1","vm2"],"vm":"vm1",)"
       R"("port_path":"3-1.4"})");
+}
+
+TEST_CASE("PCI and input devices have vhotplug's field names in the device API") {
+  PciDevice card;
+  card.sys_name = "0000:01:00.0";
+  card.vendor_id = 0x8086, card.device_id = 0x10d3;
+  card.subsystem_vendor_id = 0x8086, card.subsystem_id = 1;
+  card.device_class = {2, 0, 0};
+  card.driver = "e1000e";
+  card.device_name = "82574L";
+  card.iommu_group = 7;
+  DeviceState state;
+  state.device = card;
+  state.iommu_member = true;
+  state.suspended = true;
+  CHECK(to_json(state, Rules()).dump() ==
+        R"({"address":"0000:01:00.0","driver":"e1000e","vendor_id":32902,"device_id":4307,"vid":"8086","did":"10d3",)"
+        R"("vendor_name":"","device_name":"82574L","pci_class":2,"pci_subclass":0,"pci_prog_if":0,)"
+        R"("pci_subsystem_vendor_id":32902,"pci_subsystem_id":1,"allowed_vms":[],"iommu_member":true,"iommu_group":7,)"
+        R"("suspended":true})");
+  InputDevice keyboard;
+  keyboard.device_node = "/dev/input/event2";
+  keyboard.sys_name = "event2";
+  keyboard.name = "AT keyboard";
+  keyboard.path_tag = "platform-i8042-serio-0";
+  DeviceState input;
+  input.device = keyboard;
+  CHECK(to_json(input, Rules()).dump() ==
+        R"({"device_node":"/dev/input/event2","name":"AT keyboard","path_tag":"platform-i8042-serio-0",)"
+        R"("sys_name":"event2","allowed_vms":[]})");
+
+  std::vector<DeviceState> devices;
+  devices.push_back(state);
+  devices.push_back(input);
+  DeviceState stick;
+  stick.device = usb("x");
+  devices.push_back(stick);
+  const auto found = [&](const char* request) {
+    return sys_name_of(find_device(devices, parse_request(qemuctl::parse_json(request)).device).device);
+  };
+  CHECK(found(R"({"action": "pci_attach", "address": "0000:01:00.0"})") == "0000:01:00.0");
+  CHECK(found(R"({"action": "pci_attach", "address": "01:00.0"})") == "0000:01:00.0");
+  CHECK(found(R"({"action": "pci_detach", "vid": "8086", "did": "10d3"})") == "0000:01:00.0");
+  CHECK(found(R"({"action": "evdev_attach", "name": "AT keyboard"})") == "event2");
+  CHECK(found(R"({"action": "explain", "device_node": "/dev/input/event2"})") == "event2");
+  CHECK(found(R"({"action": "explain", "vid": "8086", "did": "10d3"})") == "0000:01:00.0");
+  CHECK_THROWS_WITH(found(R"({"action": "pci_detach", "vid": "046d", "did": "c52b"})"), ContainsSubstring("no such"));
 }

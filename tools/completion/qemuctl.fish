@@ -54,8 +54,7 @@ complete -c qemuctl -l version -d Version
 complete -c qemuctl -n '__qemuctl_at ""' -a 'vm usb pci evdev listen explain vmm-args reload'
 complete -c qemuctl -n '__qemuctl_at vm' \
     -a 'list status start shutdown stop pause resume reset screenshot send-key'
-complete -c qemuctl -n '__qemuctl_at usb pci' -a 'list attach detach suspend resume'
-complete -c qemuctl -n '__qemuctl_at evdev' -a 'list attach detach'
+complete -c qemuctl -n '__qemuctl_at usb pci evdev' -a 'list attach detach suspend resume'
 complete -c qemuctl -n '__qemuctl_at "* attach" "* detach" explain' -a '(__qemuctl_devices)'
-complete -c qemuctl -n '__qemuctl_at "usb attach *" "pci attach *" "evdev attach *" "usb suspend" "usb resume" vmm-args' -a '(__qemuctl_vms)'
+complete -c qemuctl -n '__qemuctl_at "usb attach *" "pci attach *" "evdev attach *" "* suspend" "usb resume" "pci resume" "evdev resume" vmm-args' -a '(__qemuctl_vms)'
 complete -c qemuctl -n '__qemuctl_at "vm s*" "vm pause" "vm re*"' -a '(__qemuctl_vms)'

@@ -130,6 +130,13 @@ class Engine {
   asio::awaitable<void> attach(std::string sys_path, std::string vm);
   /// Takes it out of its VM and remembers that until somebody attaches it. Returns when QEMU has deleted it.
   asio::awaitable<void> detach(std::string sys_path);
+  /// Takes the devices of that kind out of that VM (empty: of all VMs) until `resume`, but for those whose rule says
+  /// `skip_on_suspend`, and returns when QEMU has deleted them: for a host that is about to sleep. Not remembered
+  /// beyond the engine's end. Throws `qemuctl::Error` (`timed_out`).
+  asio::awaitable<void> suspend(DeviceKind kind, std::string vm = {});
+  /// Lets them back to where they were, and returns when they are there. Throws `qemuctl::Error` for the first that can
+  /// not be, after waiting for the others.
+  asio::awaitable<void> resume(DeviceKind kind, std::string vm = {});
   /// Takes out all that engines attached, without remembering it, and attaches nothing more. Returns when QEMU has
   /// deleted them; throws `qemuctl::Error` (`timed_out`) when that takes longer than `EngineOptions::request_timeout`.
   asio::awaitable<void> detach_all();

@@ -42,6 +42,7 @@ struct Placement {
   std::optional<std::string> vm;        ///< the VM that has it, as QEMU shows
   bool foreign = false;                 ///< somebody else put it there; it is left alone
   bool detached = false;                ///< a person took it out, and until a person attaches it it stays out
+  bool suspended = false;               ///< it is out until `Engine::resume`
   bool select = false;                  ///< a person has to choose among `allowed_vms`
   std::string degraded;                 ///< why it is not where it is to be; empty: it is, or is on its way
   bool operator==(const Placement&) const = default;
