@@ -3,6 +3,7 @@
 //
 // The command qemuctl with a VM and without a service.
 #include "catch.hpp"
+#include "command.hpp"
 #include "golden.hpp"
 #include "program.hpp"
 #include "server.hpp"
@@ -93,6 +94,31 @@ TEST_CASE("qemuctl asks on a terminal which VM it is to be") {
   CHECK(program.wait_for_end() == 0);
   CHECK(service.requests() == "{\"action\":\"usb_list\"}\n"
                               "{\"action\":\"usb_attach\",\"device_node\":\"/dev/bus/usb/003/005\",\"vm\":\"vm2\"}\n");
+}
+
+TEST_CASE("bash completes commands of qemuctl, and names that the service tells") {
+  // A qemuctl that knows some names, and what is offered for a line.
+  const std::string script = "source " + (test::source_dir() / "tools/completion/qemuctl").string() + R"(
+    qemuctl() {
+      case "$*" in
+        "--vsock 2:2000 vm list --names") echo vm1; echo vm2 ;;
+        "usb list --names") echo 3-1; echo 3-1.4 ;;
+        "pci list --names") echo 0000:01:00.0 ;;
+      esac
+    }
+    COMP_LINE=$1 COMP_POINT=${#1}
+    _qemuctl
+    echo "${COMPREPLY[*]}")";
+  const auto offered = [&](const std::string& line) { return test::run_command({"bash", "-c", script, "bash", line}); };
+  CHECK(offered("qemuctl u") == "usb\n");
+  CHECK(offered("qemuctl evdev ") == "list attach detach suspend resume\n");
+  CHECK(offered("qemuctl usb attach ") == "3-1 3-1.4\n");
+  CHECK(offered("qemuctl --vsock 2:2000 usb attach 3-1 ") == "vm1 vm2\n");
+  CHECK(offered("qemuctl --vsock 2:2000 vm pause v") == "vm1 vm2\n");
+  CHECK(offered("qemuctl pci detach 0000:0") == "01:00.0\n"); // readline keeps what is before the last colon
+  CHECK(offered("qemuctl explain ") == "3-1 3-1.4 0000:01:00.0\n");
+  CHECK(offered("qemuctl usb attach 3-1 vm1 ") == "\n");
+  CHECK(offered("qemuctl --tcp ") == "\n");
 }
 
 TEST_CASE("qemuctl controls a VM by its PID or its monitor, takes its picture, and ends it") {
