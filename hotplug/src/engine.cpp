@@ -4,10 +4,13 @@
 
 #include <hotplug/explanation.hpp>
 #include <qemuctl/error.hpp>
+#include <qemuctl/file_descriptor.hpp>
 
 #include <asio/co_spawn.hpp>
+#include <asio/posix/stream_descriptor.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
+#include <fcntl.h>
 
 #include <algorithm>
 #include <random>
@@ -87,6 +90,7 @@ asio::awaitable<void> Engine::Impl::run() {
   co_await asio::this_coro::throw_if_cancelled(false);
   running = true;
   tasks.start(follow_udev());
+  tasks.start(follow_mounts());
   for (const VmPtr& vm : vms) vm->tasks.start(serve(vm));
   while (!stopped && !(all_ended() && all_returned()) &&
          (co_await asio::this_coro::cancellation_state).cancelled() == asio::cancellation_type::none) {
@@ -115,6 +119,19 @@ asio::awaitable<void> Engine::Impl::run() {
   for (const auto& subscriber : subscribers)
     if (const auto queue = subscriber.lock()) queue->close();
   if (failure) std::rethrow_exception(failure);
+}
+
+asio::awaitable<void> Engine::Impl::follow_mounts() {
+  qemuctl::FileDescriptor table(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+  if (!table) co_return;
+  asio::posix::stream_descriptor mounts(executor, table.get());
+  static_cast<void>(table.release());
+  for (;;) {
+    co_await mounts.async_wait(asio::posix::stream_descriptor::wait_error, asio::use_awaitable);
+    for (auto& [path, device] : devices)
+      if (device.guarded) device.try_at_once();
+    changed();
+  }
 }
 
 asio::awaitable<void> Engine::Impl::follow_udev() {

@@ -53,6 +53,7 @@ struct TrackedDevice {
   bool stuck = false;                       ///< the kernel keeps a process that was to change its driver
   bool return_failed = false;               ///< the latest attempt to give it back
   time_point return_at = time_point::min(); ///< when it may be given back to that driver, at the earliest
+  bool guarded = false;                     ///< the host uses it, and `problem` says for what
   bool fresh = false;                       ///< just plugged in, so that nobody can use it yet
   std::uint64_t request = 0;                ///< the latest of people; an earlier one is over
   int failures = 0;                         ///< attempts to attach it that failed, one after the other
@@ -165,6 +166,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // engine.cpp
   asio::awaitable<void> run();
   asio::awaitable<void> follow_udev();
+  /// What the host used when something else was mounted may be free now.
+  asio::awaitable<void> follow_mounts();
   void on_event(DeviceEvent event);
   void on_arrived(Device device, bool plugged);
   void on_removed(const std::string& sys_path);
@@ -195,6 +198,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // engine_pci.cpp
   /// To all PCI devices: what becomes of one depends on the others of its group.
   void apply_pci_rules();
+  /// True: it would be missed by the host, and `problem` says for what. A rule may insist.
+  bool is_guarded(detail::TrackedDevice& device) const;
   /// False: another engine has it, and `problem` says so. Throws `qemuctl::Error`.
   bool take_claim(detail::TrackedDevice& device, const std::string& for_whom);
   /// Whether the device can be attached now; otherwise what it takes has been started, or `problem` says what is in the

@@ -3,6 +3,7 @@
 //
 // What PCI devices need besides QEMU: their whole IOMMU group, and another driver while a VM has them.
 #include "engine_impl.hpp"
+#include "guard.hpp"
 #include "pci_group.hpp"
 #include "vfio.hpp"
 
@@ -45,6 +46,17 @@ void Engine::Impl::apply_pci_rules() {
   }
 }
 
+bool Engine::Impl::is_guarded(TrackedDevice& device) const {
+  device.guarded = false;
+  if (device.state.rule && rules.rule(kind_of(device.state.device), *device.state.rule).force) return false;
+  const std::string use = detail::host_use_of(sys_path_of(device.state.device));
+  if (use.empty()) return false;
+  device.guarded = true;
+  device.problem =
+      fmt::format("the host uses it: {}; it is taken when that has ended, or with \"force\" in its rule", use);
+  return true;
+}
+
 bool Engine::Impl::take_claim(TrackedDevice& device, const std::string& for_whom) {
   std::string holder;
   if (!device.claim)
@@ -83,8 +95,10 @@ bool Engine::Impl::prepare_pci(const VmPtr& vm, TrackedDevice& device) {
       device.problem = fmt::format("{}: {}", sys_name_of(each->state.device), each->problem);
       return false;
     }
-    if (!take_claim(*each, "VM " + vm->state.name)) {
-      device.problem = each->problem;
+    if (is_guarded(*each) || !take_claim(*each, "VM " + vm->state.name)) {
+      if (each != &device)
+        device.problem = fmt::format("{} of its IOMMU group: {}", sys_name_of(each->state.device), each->problem);
+      device.guarded = each->guarded;
       return false;
     }
     each->busy = true;

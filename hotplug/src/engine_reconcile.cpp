@@ -264,8 +264,11 @@ void Engine::Impl::start_detach(const VmPtr& vm, const Detach& step) {
 void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
   const std::string& sys_path = sys_path_of(device.state.device);
   try {
-    if (!take_claim(device, "VM " + vm->state.name)) {
-      // somebody else's
+    device.guarded = false;
+    // Of PCI devices those that are not taken yet are looked at with their group.
+    const bool guarded = kind_of(device.state.device) == DeviceKind::usb && is_guarded(device);
+    if (guarded || !take_claim(device, "VM " + vm->state.name)) {
+      // the host's, or another engine's
     } else if (kind_of(device.state.device) == DeviceKind::pci && !prepare_pci(vm, device)) {
       if (device.problem.empty()) return; // what it takes is on its way
     } else if (const auto user = used_by_other(device)) {
@@ -292,6 +295,8 @@ void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
   } catch (const qemuctl::Error& error) {
     device.problem = error.what();
   }
+  // What a person has to do something about is told of, or seen, when it is done.
+  if (device.guarded) device.failures = std::max(device.failures, quick_attempts);
   note_failure(device);
   changed();
 }

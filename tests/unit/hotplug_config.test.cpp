@@ -166,6 +166,32 @@ TEST_CASE("rules for input devices are read in both formats") {
         Lines{"evdevPassthrough[0].allow[0]: found property without value, expected both of them"});
 }
 
+TEST_CASE("rules for PCI devices are read") {
+  const ParsedConfig parsed = parse_config(R"({
+    "vms": [{"name": "a", "socket": "/a"}],
+    "pciPassthrough": [
+      {"targetVm": "a", "description": "d", "pciIommuAddAll": true, "pciIommuSkipIfShared": true, "autoOvmf": true,
+       "qemuUseRootBus": true, "skipOnSuspend": true, "tag": "t", "force": true,
+       "allow": [{"address": "0000:01:00.0", "vendorId": "8086", "deviceId": "10d3", "deviceClass": 2,
+                  "deviceSubclass": 0, "deviceProgIf": 1}],
+       "deny": [{"deviceClass": 3}]}], "general": {"modprobe": "/bin/modprobe"}})");
+  REQUIRE(parsed.config.pci_rules.size() == 1);
+  PciRule expected;
+  expected.vms = {"a"}, expected.description = "d", expected.tag = "t";
+  expected.iommu_add_all = expected.iommu_skip_if_shared = expected.auto_ovmf = expected.use_root_bus = true;
+  expected.skip_on_suspend = expected.force = true;
+  PciMatch& match = expected.allow.emplace_back();
+  match.address = "0000:01:00.0", match.vendor_id = 0x8086, match.device_id = 0x10d3;
+  match.device_class = 2, match.device_subclass = 0, match.device_prog_if = 1;
+  expected.deny.emplace_back().device_class = 3;
+  CHECK(parsed.config.pci_rules[0] == expected);
+  CHECK(parsed.config.general.modprobe == "/bin/modprobe");
+  CHECK(problems(R"({"vms": [{"name": "a", "socket": "/a"}],
+                     "pciPassthrough": [{"targetVm": "a", "allow": [{"address": "01:00.0"}]}]})") ==
+        Lines{"pciPassthrough[0].allow[0].address: found \"01:00.0\", expected an address with its domain, such as "
+              "\"0000:01:00.0\""});
+}
+
 TEST_CASE("a file that mixes the two formats is refused") {
   const Lines lines = problems(R"({"vms": [{"name": "a", "qmpSocket": "/a"}], "usbPassthrough": []})");
   REQUIRE(lines.size() == 1);

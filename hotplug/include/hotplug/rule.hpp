@@ -16,6 +16,7 @@ struct RuleBase {
   std::vector<std::string> vms; ///< one: it goes there; several: a person chooses
   bool enabled = true;
   bool skip_on_suspend = false; ///< stays in the VM when the host suspends
+  bool force = false;           ///< also what the host itself uses: a disk with mounted files, the way to the network
   std::string tag;              ///< for requests of people, to name many devices at once
   bool operator==(const RuleBase&) const = default;
 };
