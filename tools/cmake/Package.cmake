@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: The qemuctl authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs the library with a CMake package and a pkg-config file, all of which can be moved to another prefix.
+# Installs the libraries with a CMake package and pkg-config files, all of which can be moved to another prefix.
 include(CMakePackageConfigHelpers)
 
 if(NOT DEFINED BUILD_SHARED_LIBS)
@@ -12,6 +12,11 @@ set(pkgconfig_folder ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 install(TARGETS qemuctl EXPORT qemuctl-targets FILE_SET HEADERS)
 install(EXPORT qemuctl-targets NAMESPACE qemuctl:: DESTINATION ${cmake_folder})
+if(QEMUCTL_HOTPLUG)
+  install(TARGETS hotplug EXPORT qemuctl-hotplug-targets FILE_SET HEADERS)
+  install(EXPORT qemuctl-hotplug-targets NAMESPACE qemuctl:: DESTINATION ${cmake_folder})
+  install(FILES ${PROJECT_SOURCE_DIR}/hotplug/config.schema.json DESTINATION ${CMAKE_INSTALL_DATADIR}/qemuctl)
+endif()
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/qemuctl-config.cmake.in ${PROJECT_BINARY_DIR}/qemuctl-config.cmake
   INSTALL_DESTINATION ${cmake_folder})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/qemuctl-config-version.cmake COMPATIBILITY SameMinorVersion)
@@ -34,5 +39,11 @@ string(REGEX REPLACE "/$" "" PREFIX_FROM_PKGCONFIG "${PREFIX_FROM_PKGCONFIG}")
 get_target_property(asio_definitions asio::asio INTERFACE_COMPILE_DEFINITIONS)
 list(TRANSFORM asio_definitions PREPEND -D)
 list(JOIN asio_definitions " " ASIO_FLAGS)
-configure_file(${CMAKE_CURRENT_LIST_DIR}/qemuctl.pc.in ${PROJECT_BINARY_DIR}/qemuctl.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/qemuctl.pc DESTINATION ${pkgconfig_folder})
+set(packages qemuctl)
+if(QEMUCTL_HOTPLUG)
+  list(APPEND packages qemuctl-hotplug)
+endif()
+foreach(package IN LISTS packages)
+  configure_file(${CMAKE_CURRENT_LIST_DIR}/${package}.pc.in ${PROJECT_BINARY_DIR}/${package}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/${package}.pc DESTINATION ${pkgconfig_folder})
+endforeach()
