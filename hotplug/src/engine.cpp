@@ -23,6 +23,13 @@ namespace hotplug {
 using detail::TrackedDevice;
 using detail::VmPtr;
 
+namespace {
+
+/// A device that changes its mode (a modem that was a disk, one that takes new firmware) is back sooner than that.
+constexpr std::chrono::seconds longest_absence{5};
+
+} // namespace
+
 Engine::Impl::Impl(asio::any_io_executor io, Config config, EngineOptions chosen)
     : executor(io), options(std::move(chosen)), rules(config), general(std::move(config.general)),
       flapping(static_cast<std::size_t>(general.max_arrivals_per_minute)), loans(options.runtime_dir / "lent"),
@@ -172,9 +179,10 @@ void Engine::Impl::on_arrived(Device device, bool plugged) {
     if (kind_of(known->second.state.device) != DeviceKind::pci) known->second.try_at_once();
     return;
   }
-  // After a reset of the USB it has another address, and to QEMU it is another device. It keeps its place and its VM.
-  const std::optional<std::string> was_in = known == devices.end() ? std::nullopt : known->second.state.vm;
+  // After a reset of the USB it has another address, and to QEMU it is another device; after a change of its mode it is
+  // one for everybody. It keeps its place and its VM.
   if (known != devices.end()) on_removed(path);
+  const std::optional<std::string> was_in = departed_from(identity_of(device).connector);
 
   TrackedDevice tracked;
   const detail::Choice* choice = choices.find(device);
@@ -206,11 +214,23 @@ void Engine::Impl::on_removed(const std::string& sys_path) {
   }
   const DeviceState& state = found->second.state;
   log(LogLevel::info, "{} is gone", short_description(state.device));
+  if (state.vm && !state.foreign)
+    departures[identity_of(state.device).connector] = {*state.vm, std::chrono::steady_clock::now()};
   for (const Notification& notification : difference(&state, nullptr)) publish(notification);
   const bool was_pci = kind_of(state.device) == DeviceKind::pci;
   if (found->second.loan) loans.remove(found->second.loan->address); // it comes back as a new one, with any driver
   devices.erase(found);
   if (was_pci) apply_pci_rules();
+}
+
+std::optional<std::string> Engine::Impl::departed_from(const std::string& connector) {
+  const auto oldest = std::chrono::steady_clock::now() - longest_absence;
+  std::erase_if(departures, [&](const auto& entry) { return entry.second.when < oldest; });
+  const auto found = departures.find(connector);
+  if (found == departures.end()) return std::nullopt;
+  std::string vm = std::move(found->second.vm);
+  departures.erase(found);
+  return vm;
 }
 
 void Engine::Impl::apply_rules(TrackedDevice& device) {

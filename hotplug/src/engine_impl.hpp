@@ -68,6 +68,12 @@ struct TrackedDevice {
   }
 };
 
+/// The VM that a device was in when it went.
+struct Departure {
+  std::string vm;
+  time_point when;
+};
+
 /// A request to a guest to let go of a device.
 struct Unplug {
   time_point asked;  ///< the last time
@@ -134,6 +140,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   detail::Flapping flapping;
   detail::Loans loans;
   std::map<std::string, detail::TrackedDevice> devices; ///< by sysfs path
+  /// By connector, for a moment: what comes back there in another mode is still that device.
+  std::map<std::string, detail::Departure> departures;
   std::vector<detail::VmPtr> vms;
   std::optional<detail::StateFile> file;
   detail::Choices choices;
@@ -171,6 +179,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   void on_event(DeviceEvent event);
   void on_arrived(Device device, bool plugged);
   void on_removed(const std::string& sys_path);
+  /// The VM that the device was in which was there a moment ago; nullopt: none. Forgets it.
+  std::optional<std::string> departed_from(const std::string& connector);
   void apply_rules(detail::TrackedDevice& device);
   /// What is remembered of this device, to be changed and saved.
   detail::Choice& choice_of(const Device& device);

@@ -224,6 +224,39 @@ TEST_CASE("a device that comes back with another address keeps its VM, and the o
   CHECK(qemu.devices().begin()->second.at("hostaddr").as_int() == 6);
 }
 
+TEST_CASE("a device that becomes another one in its port stays in its VM") {
+  test::EngineHost host;
+  host.add_vm("a");
+  host.add_vm("b");
+  host.add_rule("Stick|Modem", "a").vms.push_back("b"); // somebody has to choose
+  FakeQemu a(host.socket("a")), b(host.socket("b"));
+  host.start_and_connect();
+  const std::string stick = host.host.plug(host.root, 3, 1, 5);
+  host.wait_until("it is there", [&] { return host.is_there("3-1") && host.state("3-1").select; });
+  test::run(host.io, host.engine->attach("/sys" + stick, "b"));
+  host.host.pull(stick);
+  host.host.plug(host.root, 3, 1, 6, "Modem", "00", "c52c");
+  host.wait_until("it is a modem", [&] { return host.is_there("3-1") && host.state("3-1").device.address == 6; });
+  host.wait_for("3-1", "b");
+  CHECK(a.count("device_add") == 0);
+}
+
+TEST_CASE("a QEMU that starts again on the same socket gets its devices again") {
+  test::EngineHost host;
+  host.add_vm("a");
+  host.add_rule("Stick", "a");
+  std::optional<FakeQemu> qemu;
+  qemu.emplace(host.socket("a"));
+  host.start();
+  host.host.plug(host.root, 3, 1, 5);
+  host.wait_for("3-1", "a");
+  qemu.reset();
+  host.wait_until("it is waited for", [&] { return host.engine->vms().at(0).link == LinkState::waiting; });
+  qemu.emplace(host.socket("a"));
+  host.wait_until("it is added again", [&] { return qemu->count("device_add") == 1; });
+  host.wait_for("3-1", "a");
+}
+
 TEST_CASE("after 1000 events in a row each device is where it is to be, once") {
   Host host;
   host.config.general.max_arrivals_per_minute = 0;

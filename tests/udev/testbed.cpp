@@ -20,9 +20,9 @@ namespace test {
 
 namespace {
 
-/// Of a mass storage device.
-constexpr const char* descriptors =
-    "12010002000000406D042BC50001010201010902200001010080320904000002080650000705810200020007050202000200";
+/// Of a mass storage device, with its product id in between.
+constexpr const char* descriptors_begin = "12010002000000406D04";
+constexpr const char* descriptors_end = "0001010201010902200001010080320904000002080650000705810200020007050202000200";
 
 /// One for the whole run, because no case is to answer for its threads. What it has in the file system goes with it.
 UMockdevTestbed* testbed = nullptr;
@@ -98,15 +98,16 @@ std::string Testbed::add_root_hub(int bus) {
 }
 
 std::string Testbed::plug(const std::string& parent, int bus, int port, int address, const std::string& product,
-                          const std::string& device_class) {
+                          const std::string& device_class, const std::string& product_id) {
   const std::string above = parent.substr(parent.rfind('/') + 1);
   const std::string name =
       above.starts_with("usb") ? fmt::format("{}-{}", bus, port) : fmt::format("{}.{}", above, port);
   const std::string path = parent + "/" + name;
   add(fmt::format("P: {}\nN: bus/usb/{:03}/{:03}\nE: DEVTYPE=usb_device\nE: SUBSYSTEM=usb\nE: ID_MODEL=x\n"
                   "A: bDeviceClass={}\nA: bDeviceSubClass=00\nA: bDeviceProtocol=00\nA: busnum={}\nA: devnum={}\n"
-                  "A: idVendor=046d\nA: idProduct=c52b\nA: product={}\nA: speed=480\nH: descriptors={}\n\n",
-                  path, bus, address, device_class, bus, address, product, descriptors));
+                  "A: idVendor=046d\nA: idProduct={}\nA: product={}\nA: speed=480\nH: descriptors={}{}{}{}\n\n",
+                  path, bus, address, device_class, bus, address, product_id, product, descriptors_begin,
+                  product_id.substr(2), product_id.substr(0, 2), descriptors_end));
   event("/sys" + path, "add");
   return path;
 }

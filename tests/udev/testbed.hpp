@@ -21,9 +21,10 @@ class Testbed {
   void load(const std::string& name);
   /// A root hub `usbBUS` of a PCI controller. Its sysfs path.
   std::string add_root_hub(int bus);
-  /// A device in that port of the hub at `parent`, a USB path such as the one this returns, with an event.
+  /// A device in that port of the hub at `parent`, a USB path such as the one this returns, with an event. The product
+  /// id is in the descriptors, too.
   std::string plug(const std::string& parent, int bus, int port, int address, const std::string& product = "Stick",
-                   const std::string& device_class = "00");
+                   const std::string& device_class = "00", const std::string& product_id = "c52b");
   /// A PCI device with that address and the ids 8086:10d3, without an event.
   void add_pci(const std::string& address, const std::string& product);
   /// An input device that is not behind USB, without an event.
