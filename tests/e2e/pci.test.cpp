@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
 #include "hotplug_host.hpp"
+#include "machine.hpp"
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -200,4 +202,23 @@ TEST_CASE("people move cards and input devices by the device API") {
   host.host.wait_until("grep -q 'is out, until somebody attaches it' /tmp/detached");
   host.wait_for_driver(card, "e1000e");
   CHECK(host.request(R"({"action": "pci_list", "disconnected": true})").at("pci_devices").size() == 1);
+}
+
+TEST_CASE("a guest sees a card that comes, and lets go of it when it is asked to") {
+  PciHost host;
+  const std::string card = host.plug_card("e1000e", "card", "rp0");
+  host.wait_for_driver(card, "e1000e");
+  const test::DemoGuest guest = test::demo_guest();
+  host.start_vm("a", "-m 256 -kernel " + guest.kernel.string() + " -initrd " + guest.initrd.string() +
+                         " -append 'console=ttyS0 no_timer_check' -serial file:/tmp/guest.log "
+                         "-device pcie-root-port,id=ep0,chassis=1,slot=1");
+  host.host.wait_until("grep -q 'Run /init' /tmp/guest.log", std::chrono::minutes(4));
+  host.more_rules = PciHost::rules_for(PciHost::by_address(card));
+  host.start_daemon("[]", {}, "-a");
+  host.wait_for_cards(1);
+  host.host.wait_until("grep -q '8086:10d3' /tmp/guest.log");
+  host.more_rules = PciHost::rules_for(R"({"deviceClass": 255})");
+  host.write_config("[]");
+  host.wait_for_driver(card, "e1000e");
+  CHECK(host.host.run("grep 'has not let go' /tmp/daemon.log").output.empty());
 }
