@@ -188,6 +188,7 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
   }
 
   asio::awaitable<void> answer_requests(ConnectionPtr connection) {
+    bool begun = connection->peer.transport != "tcp";
     for (;;) {
       const std::optional<detail::LineBuffer::Line> next = co_await connection->read_line();
       if (!next) co_return;
@@ -206,6 +207,15 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
       } catch (const qemuctl::Error& error) {
         answer = detail::failed_answer(error.what());
         audit(*connection, message, error.what());
+      }
+      // A web page can have a browser send a request to TCP, but only after other lines.
+      begun = begun || message.is_object();
+      if (!begun) {
+        log(LogLevel::warning, fmt::format("audit: {}: sent away: it does not begin with a request, as a browser does "
+                                           "not that a web page misuses",
+                                           description(connection->peer)));
+        connection->notify(line_of(answer));
+        co_return;
       }
       if (const auto id = detail::request_id(message)) answer.set("id", *id);
       co_await connection->answer(line_of(answer));

@@ -124,6 +124,24 @@ TEST_CASE("what is no request gets an answer, and the connection goes on") {
   CHECK(host.audit().size() == 1); // the one that would have changed something
 }
 
+TEST_CASE("over TCP a browser that a web page misuses is sent away before its request is read") {
+  StickHost host;
+  host.api.transports = {"tcp"};
+  host.api.port = 0;
+  host.start_api();
+  for (const std::string& begin : {std::string("POST / HTTP/1.1"), std::string(2 << 20, 'x'), std::string("[1]")}) {
+    Wire wire(host, host.server->tcp_port());
+    wire.send(begin + "\r\nHost: 127.0.0.1\r\n\r\n" + attach + "\n");
+    CHECK_FALSE(error_of(wire.line().value()).empty());
+    CHECK_FALSE(wire.line());
+  }
+  CHECK(host.qemu.count("device_add") == 0);
+  Wire client(host, host.server->tcp_port());
+  CHECK(client.ask(attach) == ok);
+  CHECK_THAT(error_of(client.ask("nonsense")), ContainsSubstring("request:1:1"));
+  CHECK(client.ask(detach) == ok);
+}
+
 TEST_CASE("a device is attached and detached by each of its names, as text and as number") {
   StickHost host;
   host.start_api();
