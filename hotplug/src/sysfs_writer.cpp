@@ -63,6 +63,14 @@ int write_once(const SysfsWrite& write) {
   ::_exit(0);
 }
 
+/// What the child has told; nullopt: nothing.
+std::optional<Failure> read_failure(int report, std::size_t writes) {
+  Failure failure;
+  if (::read(report, &failure, sizeof failure) != static_cast<ssize_t>(sizeof failure)) return std::nullopt;
+  if (failure.index < 0 || static_cast<std::size_t>(failure.index) >= writes) return std::nullopt;
+  return failure;
+}
+
 /// With all signals blocked, so that no handler of this program runs in the child.
 int fork_child(const std::vector<SysfsWrite>& writes, int report) {
   sigset_t all, before;
@@ -102,15 +110,14 @@ asio::awaitable<SysfsOutcome> write_sysfs(asio::any_io_executor executor, std::v
     }
     co_return outcome;
   }
-  Failure failure;
   if (end->exit_code == 0) co_return outcome;
-  if (::read(read_end.get(), &failure, sizeof failure) == static_cast<ssize_t>(sizeof failure) &&
-      static_cast<std::size_t>(failure.index) < writes.size())
-    outcome.problem = fmt::format("writing \"{}\" to {}: {}", writes[static_cast<std::size_t>(failure.index)].text,
-                                  writes[static_cast<std::size_t>(failure.index)].file,
-                                  std::generic_category().message(failure.error));
-  else
+  if (const std::optional<Failure> failure = read_failure(read_end.get(), writes.size())) {
+    const SysfsWrite& write = writes[static_cast<std::size_t>(failure->index)];
+    outcome.problem = fmt::format("writing \"{}\" to {}: {}", write.text, write.file,
+                                  std::generic_category().message(failure->error));
+  } else {
     outcome.problem = fmt::format("the helper process ended: {}", end->describe());
+  }
   co_return outcome;
 }
 
