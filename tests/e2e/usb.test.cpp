@@ -13,9 +13,11 @@ namespace {
 
 constexpr const char* tablets_to_a = R"([{"targetVm": "a", "allow": [{"vendorId": "0627"}]}])";
 
-std::vector<std::string> names_of(const std::vector<Json>& notifications) {
+/// Those of devices; how often the engine uses a monitor depends on the time.
+std::vector<std::string> usb_events(const std::vector<Json>& notifications) {
   std::vector<std::string> names;
-  for (const Json& each : notifications) names.push_back(each.at("event").as_string());
+  for (const Json& each : notifications)
+    if (each.contains("usb_device")) names.push_back(each.at("event").as_string());
   return names;
 }
 
@@ -30,8 +32,8 @@ TEST_CASE("a device is in its VM when it is plugged in, and gone when it is pull
   host.host.pull("tablet");
   host.host.wait_until("nothing is left", [&] { return host.host.usb_of(host.vm("a")).empty(); });
   using Names = std::vector<std::string>;
-  host.host.wait_until("all is told", [&] { return host.notifications().size() >= 4; });
-  CHECK(names_of(host.notifications()) == Names{"usb_connected", "usb_attached", "usb_detached", "usb_disconnected"});
+  host.host.wait_until("all is told", [&] { return usb_events(host.notifications()).size() >= 4; });
+  CHECK(usb_events(host.notifications()) == Names{"usb_connected", "usb_attached", "usb_detached", "usb_disconnected"});
 }
 
 TEST_CASE("two devices that are alike go to two VMs by the port they are in") {
