@@ -40,6 +40,10 @@ namespace detail {
 
 using time_point = std::chrono::steady_clock::time_point;
 
+/// Throws the refusal of what somebody asked for.
+[[noreturn]] void refuse(qemuctl::errc code, const char* operation, std::string subject, std::string detail,
+                         std::string advice = {});
+
 /// What the engine keeps of a device of the host. `state` is what others see.
 struct TrackedDevice {
   DeviceState state;

@@ -33,9 +33,8 @@ namespace {
 constexpr std::chrono::milliseconds first_pause{50}, longest_quick_pause{2'000}, long_pause{30'000};
 constexpr int quick_attempts = 8;
 constexpr const char* left_by_guest =
-    "its VM let go of it, and no engine had asked for that: its guest ejected it, or somebody took it out of the VM or "
-    "off "
-    "its driver; it stays with the host until it is attached by hand, plugged in again, or its VM starts anew";
+    "its VM let go of it, and no engine had asked for that: its guest ejected it, or somebody took it out of the VM "
+    "or off its driver; it stays with the host until it is attached by hand, plugged in again, or its VM starts anew";
 /// As many failures in a row are usual for a device in reset, and nothing to report.
 constexpr int quiet_failures = 2;
 
@@ -250,8 +249,9 @@ bool Engine::Impl::awaits_guest(TrackedVm& vm, const Detach& step, time_point& w
   // No monitor is kept for it meanwhile: when the VM is looked at again, it shows what is left.
   const time_point again = unplug.asked + std::max<std::chrono::milliseconds>(long_pause, options.unplug_timeout);
   at_work = now >= again;
+  if (at_work) return false; // as soon as the VM is connected, which is told
   wake = std::min(wake, again);
-  return now < again;
+  return true;
 }
 
 void Engine::Impl::start_detach(const VmPtr& vm, const Detach& step) {

@@ -11,6 +11,7 @@
 
 namespace hotplug {
 
+using detail::refuse;
 using detail::TrackedDevice;
 using detail::VmPtr;
 using qemuctl::Diagnostics;
@@ -18,16 +19,6 @@ using qemuctl::errc;
 using std::chrono::steady_clock;
 
 namespace {
-
-[[noreturn]] void refuse(errc code, const char* operation, const std::string& subject, std::string detail,
-                         std::string advice = {}) {
-  Diagnostics diagnostics;
-  diagnostics.operation = operation;
-  diagnostics.subject = subject;
-  diagnostics.detail = std::move(detail);
-  diagnostics.advice = std::move(advice);
-  throw qemuctl::Error(code, std::move(diagnostics));
-}
 
 std::string listed(const std::vector<std::string>& names) {
   std::string text;
@@ -45,6 +36,15 @@ constexpr const char* attaching = "attach a device";
 constexpr const char* detaching = "detach a device";
 
 } // namespace
+
+void detail::refuse(errc code, const char* operation, std::string subject, std::string detail, std::string advice) {
+  Diagnostics diagnostics;
+  diagnostics.operation = operation;
+  diagnostics.subject = std::move(subject);
+  diagnostics.detail = std::move(detail);
+  diagnostics.advice = std::move(advice);
+  throw qemuctl::Error(code, std::move(diagnostics));
+}
 
 TrackedDevice& Engine::Impl::requested(const std::string& sys_path, const char* operation) {
   const auto found = devices.find(sys_path);
@@ -125,7 +125,9 @@ asio::awaitable<void> Engine::Impl::request_detach(std::string sys_path) {
   device.wish.suspended = false;
   device.problem.clear();
   // A guest that has not answered an earlier request is asked again, now.
-  if (const VmPtr vm = device.state.vm ? find_vm(*device.state.vm) : nullptr) vm->unplugs.clear();
+  if (const VmPtr vm = device.state.vm ? find_vm(*device.state.vm) : nullptr)
+    for (const detail::Qdev& qdev : vm->has.devices)
+      if (qdev.host == detail::host_key(device.state.device)) vm->unplugs.erase(qdev.id);
   const std::uint64_t request = ++device.request;
   choice_of(device.state.device).detached = true;
   save_choices();

@@ -15,6 +15,7 @@
 
 namespace hotplug {
 
+using detail::refuse;
 using detail::TrackedDevice;
 using detail::VmPtr;
 using qemuctl::errc;
@@ -23,14 +24,8 @@ using std::chrono::steady_clock;
 
 namespace {
 
-[[noreturn]] void refuse(errc code, const char* operation, const std::string& vm, std::string detail,
-                         std::string advice = {}) {
-  qemuctl::Diagnostics diagnostics;
-  diagnostics.operation = operation;
-  diagnostics.subject = vm.empty() ? "all VMs" : "VM " + vm;
-  diagnostics.detail = std::move(detail);
-  diagnostics.advice = std::move(advice);
-  throw qemuctl::Error(code, std::move(diagnostics));
+std::string subject_of(const std::string& vm) {
+  return vm.empty() ? "all VMs" : "VM " + vm;
 }
 
 /// Keeps a VM's monitor connected.
@@ -55,34 +50,37 @@ struct Use {
 
 asio::awaitable<std::shared_ptr<Instance>> Engine::Impl::request_connection(std::string name) {
   constexpr const char* operation = "use the monitor";
+  const std::string subject = "VM " + name;
   const VmPtr vm = find_vm(name);
-  if (!vm) refuse(errc::not_found, operation, name, "there is no such VM");
+  if (!vm) refuse(errc::not_found, operation, subject, "there is no such VM");
   const auto use = std::make_shared<Use>(shared_from_this(), vm);
   const auto deadline = steady_clock::now() + options.request_timeout;
   for (;;) {
     const LinkState link = vm->state.link;
     if (vm->removed || link == LinkState::waiting || link == LinkState::ended)
-      refuse(errc::not_found, operation, name, "it does not run");
-    if (link == LinkState::blocked) refuse(errc::timed_out, operation, name, vm->state.problem);
+      refuse(errc::not_found, operation, subject, "it does not run");
+    if (link == LinkState::blocked) refuse(errc::timed_out, operation, subject, vm->state.problem);
     if (link == LinkState::connected && vm->instance) {
       use->instance = vm->instance;
       co_return std::shared_ptr<Instance>(use, use->instance.get());
     }
-    if (stopped) refuse(errc::interrupted, operation, name, "the engine ends");
-    if (steady_clock::now() >= deadline) refuse(errc::timed_out, operation, name, "it does not answer");
+    if (stopped) refuse(errc::interrupted, operation, subject, "the engine ends");
+    if (steady_clock::now() >= deadline) refuse(errc::timed_out, operation, subject, "it does not answer");
     co_await settled.wait_until(deadline);
   }
 }
 
 asio::awaitable<int> Engine::Impl::request_start(std::string name) {
   constexpr const char* operation = "start the VM";
+  const std::string subject = "VM " + name;
   const auto self = shared_from_this();
   const VmPtr vm = find_vm(name);
-  if (!vm) refuse(errc::not_found, operation, name, "there is no such VM");
+  if (!vm) refuse(errc::not_found, operation, subject, "there is no such VM");
   if (vm->state.link != LinkState::waiting && vm->state.link != LinkState::ended)
-    refuse(errc::already_running, operation, name, "it runs already");
+    refuse(errc::already_running, operation, subject, "it runs already");
   if (vm->entry.config.empty())
-    refuse(errc::not_supported, operation, name, "it is not known how", "Give it a \"config\", the path of a vm.json.");
+    refuse(errc::not_supported, operation, subject, "it is not known how",
+           "Give it a \"config\", the path of a vm.json.");
   qemuctl::LaunchOptions how;
   how.qmp.command_timeout = options.command_timeout;
   how.on_warning = [self, name](std::string_view text) { self->log(LogLevel::warning, "VM {}: {}", name, text); };
@@ -115,7 +113,7 @@ asio::awaitable<void> Engine::Impl::request_suspend(DeviceKind kind, std::string
     });
     if (waiting.empty() || stopped) co_return;
     if (steady_clock::now() >= deadline)
-      refuse(errc::timed_out, "suspend devices", vm, "it does not let go of all of them");
+      refuse(errc::timed_out, "suspend devices", subject_of(vm), "it does not let go of all of them");
   }
 }
 
@@ -150,7 +148,7 @@ asio::awaitable<void> Engine::Impl::request_resume(DeviceKind kind, std::string 
     problem = "not all of them are back in time";
     break;
   }
-  if (!problem.empty()) refuse(errc::command_failed, "resume devices", vm, problem, "It is tried again.");
+  if (!problem.empty()) refuse(errc::command_failed, "resume devices", subject_of(vm), problem, "It is tried again.");
 }
 
 asio::awaitable<std::shared_ptr<Instance>> Engine::connect_vm(std::string name) {
