@@ -162,11 +162,13 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
     return {};
   }
 
-  asio::awaitable<void> wait_for_token(ConnectionPtr connection) {
+  /// Keeps no connection, whose descriptor is free as soon as the client has gone.
+  asio::awaitable<void> wait_for_token(std::weak_ptr<ApiConnection> waiting) {
     const auto self = shared_from_this();
     asio::steady_timer timer(executor, time_to_authenticate);
     co_await timer.async_wait(asio::use_awaitable);
-    if (connection->authenticated || connection->over()) co_return;
+    const ConnectionPtr connection = waiting.lock();
+    if (!connection || connection->authenticated || connection->over()) co_return;
     refuse(connection, "no token was shown in time");
   }
 
@@ -211,9 +213,9 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
       // A web page can have a browser send a request to TCP, but only after other lines.
       begun = begun || message.is_object();
       if (!begun) {
-        log(LogLevel::warning, fmt::format("audit: {}: sent away: it does not begin with a request, as a browser does "
-                                           "not that a web page misuses",
-                                           description(connection->peer)));
+        log(LogLevel::warning,
+            fmt::format("audit: {}: sent away: it began with something else than a request, as a web browser would",
+                        description(connection->peer)));
         connection->notify(line_of(answer));
         co_return;
       }

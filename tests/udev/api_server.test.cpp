@@ -18,6 +18,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -312,6 +313,24 @@ TEST_CASE("TCP clients have to show a token first when there are tokens") {
   // On the Unix socket nobody has to.
   Wire local(host);
   CHECK(local.ask(detach) == ok);
+}
+
+TEST_CASE("who leaves without having shown a token leaves nothing open") {
+  StickHost host;
+  host.api.transports = std::vector<std::string>(1, "tcp");
+  write_tokens(host.dir / "tokens");
+  host.api.token_file = (host.dir / "tokens").string();
+  host.start_api();
+  constexpr const char* version = R"({"action":"version"})";
+  Wire stays(host, host.server->tcp_port());
+  stays.ask(version);
+  const auto open_files = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator());
+  };
+  const auto before = open_files();
+  for (int i = 0; i < 20; ++i) Wire(host, host.server->tcp_port()).ask(version);
+  for (int i = 0; i < 100 && open_files() > before; ++i) stays.ask(version); // far less than the time for a token
+  CHECK(open_files() == before);
 }
 
 TEST_CASE("TCP on this host alone needs no token, and elsewhere it is refused without one") {
