@@ -12,6 +12,7 @@ using namespace qemuctl;
 namespace {
 
 constexpr const char* tablets_to_a = R"([{"targetVm": "a", "allow": [{"vendorId": "0627"}]}])";
+constexpr const char* tablets_to_own = R"([{"targetVm": "own", "allow": [{"vendorId": "0627"}]}])";
 
 /// Those of devices; how often the engine uses a monitor depends on the time.
 std::vector<std::string> usb_events(const std::vector<Json>& notifications) {
@@ -383,4 +384,29 @@ TEST_CASE("qemuctl-run keeps the devices in the VM that it launches, and goes on
   host.wait_until("grep -q 'asking run to shut down' /tmp/run.log");
   host.output_of("kill " + std::to_string(run));
   host.wait_until("! test -e /proc/" + std::to_string(run));
+}
+
+TEST_CASE("a VM of a vm.json is started with the service, and both outlive a service that is killed") {
+  test::HotplugHost host;
+  host.host.write_file("/tmp/own.json", R"({"name": "own", "memory": 64, "machine": {"type": "q35", "accel": "tcg"},
+    "usb": {"type": "qemu-xhci"}, "socketDir": "/run/vms"})");
+  host.start_daemon(tablets_to_own, {R"({"name": "own", "config": "/tmp/own.json", "autoStart": true})"});
+  host.plug_tablet("tablet", "3");
+  const auto wait_until_in_vm = [&] {
+    host.host.wait_until("the tablet is in the VM", [&] {
+      const Json tablet = host.device("1-3");
+      return tablet.is_object() && tablet.find("vm") && tablet.at("vm") == Json("own");
+    });
+  };
+  wait_until_in_vm();
+  const std::string pid = host.host.output_of("pgrep -f [g]uest=own");
+  host.host.output_of("ls -l /proc/" + pid + "/fd | grep /dev/bus/usb/001/");
+
+  host.signal_daemon("KILL");
+  host.start_daemon_again();
+  wait_until_in_vm();
+  CHECK(host.host.output_of("pgrep -f [g]uest=own") == pid);
+  host.host.pull("tablet");
+  host.host.wait_until("! ls -l /proc/" + pid + "/fd | grep /dev/bus/usb/001/");
+  host.host.output_of("kill -9 " + pid);
 }
