@@ -75,15 +75,16 @@ Verdict decide(const std::vector<Rule>& rules, const Expressions& expressions, c
     bool any = false;
     for (std::size_t i = 0; i < list.size() && (trace || !any); ++i) {
       if (!trace && !list[i].enabled) continue;
-      MatchTrace match;
-      Conditions conditions(expressions, trace ? &match.fields : nullptr);
+      MatchTrace* match = trace ? &trace->matches.emplace_back() : nullptr;
+      Conditions conditions(expressions, match ? &match->fields : nullptr);
       check(list[i], conditions);
-      match.deny = deny;
-      match.index = i;
-      match.enabled = list[i].enabled;
-      match.matches = conditions.hold() && match.enabled;
-      any = any || match.matches;
-      if (trace) trace->matches.push_back(std::move(match));
+      const bool matches = conditions.hold() && list[i].enabled;
+      any = any || matches;
+      if (!match) continue;
+      match->deny = deny;
+      match->index = i;
+      match->enabled = list[i].enabled;
+      match->matches = matches;
     }
     return any;
   };
