@@ -79,8 +79,8 @@ class Bench {
     for (int i = 0; i < vms; ++i) vms_.push_back(std::make_unique<test::FakeQemu>(dir_ / fmt::format("vm{}.sock", i)));
   }
 
-  /// Devices go to the VM with the number that is the remainder of theirs.
-  std::unique_ptr<Program> start_service(std::string_view monitor) const {
+  /// Devices with numbers below `numbers` go to the VM with the number that is the remainder of theirs.
+  std::unique_ptr<Program> start_service(std::string_view monitor, std::size_t numbers = 1000) const {
     std::ofstream file(dir_ / "config.json");
     file << R"({"general": {"persistency": false, "maxArrivalsPerMinute": 0}, "vms": [)";
     for (std::size_t i = 0; i < vms_.size(); ++i)
@@ -90,7 +90,7 @@ class Bench {
     for (std::size_t i = 0; i < vms_.size(); ++i) {
       file << fmt::format(R"({}{{"targetVm": "vm{}", "allow": [)", i ? ", " : "", i);
       bool first = true;
-      for (std::size_t number = i; number < 1000; number += vms_.size())
+      for (std::size_t number = i; number < numbers; number += vms_.size())
         if (number > 0)
           file << fmt::format(R"({}{{"vendorId": "046d", "productId": "{:04x}"}})",
                               std::exchange(first, false) ? "" : ", ", number);
@@ -242,7 +242,7 @@ void measure_rest(bench::UsbHost& host, Places& places, int devices, int vms) {
   for (int number = 1; number <= devices; ++number) paths.push_back(host.add(number));
   for (const std::string_view monitor : {"hold", "yield"}) {
     const Bench bench = places.bench(vms);
-    const auto service = bench.start_service(monitor);
+    const auto service = bench.start_service(monitor, static_cast<std::size_t>(devices) + 1);
     bench.wait_for_additions(static_cast<std::size_t>(devices));
     std::this_thread::sleep_for(2s); // until all is done, monitors are given back
     const long switches = proc_value(service->pid(), "status", "voluntary_ctxt_switches:", true);
