@@ -22,6 +22,7 @@
 #include <asio/signal_set.hpp>
 #include <asio/use_awaitable.hpp>
 #include <fmt/core.h>
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -256,6 +257,7 @@ int run_daemon(DaemonOptions options) {
   if (options.check) return check(options, parsed);
   if (!options.explain.empty()) return explain(options, parsed.config);
   allow_many_descriptors();
+  ::malloc_trim(0); // reading the configuration took more than it left
   return Daemon(std::move(options), std::move(parsed.config)).run();
 }
 
