@@ -48,21 +48,24 @@ std::string unescaped(const std::string& text) {
   return result;
 }
 
-/// The host as it is at the moment.
+/// The host as it is at the moment. Of what it uses only that is read which a device can be a part of: most are neither
+/// a disk nor a network interface.
 class Host {
  public:
-  explicit Host(fs::path root) : root_(std::move(root)) {
-    read_mounts();
-    read_swaps();
-    read_default_routes();
-  }
+  explicit Host(fs::path root) : root_(std::move(root)) {}
 
-  std::string use_of(const std::string& sys_path) const {
-    for (const std::string& disk : disks_of(sys_path))
+  std::string use_of(const std::string& sys_path) {
+    const std::vector<std::string> disks = disks_of(sys_path);
+    if (!disks.empty()) {
+      read_mounts();
+      read_swaps();
+    }
+    for (const std::string& disk : disks)
       if (std::string use = use_of_disk(disk, disk, 0); !use.empty()) return use;
-    for (const fs::path& interface : entries(root_ / "sys/class/net"))
-      if (is_below(interface, sys_path))
-        if (std::string use = use_of_interface(interface.filename().string(), 0); !use.empty()) return use;
+    const std::vector<std::string> interfaces = below(root_ / "sys/class/net", sys_path);
+    if (!interfaces.empty()) read_default_routes();
+    for (const std::string& interface : interfaces)
+      if (std::string use = use_of_interface(interface, 0); !use.empty()) return use;
     return {};
   }
 
@@ -70,26 +73,32 @@ class Host {
   /// What is built on what has an end, whatever sysfs says.
   static constexpr int max_depth = 16;
 
-  bool is_below(const fs::path& link, const std::string& sys_path) const {
-    std::error_code ec;
-    const fs::path target = fs::canonical(link, ec), above = fs::canonical(root_ / sys_path.substr(1), ec);
-    return !ec && target.string().starts_with(above.string() + "/");
+  /// The names of what is below a device, of a folder of links to the devices of a class.
+  std::vector<std::string> below(const fs::path& folder, const std::string& sys_path) const {
+    const std::string above = (root_ / sys_path.substr(1)).lexically_normal().string() + "/";
+    std::vector<std::string> names;
+    for (const fs::path& link : entries(folder)) {
+      std::error_code ec;
+      const fs::path target = (folder / fs::read_symlink(link, ec)).lexically_normal();
+      if (!ec && target.string().starts_with(above)) names.push_back(link.filename().string());
+    }
+    return names;
   }
 
   /// Disks and partitions, by their names.
   std::vector<std::string> disks_of(const std::string& sys_path) const {
-    std::vector<std::string> disks;
-    for (const fs::path& disk : entries(root_ / "sys/class/block"))
-      if (is_below(disk, sys_path)) disks.push_back(disk.filename().string());
+    const fs::path blocks = root_ / "sys/class/block";
+    std::vector<std::string> disks = below(blocks, sys_path);
     // The disks of an NVMe controller that shares them with others are not below it.
-    for (const fs::path& subsystem : entries(root_ / "sys/class/nvme-subsystem"))
-      for (const fs::path& part : entries(subsystem)) {
-        const std::string name = part.filename().string();
-        if (!name.starts_with("nvme") || name.find('n', 4) != std::string::npos || !is_below(part, sys_path)) continue;
-        for (const fs::path& disk : entries(root_ / "sys/class/block"))
-          if (is_below(disk, "/sys/" + fs::relative(fs::canonical(subsystem), fs::canonical(root_ / "sys")).string()))
-            disks.push_back(disk.filename().string());
+    for (const fs::path& link : entries(root_ / "sys/class/nvme-subsystem")) {
+      std::error_code ec;
+      const fs::path subsystem = fs::canonical(link, ec); // the links in it begin there
+      for (const std::string& name : below(subsystem, sys_path)) {
+        if (!name.starts_with("nvme") || name.find('n', 4) != std::string::npos) continue;
+        for (std::string& disk : below(blocks, "/" + subsystem.lexically_relative(root_).string()))
+          disks.push_back(std::move(disk));
       }
+    }
     return disks;
   }
 

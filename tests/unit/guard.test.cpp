@@ -64,6 +64,16 @@ TEST_CASE("a mounted file system keeps its disk with the host") {
   CHECK(host.use() == "/dev/sdb2 is mounted on /data");
 }
 
+TEST_CASE("a mounted file system keeps the controller with the host that shares its disk with others") {
+  Tree tree;
+  const std::string subsystem = "sys/devices/virtual/nvme-subsystem/nvme-subsys0";
+  tree.link("sys/class/nvme-subsystem/nvme-subsys0", subsystem);
+  tree.link(subsystem + "/nvme0", "sys/devices/pci0000:00/0000:00:1f.2/nvme/nvme0");
+  tree.link("sys/class/block/nvme0n1", subsystem + "/nvme0n1");
+  tree.write("proc/self/mountinfo", "36 35 259:0 / /data rw - ext4 /dev/nvme0n1 rw\n");
+  CHECK(tree.use() == "/dev/nvme0n1 is mounted on /data");
+}
+
 TEST_CASE("swap space keeps its disk with the host") {
   Tree host;
   host.write("proc/swaps", "Filename Type Size Used Priority\n/dev/sdb2 partition 1 0 -2\n");
