@@ -217,7 +217,9 @@ TEST_CASE("a device that comes back with another address keeps its VM, and the o
   host.add_rule("Stick", "a");
   FakeQemu qemu(host.socket("a"));
   host.start();
-  host.host.pull(host.host.plug(host.root, 3, 1, 5));
+  const std::string stick = host.host.plug(host.root, 3, 1, 5);
+  host.wait_for("3-1", "a");
+  host.host.pull(stick);
   host.host.plug(host.root, 3, 1, 6);
   host.wait_until("the new one is in", [&] { return host.is_in("3-1", "a") && host.state("3-1").device.address == 6; });
   host.wait_until("the old one is not", [&] { return qemu.devices().size() == 1; });

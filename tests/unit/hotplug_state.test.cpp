@@ -43,6 +43,11 @@ std::vector<std::string> kinds(const std::vector<Notification>& notifications) {
   return result;
 }
 
+std::string selected(const Choices& choices, const UsbDevice& device) {
+  const Choice* choice = choices.find(device);
+  return choice ? choice->selected.value_or("any") : "nothing";
+}
+
 std::string contents(const std::filesystem::path& file) {
   std::ostringstream text;
   text << std::ifstream(file).rdbuf();
@@ -74,27 +79,27 @@ TEST_CASE("what changes about a device is told in the order in which it happens"
 TEST_CASE("choices are remembered of this very device, then of its serial number, then of its ids") {
   Choices choices = Choices::from_json(qemuctl::parse_json(
       R"({"selected_vms": {"usb-046d:c52b:s": "a", "pci-0000:01:00.0": "z"}, "disconnected_devices": ["usb-046d:c52b:t"]})"));
-  REQUIRE(choices.find(usb("x")));
-  CHECK(choices.find(usb("x"))->selected == "a"); // vhotplug's file knows no ports
+  CHECK(selected(choices, usb("x")) == "a"); // vhotplug's file knows no ports
+  REQUIRE(choices.find(usb("x", "t")));
   CHECK(choices.find(usb("x", "t"))->detached);
   CHECK(choices.find(usb("x", "u")) == nullptr);
 
   choices.entry(usb("x"), false).selected = "b";
-  CHECK(choices.find(usb("x"))->selected == "b");
-  CHECK(choices.find(usb("y"))->selected == "b"); // the same one in another port
+  CHECK(selected(choices, usb("x")) == "b");
+  CHECK(selected(choices, usb("y")) == "b"); // the same one in another port
   choices.entry(usb("p", ""), false).selected = "c";
-  CHECK(choices.find(usb("p", ""))->selected == "c");
+  CHECK(selected(choices, usb("p", "")) == "c");
   CHECK(choices.find(usb("q", "")) == nullptr); // without a serial number only the port tells them apart
 
   // It moved: there is no more to be said of where it was.
   choices.entry(usb("y"), true).selected = "d";
-  CHECK(choices.find(usb("x"))->selected == "d");
+  CHECK(selected(choices, usb("x")) == "d");
   choices.entry(usb("x"), false).selected = "b"; // another one with that serial number
-  CHECK(choices.find(usb("y"))->selected == "d");
+  CHECK(selected(choices, usb("y")) == "d");
 
   const Choices again = Choices::from_json(choices.to_json());
-  CHECK(again.find(usb("x"))->selected == "b");
-  CHECK(again.find(usb("p", ""))->selected == "c");
+  CHECK(selected(again, usb("x")) == "b");
+  CHECK(selected(again, usb("p", "")) == "c");
   CHECK(again.to_json().at("selected_vms").at("pci-0000:01:00.0") == Json("z"));
   CHECK(again.to_json().at("disconnected_devices") == Json::array({"usb-046d:c52b:t"}));
 }
