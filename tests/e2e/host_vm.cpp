@@ -104,6 +104,11 @@ HostVm::HostVm(Options options) {
 }
 
 HostVm::~HostVm() {
+  try {
+    run("tail -n 20 /tmp/*.qemu.log", std::chrono::seconds(5)); // what QEMUs said before they died
+  } catch (const std::exception&) {
+    journal_ += "(no answer any more)\n";
+  }
   keep_for_failure(fmt::format("\nWhat was done in the host in a VM:\n{}\nIts console:\n{}\n", journal_,
                                contents(folder_ / "console")));
   try {
@@ -222,12 +227,14 @@ NestedQemu HostVm::start_qemu(const std::string& name, const std::string& argume
   vm.name_ = name;
   vm.socket_ = fmt::format("/run/{}.qmp", name);
   const int port = next_port_++;
-  // It goes into the background when it is ready.
-  output_of(fmt::format("{} -name {} -nodefaults -accel tcg -M q35 -display none -device qemu-xhci,p2=15,p3=15,id=xhci "
-                        "-qmp unix:{},server=on,wait=off -qmp tcp:0.0.0.0:{},server=on,wait=off "
-                        "-daemonize -pidfile /run/{}.pid {}",
-                        quoted(qemus().front().string()), name, vm.socket_, port, name, arguments));
-  vm.pid_ = std::stoi(output_of(fmt::format("cat /run/{}.pid", name)));
+  output_of(fmt::format("rm -f {}", vm.socket_)); // of one that was killed
+  // The monitors listen in their order.
+  vm.pid_ = spawn(fmt::format("{} -name {} -nodefaults -accel tcg -M q35 -display none "
+                              "-device qemu-xhci,p2=15,p3=15,id=xhci -qmp tcp:0.0.0.0:{},server=on,wait=off "
+                              "-qmp unix:{},server=on,wait=off {}",
+                              quoted(qemus().front().string()), name, port, vm.socket_, arguments),
+                  fmt::format("/tmp/{}.qemu.log", name));
+  wait_until(fmt::format("test -S {} || ! test -e /proc/{}", vm.socket_, vm.pid_));
   QmpClientOptions options;
   options.subject = name;
   options.greeting_timeout = patience;

@@ -90,6 +90,7 @@ TEST_CASE("two recorded keyboards in a hub are alike but for the port they are i
 TEST_CASE("a recorded disk that is not authorised has its interfaces and its identity") {
   const UsbDevice used = device_of("storage"), unused = device_of("deauthorised");
   CHECK_FALSE(unused.authorized);
+  CHECK(unused.interfaces == Interfaces{{0x08, 0x06, 0x50}});
   CHECK(unused.interfaces == used.interfaces);
   CHECK(unused.identity == used.identity);
 }
