@@ -28,7 +28,9 @@
 #include <algorithm>
 #include <csignal>
 #include <exception>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -80,6 +82,13 @@ bool is_named(const Device& device, const std::string& name) {
                  name == fmt::format("{:04x}:{:04x}", usb->vendor_id, usb->product_id));
 }
 
+/// Links are names, too: /sys/bus/usb/devices/3-1, /dev/input/by-path/...
+std::string without_links(const std::string& name) {
+  std::error_code ec;
+  const std::filesystem::path path = name.starts_with('/') ? std::filesystem::canonical(name, ec) : "";
+  return path.empty() ? name : path.string();
+}
+
 int explain(const DaemonOptions& options, const Config& config) {
   asio::io_context io(1);
   hotplug::UdevSource source(io.get_executor());
@@ -94,11 +103,10 @@ int explain(const DaemonOptions& options, const Config& config) {
   io.run();
 
   const hotplug::Rules rules(config);
+  const std::string name = without_links(options.explain);
   int found = 0;
   for (const Device& device : devices)
-    if (is_named(device, options.explain)) {
-      fmt::print("{}{}", found++ > 0 ? "\n" : "", hotplug::explanation(rules, device));
-    }
+    if (is_named(device, name)) fmt::print("{}{}", found++ > 0 ? "\n" : "", hotplug::explanation(rules, device));
   if (found > 0) return good;
   std::string there;
   for (const Device& device : devices) there += "\n  " + hotplug::short_description(device);

@@ -300,11 +300,17 @@ TEST_CASE("new rules are applied to what is there, and wrong ones are refused") 
   host.wait_for("1-3", "a");
   host.host.write_file(test::HotplugHost::config_path, R"({"vms": [}")");
   host.host.wait_until("grep -q 'the old configuration stays' /tmp/daemon.log");
+  host.signal_daemon("HUP", false);
+  host.host.wait_until("test $(grep -c 'the old configuration stays' /tmp/daemon.log) = 2");
   host.wait_for("1-3", "a");
   host.write_config(R"([{"targetVm": "b", "allow": [{"vendorId": "0627"}]}])");
   host.wait_for("1-3", "b");
+  for (const char* name : {"1-3", "0627:0001", "/sys/bus/usb/devices/1-3",
+                           "$(. /sys/bus/usb/devices/1-3/uevent; echo /dev/$DEVNAME)"})
+    CHECK_THAT(host.host.output_of(std::string(QEMUCTL_HOTPLUGD " -c ") + test::HotplugHost::config_path +
+                                   " --explain " + name),
+               Catch::Matchers::ContainsSubstring("it goes to VM b"));
   host.write_config(R"([{"targetVm": "b", "allow": [{"vendorId": "1234"}]}])");
-  host.signal_daemon("HUP", false);
   host.wait_for("1-3", "");
 }
 
