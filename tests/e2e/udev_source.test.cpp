@@ -133,6 +133,19 @@ TEST_CASE("real devices are told of with all that is known of them, and hubs are
   CHECK(probe.snapshots() == 1);
 }
 
+TEST_CASE("a device is told of when udev is through with it, not when the kernel has it") {
+  test::HostVm host;
+  Probe probe(host);
+  host.output_of("udevadm control --stop-exec-queue");
+  host.spawn("udevadm monitor --kernel --subsystem-match=usb", "/tmp/kernel");
+  host.wait_until("grep -q KERNEL /tmp/kernel");
+  host.plug(usb("usb-tablet", "tablet", "3"));
+  host.wait_until("grep -q 'add .*/1-3 ' /tmp/kernel");
+  CHECK(probe.devices().empty());
+  host.output_of("udevadm control --start-exec-queue");
+  probe.wait_for_devices({"1-3"});
+}
+
 TEST_CASE("a device that is not authorised has the interfaces of its descriptors") {
   test::HostVm host;
   host.add_disk("disk");
