@@ -11,6 +11,9 @@
 #include <hotplug/config.hpp>
 #include <hotplug/engine.hpp>
 #include <hotplug/explanation.hpp>
+#ifdef QEMUCTL_REST
+  #include <hotplug/rest_server.hpp>
+#endif
 #include <hotplug/udev_source.hpp>
 #include <qemuctl/error.hpp>
 
@@ -125,6 +128,10 @@ class Daemon {
           if (!failure_) failure_ = error;
           engine_.stop();
         }) {
+#ifdef QEMUCTL_REST
+    if (config.general.rest.enable)
+      rest_.emplace(io_.get_executor(), engine_, config.general.rest, rest_options(config.general.api));
+#endif
     if (config.general.api.enable) api_.emplace(io_.get_executor(), engine_, config.general.api, api_options());
   }
 
@@ -132,6 +139,9 @@ class Daemon {
     tasks_.start(watch_signals());
     tasks_.start(watch_file());
     if (api_) tasks_.start(api_->run());
+#ifdef QEMUCTL_REST
+    if (rest_) tasks_.start(rest_->run());
+#endif
     manager_.start(io_.get_executor());
     asio::co_spawn(io_, serve(), [this](std::exception_ptr error) {
       if (error && !failure_) failure_ = error;
@@ -198,6 +208,9 @@ class Daemon {
     loaded_ = std::move(parsed.config);
     log(LogLevel::info, "the configuration has been read anew");
     if (api_) api_->announce_reload();
+#ifdef QEMUCTL_REST
+    if (rest_) rest_->announce_reload();
+#endif
   }
 
   void reload_or_report() {
@@ -223,6 +236,16 @@ class Daemon {
     return result;
   }
 
+#ifdef QEMUCTL_REST
+  hotplug::RestServerOptions rest_options(const hotplug::ApiConfig& api) {
+    hotplug::RestServerOptions result;
+    result.log = log_handler();
+    result.version = QEMUCTL_VERSION;
+    result.permissions = api.permissions;
+    return result;
+  }
+#endif
+
   hotplug::LogHandler log_handler() {
     return [this](LogLevel level, std::string_view text) { log(level, text); };
   }
@@ -238,6 +261,9 @@ class Daemon {
   asio::signal_set signals_;
   hotplug::Engine engine_;
   std::optional<hotplug::ApiServer> api_;
+#ifdef QEMUCTL_REST
+  std::optional<hotplug::RestServer> rest_;
+#endif
   hotplug::detail::Tasks tasks_;
   bool ending_ = false;
   std::exception_ptr failure_;
@@ -261,6 +287,10 @@ int run_daemon(DaemonOptions options) {
     fmt::print(stderr, "qemuctl-hotplugd: {}\n", error.what());
     return wrong_file;
   }
+#ifndef QEMUCTL_REST
+  if (parsed.config.general.rest.enable)
+    parsed.warnings.emplace_back("general.rest: has no effect: this program was built without QEMUCTL_REST");
+#endif
   for (const std::string& warning : parsed.warnings) fmt::print(stderr, "qemuctl-hotplugd: warning: {}\n", warning);
   if (options.check) return check(options, parsed);
   if (!options.explain.empty()) return explain(options, parsed.config);

@@ -99,7 +99,8 @@ ApiLevel Rights::anywhere() const {
 Rights rights_of(const Peer& peer, const ApiConfig& config) {
   Rights rights;
   if (!config.permissions) {
-    rights.everywhere = peer.transport == "unix" || !peer.token.empty() ? ApiLevel::admin : ApiLevel::attach;
+    const bool trusted = peer.transport == "unix" || peer.transport == "rest" || !peer.token.empty();
+    rights.everywhere = trusted ? ApiLevel::admin : ApiLevel::attach;
     return rights;
   }
   for (const ApiPermission& permission : *config.permissions) {

@@ -16,7 +16,7 @@ namespace hotplug::detail {
 
 /// A client of the device API, as far as the kernel and the client itself tell who it is.
 struct Peer {
-  std::string transport; ///< "unix", "tcp", "vsock"
+  std::string transport; ///< "unix", "tcp", "vsock", "rest"
   std::optional<std::uint32_t> uid;
   std::vector<std::uint32_t> gids;
   int pid = 0; ///< 0: not known

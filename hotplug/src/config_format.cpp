@@ -240,7 +240,7 @@ Format<ApiWho> api_who() {
   using T = ApiWho;
   constexpr std::uint32_t any_id = 4'294'967'295;
   return object<T>({
-      key<T>("transport", &T::transport, word({"tcp", "vsock", "unix"}), "The transport it comes by"),
+      key<T>("transport", &T::transport, word({"tcp", "vsock", "unix", "rest"}), "The transport it comes by"),
       key<T>("cid", &T::cid, number_32(0, any_id), "The CID of the guest"),
       key<T>("uid", &T::uid, number_32(0, any_id), "The user of the process at the other end of the Unix socket"),
       key<T>("gid", &T::gid, number_32(0, any_id), "One of that process's groups"),
@@ -293,6 +293,18 @@ Format<ApiConfig> api() {
   });
 }
 
+Format<RestConfig> rest() {
+  using T = RestConfig;
+  return object<T>({
+      key<T>("enable", &T::enable, boolean(), "Default: false"),
+      key<T>("host", &T::host, text(), "An address to listen on. Default: `127.0.0.1`"),
+      key<T>("port", &T::port, whole_number(1, 65535), "Default: 5000"),
+      key<T>("tokenFile", &T::token_file, file_path(), "Lines of NAME TOKEN; requests have to show one of them"),
+      key<T>("allowedOrigins", &T::allowed_origins, list_of(text()),
+             "Web pages of others that may use the API: `\"https://example.org\"`"),
+  });
+}
+
 constexpr const char* other_hypervisor = "is for other hypervisors, and has no effect";
 constexpr const char* not_yet = "has no effect yet";
 
@@ -310,6 +322,7 @@ struct GeneralPart : GeneralConfig {
 Format<GeneralPart> general() {
   using T = GeneralPart;
   const auto set_api = [](T& part, ApiConfig value) { part.api = std::move(value); };
+  const auto set_rest = [](T& part, RestConfig value) { part.rest = std::move(value); };
   const auto set_persistency = [](T& part, bool value) { part.persistency = value; };
   const auto set_state_path = [](T& part, std::string value) { part.state_path = std::move(value); };
   const auto set_select_timeout = [](T& part, int value) { part.select_timeout = value; };
@@ -317,6 +330,7 @@ Format<GeneralPart> general() {
   const auto set_max_arrivals = [](T& part, int value) { part.max_arrivals_per_minute = value; };
   return object<T>({
       key<T>("api", set_api, api(), "The device API"),
+      key<T>("rest", set_rest, rest(), "The REST API and the web page"),
       key<T>("persistency", set_persistency, boolean(), "People's choices are kept in a file. Default: true"),
       key<T>("statePath", set_state_path, file_path(), "That file. Default: `/var/lib/vhotplug/vhotplug.state`"),
       key<T>("selectTimeout", set_select_timeout, whole_number(0, 86'400),

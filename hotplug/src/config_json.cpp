@@ -140,8 +140,8 @@ void check_permissions(const Config& config, Problems& problems) {
   for (std::size_t i = 0; i < api.permissions->size(); ++i) {
     const ApiPermission& permission = (*api.permissions)[i];
     const std::string path = fmt::format("general.api.permissions[{}]", i);
-    if (!permission.token.empty() && api.token_file.empty())
-      problems.add(path + ".who.token", "has no effect without general.api.tokenFile");
+    if (!permission.token.empty() && api.token_file.empty() && config.general.rest.token_file.empty())
+      problems.add(path + ".who.token", "has no effect without general.api.tokenFile or general.rest.tokenFile");
     if ((permission.uid || permission.gid) && !permission.transport.empty() && permission.transport != "unix")
       problems.add(path + ".who", "only clients of Unix sockets have a uid and a gid");
     if (permission.cid && !permission.transport.empty() && permission.transport != "vsock")
@@ -169,6 +169,30 @@ void check_api(const ApiConfig& api, Problems& problems, std::vector<std::string
                  "general.api.allowUnauthenticated: true");
   if (has("vsock") && !api.allowed_cids)
     warnings.push_back("general.api.allowedCids: is not there, so every guest may connect");
+}
+
+/// "https://example.org:8443": what a browser sends, without a path.
+bool is_origin(const std::string& text) {
+  for (const char* scheme : {"http://", "https://"})
+    if (const std::string begin = scheme; text.starts_with(begin) && text.size() > begin.size())
+      return text.find_first_of("/ ,\t\r\n\"'", begin.size()) == std::string::npos;
+  return false;
+}
+
+void check_rest(const RestConfig& rest, Problems& problems) {
+  for (std::size_t i = 0; i < rest.allowed_origins.size(); ++i)
+    if (!is_origin(rest.allowed_origins[i]))
+      problems.add(fmt::format("general.rest.allowedOrigins[{}]", i), in_quotes(rest.allowed_origins[i]),
+                   "scheme, host and port of a page, such as \"https://example.org:8443\"");
+  if (!rest.enable) return;
+  std::error_code ec;
+  asio::ip::make_address(rest.host, ec);
+  if (ec && rest.host != "localhost")
+    problems.add("general.rest.host", in_quotes(rest.host), "an IP address of this host");
+  else if (!is_loopback(rest.host) && rest.token_file.empty())
+    problems.add("general.rest.host",
+                 fmt::format("{} lets every host in the network move devices and start VMs", in_quotes(rest.host)),
+                 "\"127.0.0.1\", or general.rest.tokenFile with what clients have to know");
 }
 
 /// Those whose type is not ours are left out with everything about them: a file that works elsewhere starts here.
@@ -228,6 +252,7 @@ ParsedConfig read_config(Json file, const std::string& source, const std::filesy
     check_vms(parsed.config, problems);
     check_rules(parsed.config, problems);
     check_api(parsed.config.general.api, problems, parsed.warnings);
+    check_rest(parsed.config.general.rest, problems);
     check_permissions(parsed.config, problems);
   }
   problems.throw_if_any(qemuctl::errc::invalid_argument, operation, source);

@@ -70,6 +70,7 @@ void Engine::Impl::add(VmEntry entry) {
     }
   });
   vm->state.name = entry.name;
+  vm->state.can_start = !entry.config.empty();
   vm->hold = entry.monitor == "hold";
   vm->entry = std::move(entry);
   vms.push_back(vm);
@@ -366,6 +367,11 @@ std::vector<VmState> Engine::vms() const {
   std::vector<VmState> states;
   for (const VmPtr& vm : impl_->vms) states.push_back(vm->state);
   return states;
+}
+
+asio::awaitable<void> Engine::settled() {
+  const std::shared_ptr<Impl> impl = impl_;
+  co_await impl->settled.wait_until();
 }
 
 const Rules& Engine::rules() const noexcept {

@@ -50,18 +50,16 @@ class PrivateFolder {
   std::string path_;
 };
 
-asio::awaitable<Json> screenshot(std::shared_ptr<Instance> vm) {
+} // namespace
+
+asio::awaitable<Screenshot> take_screenshot(std::shared_ptr<Instance> vm) {
   const PrivateFolder folder;
   const std::filesystem::path file = folder / "screen";
-  const qemuctl::ScreenshotFormat format = co_await vm->screendump(file);
-  const std::string image = qemuctl::detail::read_text_file(file, largest_screenshot, taking);
-  Json result;
-  result.set("format", format == qemuctl::ScreenshotFormat::png ? "png" : "ppm");
-  result.set("image", base64(image));
+  Screenshot result;
+  result.format = co_await vm->screendump(file);
+  result.bytes = qemuctl::detail::read_text_file(file, largest_screenshot, taking);
   co_return result;
 }
-
-} // namespace
 
 asio::awaitable<Json> control_vm(std::shared_ptr<Instance> vm, ApiRequest request) {
   Json result;
@@ -83,9 +81,12 @@ asio::awaitable<Json> control_vm(std::shared_ptr<Instance> vm, ApiRequest reques
   case ApiAction::vm_reset:
     co_await vm->reset();
     break;
-  case ApiAction::vm_screenshot:
-    result = co_await screenshot(vm);
+  case ApiAction::vm_screenshot: {
+    const Screenshot picture = co_await take_screenshot(vm);
+    result.set("format", picture.format == qemuctl::ScreenshotFormat::png ? "png" : "ppm");
+    result.set("image", base64(picture.bytes));
     break;
+  }
   case ApiAction::vm_send_key:
     co_await vm->send_key(std::move(request.keys));
     break;

@@ -42,7 +42,7 @@ std::string_view to_string(ApiLevel level) noexcept;
 struct ApiPermission {
   /// @name Who: all that are there must hold; without any it is everybody
   /// @{
-  std::string transport; ///< "unix", "tcp", "vsock"
+  std::string transport; ///< "unix", "tcp", "vsock", "rest"
   std::optional<std::uint32_t> cid;
   std::optional<std::uint32_t> uid; ///< of the process at the other end of a Unix socket
   std::optional<std::uint32_t> gid; ///< one of its groups
@@ -67,15 +67,28 @@ struct ApiConfig {
   /// Lines of NAME TOKEN; a client of TCP has to show one of these tokens first. Empty: it need not.
   std::string token_file;
   bool allow_unauthenticated = false; ///< serve hosts of the network without a token
-  /// What any of these permits is permitted. Unset: clients of Unix sockets and those that have shown a token may do
-  /// everything, others may `attach`.
+  /// What any of these permits is permitted. Unset: clients of Unix sockets and of REST and those that have shown a
+  /// token may do everything, others may `attach`.
   std::optional<std::vector<ApiPermission>> permissions;
   int max_connections_per_peer = 128; ///< of one user, CID or address
   bool operator==(const ApiConfig&) const = default;
 };
 
+/// The REST API and the web page.
+struct RestConfig {
+  bool enable = false;
+  std::string host = "127.0.0.1"; ///< an address to listen on
+  int port = 5000;
+  /// Lines of NAME TOKEN, as in `ApiConfig::token_file`; requests have to show one of these tokens. Empty: they need
+  /// not, and `host` has to be one of this host alone.
+  std::string token_file;
+  std::vector<std::string> allowed_origins; ///< "https://example.org": web pages that may use the API
+  bool operator==(const RestConfig&) const = default;
+};
+
 struct GeneralConfig {
   ApiConfig api;
+  RestConfig rest;
   bool persistency = true;
   std::string state_path = "/var/lib/vhotplug/vhotplug.state";
   /// How long a person may choose among several VMs, in seconds; then the device goes where it was last, or to the

@@ -119,6 +119,10 @@ class Engine {
   std::vector<VmState> vms() const;
   const Rules& rules() const noexcept;
 
+  /// Returns when the engine has next looked at what has changed; for those who show its state, all of which may be
+  /// another one then. It does so at its end, too.
+  asio::awaitable<void> settled();
+
   /// Notifications from now on. `capacity` at least 1.
   NotificationSubscription subscribe(std::size_t capacity = 1'024);
 

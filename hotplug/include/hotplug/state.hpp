@@ -30,6 +30,7 @@ struct VmState {
   LinkState link = LinkState::waiting;
   std::optional<int> pid; ///< of QEMU, when it runs and the kernel tells
   std::string problem;    ///< what is in the way, with what to do about it; empty: nothing
+  bool can_start = false; ///< it has a vm.json, for `Engine::start_vm`
   bool operator==(const VmState&) const = default;
 };
 

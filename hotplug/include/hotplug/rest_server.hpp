@@ -1,0 +1,56 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hotplug/engine.hpp>
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace hotplug {
+
+struct RestServerOptions {
+  RestServerOptions() = default; // no aggregate: see `qemuctl::QmpClientOptions`
+
+  LogHandler log;      ///< also of who changed what: lines that begin with "audit:"
+  std::string version; ///< of the service
+  /// As `ApiConfig::permissions`; clients have the transport "rest". Unset: who may ask at all may do everything.
+  std::optional<std::vector<ApiPermission>> permissions;
+};
+
+/// The REST API and the web page, over HTTP/1.1; see REST.md.
+///
+/// Requests are served beside each other. What is asked for in vain is answered with problem details (RFC 9457). A
+/// request that takes longer than 15 s to arrive, or an answer that is not read for as long, ends its connection; there
+/// are at most 512 of these, 128 for one address.
+///
+/// Bound to the engine's executor, which has to be that of an `asio::io_context`. The engine must outlive it.
+class RestServer {
+ public:
+  /// Listens. Throws `qemuctl::Error`: `invalid_argument` for a host of the network without a token, and for a file of
+  /// tokens that can not be; otherwise a system error.
+  RestServer(asio::any_io_executor executor, Engine& engine, RestConfig config, RestServerOptions options = {});
+  RestServer(RestServer&&) noexcept;
+  RestServer& operator=(RestServer&&) noexcept;
+  ~RestServer();
+
+  /// Serves until it is cancelled; then ends all connections.
+  asio::awaitable<void> run();
+
+  /// It is the kernel's choice when `config.port` is 0.
+  int port() const noexcept;
+
+  /// Tells those who listen that the service has another configuration now.
+  void announce_reload();
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+} // namespace hotplug

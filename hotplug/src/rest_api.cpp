@@ -1,0 +1,337 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "rest_api.hpp"
+
+#include "vm_control.hpp"
+
+#include <hotplug/explanation.hpp>
+#include <qemuctl/error.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace hotplug::detail {
+
+using qemuctl::errc;
+using qemuctl::Json;
+
+namespace {
+
+constexpr std::size_t max_nesting = 16;
+
+HttpResponse not_found(std::string_view what) {
+  return problem(404, "not-found", fmt::format("there is no {}", what));
+}
+
+std::string in_quotes(const std::string& name) {
+  return Json(name.substr(0, 100)).dump();
+}
+
+HttpResponse wrong_method(std::string allowed) {
+  HttpResponse response = problem(405, "wrong-method", "this resource takes " + allowed);
+  response.set("Allow", std::move(allowed));
+  return response;
+}
+
+bool is_get(const HttpRequest& request) {
+  return request.method == "GET" || request.method == "HEAD";
+}
+
+/// One resource, with its entity tag; nothing but that when the client has it.
+HttpResponse resource(const HttpRequest& request, const Json& json) {
+  HttpResponse response = json_response(json);
+  const std::string etag = etag_of(response.body);
+  const bool known = is_get(request) && has_etag(request.header("if-none-match"), etag);
+  if (known) response = HttpResponse(304);
+  response.set("ETag", etag);
+  response.set("Cache-Control", "no-cache");
+  return response;
+}
+
+/// The body as an object; an empty one when there is none. What is wrong with it is thrown as a response.
+struct BadBody {
+  HttpResponse response;
+};
+
+Json body_of(const HttpRequest& request) {
+  if (request.body.empty()) return Json::object();
+  const std::string_view type = request.header("content-type");
+  if (type.substr(0, type.find(';')) != "application/json")
+    throw BadBody{problem(415, "wrong-type", "a body has to be of the type application/json")};
+  try {
+    qemuctl::JsonParseOptions how;
+    how.max_depth = max_nesting;
+    how.refuse_duplicate_keys = true;
+    how.source = "body";
+    Json json = qemuctl::parse_json(request.body, how);
+    if (!json.is_object()) throw BadBody{problem(400, "wrong-body", "the body has to be a JSON object")};
+    return json;
+  } catch (const qemuctl::Error& error) {
+    throw BadBody{problem(400, "wrong-body", error.what())};
+  }
+}
+
+/// The request of the device API that means the same. Throws `qemuctl::Error`.
+ApiRequest device_request(const char* action, const DeviceState& device, const std::string& vm) {
+  Json message;
+  message.set("action", fmt::format("{}_{}", to_string(kind_of(device.device)), action));
+  switch (kind_of(device.device)) {
+  case DeviceKind::usb:
+    message.set("port_path", std::get<UsbDevice>(device.device).port_path());
+    break;
+  case DeviceKind::pci:
+    message.set("address", std::get<PciDevice>(device.device).address());
+    break;
+  case DeviceKind::input:
+    message.set("device_node", device_node_of(device.device));
+    break;
+  }
+  if (!vm.empty()) message.set("vm", vm);
+  return parse_request(message);
+}
+
+/// The same for an action on a VM. Throws `qemuctl::Error`.
+ApiRequest vm_request(const std::string& action, const std::string& name, const Json& body) {
+  std::string known = "vm_" + action;
+  std::ranges::replace(known, '-', '_');
+  Json message;
+  message.set("action", known);
+  message.set("vm", name);
+  for (const auto& [key, value] : body.as_object()) message.set(key, value);
+  return parse_request(message);
+}
+
+/// What may be in the body of an action.
+std::vector<std::string_view> members_of(std::string_view action) {
+  if (action == "stop") return {"timeout"};
+  if (action == "send-key") return {"keys"};
+  return {};
+}
+
+bool is_action(std::string_view name) {
+  for (const char* known : {"start", "shutdown", "stop", "pause", "resume", "reset", "send-key"})
+    if (name == known) return true;
+  return false;
+}
+
+/// The first member that means nothing; empty: all do.
+std::string unknown_member(const Json& body, const std::vector<std::string_view>& known) {
+  for (const auto& [key, value] : body.as_object())
+    if (std::ranges::find(known, key) == known.end()) return key;
+  return {};
+}
+
+HttpResponse means_nothing(const std::string& member) {
+  return problem(400, "wrong-body", fmt::format("the member {} means nothing here", in_quotes(member)));
+}
+
+} // namespace
+
+RestApi::RestApi(Engine& engine, ApiServerOptions options, View view)
+    : engine_(engine), options_(std::move(options)), view_(std::move(view)), actions_(engine, options_) {}
+
+RestApi::Picture RestApi::look(const Rights& rights) const {
+  Picture picture;
+  picture.devices = engine_.devices();
+  picture.ids = device_ids(picture.devices); // of all, so that they are the same for everybody
+  for (std::size_t i = picture.devices.size(); i-- > 0;)
+    if (!may_see(rights, picture.devices[i])) {
+      picture.devices.erase(picture.devices.begin() + static_cast<std::ptrdiff_t>(i));
+      picture.ids.erase(picture.ids.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  picture.vms = engine_.vms();
+  std::erase_if(picture.vms, [&](const VmState& vm) { return rights.in(vm.name) < ApiLevel::read; });
+  return picture;
+}
+
+Json RestApi::vm_json(const VmState& vm, const Picture& picture) const {
+  return vm_resource(view_(vm), picture.devices, picture.ids);
+}
+
+Json RestApi::device_json(std::size_t index, const Picture& picture) const {
+  return device_resource(picture.devices[index], picture.ids[index], picture.vms, engine_.rules());
+}
+
+asio::awaitable<HttpResponse> RestApi::answer(HttpRequest request, std::vector<std::string> path, Rights rights) {
+  if (rights.anywhere() < ApiLevel::read)
+    co_return problem(403, "not-permitted", "you may see nothing here; see general.api.permissions");
+  HttpResponse response(404);
+  std::optional<HttpResponse> refused;
+  try {
+    if (path.empty() || (path.size() == 1 && path[0].empty())) {
+      if (!is_get(request)) co_return wrong_method("GET, HEAD");
+      Json json;
+      json.set("version", options_.version);
+      Json resources = Json::array();
+      for (const char* each : {"vms", "devices", "rules", "events"}) resources.push_back(std::string("/api/1/") + each);
+      json.set("resources", std::move(resources));
+      co_return json_response(json);
+    }
+    if (path[0] == "devices") co_return co_await answer_devices(std::move(request), std::move(path), std::move(rights));
+    if (path[0] == "vms") co_return co_await answer_vms(std::move(request), std::move(path), std::move(rights));
+    if (path[0] == "rules" && path.size() == 1) {
+      if (!is_get(request)) co_return wrong_method("GET, HEAD");
+      if (rights.everywhere < ApiLevel::read) co_return problem(403, "not-permitted", "rules are about all VMs");
+      Json json;
+      json.set("rules", rule_resources(engine_.rules()));
+      co_return resource(request, json);
+    }
+  } catch (const BadBody& bad) {
+    refused = bad.response;
+  }
+  if (refused) co_return std::move(*refused);
+  co_return not_found("such resource; see /docs");
+}
+
+asio::awaitable<HttpResponse> RestApi::answer_devices(HttpRequest request, std::vector<std::string> path,
+                                                      Rights rights) {
+  const Picture picture = look(rights);
+  if (path.size() == 1) {
+    if (!is_get(request)) co_return wrong_method("GET, HEAD");
+    const auto parameters = query_of(request.target);
+    if (!parameters) co_return problem(400, "wrong-query", "the query can not be read");
+    std::string kind;
+    for (const auto& [name, value] : *parameters)
+      if (name == "kind") kind = value;
+    Json list = Json::array();
+    for (std::size_t i = 0; i < picture.devices.size(); ++i) {
+      Json device = device_json(i, picture);
+      if (kind.empty() || device.at("kind") == Json(kind)) list.push_back(std::move(device));
+    }
+    Json json;
+    json.set("devices", std::move(list));
+    co_return resource(request, json);
+  }
+  const auto found = std::ranges::find(picture.ids, path[1]);
+  if (found == picture.ids.end()) co_return not_found("device " + in_quotes(path[1]));
+  const auto index = static_cast<std::size_t>(found - picture.ids.begin());
+  if (path.size() == 2) {
+    if (!is_get(request)) co_return wrong_method("GET, HEAD");
+    co_return resource(request, device_json(index, picture));
+  }
+  if (path.size() == 3 && path[2] == "explanation") {
+    if (!is_get(request)) co_return wrong_method("GET, HEAD");
+    if (rights.everywhere < ApiLevel::read) co_return problem(403, "not-permitted", "rules are about all VMs");
+    Json json;
+    json.set("device", path[1]);
+    json.set("text", explanation(engine_.rules(), picture.devices[index].device));
+    co_return json_response(json);
+  }
+  if (path.size() == 3 && path[2] == "attachment") co_return co_await move(std::move(request), path[1], rights);
+  co_return not_found("such resource; see /docs");
+}
+
+asio::awaitable<HttpResponse> RestApi::move(HttpRequest request, std::string id, Rights rights) {
+  const bool attach = request.method == "PUT";
+  if (!attach && request.method != "DELETE" && !is_get(request)) co_return wrong_method("GET, HEAD, PUT, DELETE");
+  const Picture before = look(rights);
+  const auto index = static_cast<std::size_t>(std::ranges::find(before.ids, id) - before.ids.begin());
+  const Json shown = device_json(index, before);
+  if (is_get(request)) {
+    Json json;
+    json.set("vm", shown.at("vm"));
+    json.set("targetVm", shown.at("targetVm"));
+    co_return json_response(json);
+  }
+  const std::string_view wanted = request.header("if-match");
+  if (!wanted.empty() && !has_etag(wanted, etag_of(shown.dump())))
+    co_return problem(412, "changed", "the device has changed since you looked");
+  std::string vm;
+  if (attach) {
+    const Json body = body_of(request);
+    if (const std::string member = unknown_member(body, std::vector<std::string_view>(1, "vm")); !member.empty())
+      co_return means_nothing(member);
+    const Json* named = body.find("vm");
+    if (named && !named->is_null() && !named->is_string())
+      co_return problem(400, "wrong-body", "vm has to be the name of a VM");
+    if (named && named->is_string()) vm = named->as_string();
+    const bool known = std::ranges::any_of(before.vms, [&](const VmState& each) { return each.name == vm; });
+    if (!vm.empty() && !known) co_return problem(422, "no-such-vm", "there is no VM " + in_quotes(vm));
+  }
+  ApiRequest what = device_request(attach ? "attach" : "detach", before.devices[index], vm);
+  co_await actions_.carry_out(std::move(what), rights);
+  const Picture after = look(rights);
+  const auto now = std::ranges::find(after.ids, id);
+  if (now == after.ids.end()) co_return HttpResponse(204); // it was pulled meanwhile
+  co_return resource(request, device_json(static_cast<std::size_t>(now - after.ids.begin()), after));
+}
+
+asio::awaitable<HttpResponse> RestApi::answer_vms(HttpRequest request, std::vector<std::string> path, Rights rights) {
+  const Picture picture = look(rights);
+  if (path.size() == 1) {
+    if (!is_get(request)) co_return wrong_method("GET, HEAD");
+    Json list = Json::array();
+    for (const VmState& vm : picture.vms) list.push_back(vm_json(vm, picture));
+    Json json;
+    json.set("vms", std::move(list));
+    co_return resource(request, json);
+  }
+  const auto vm = std::ranges::find(picture.vms, path[1], &VmState::name);
+  if (vm == picture.vms.end()) co_return not_found("VM " + in_quotes(path[1]));
+  if (path.size() == 2) {
+    if (!is_get(request)) co_return wrong_method("GET, HEAD");
+    co_return resource(request, vm_json(*vm, picture));
+  }
+  if (path.size() == 3 && path[2] == "screenshot.png") {
+    if (!is_get(request)) co_return wrong_method("GET, HEAD");
+    co_return co_await screenshot(path[1], rights);
+  }
+  if (path.size() == 4 && path[2] == "actions") {
+    if (!is_action(path[3])) co_return not_found("action " + in_quotes(path[3]));
+    if (request.method != "POST") co_return wrong_method("POST");
+    co_return co_await act(std::move(request), path[1], path[3], rights);
+  }
+  co_return not_found("such resource; see /docs");
+}
+
+asio::awaitable<HttpResponse> RestApi::act(HttpRequest request, std::string name, std::string action, Rights rights) {
+  const Json body = body_of(request);
+  if (const std::string member = unknown_member(body, members_of(action)); !member.empty())
+    co_return means_nothing(member);
+  ApiRequest what;
+  std::optional<HttpResponse> refused;
+  try {
+    what = vm_request(action, name, body);
+  } catch (const qemuctl::Error& error) {
+    refused = problem(400, "wrong-body", error.what());
+  }
+  if (refused) co_return std::move(*refused);
+  Json answer;
+  try {
+    answer = co_await actions_.carry_out(std::move(what), rights);
+  } catch (const qemuctl::Error& error) {
+    // That it is there has been seen.
+    if (error.code() != errc::not_found || action == "start") throw;
+    refused = problem(409, "not-running", error.what());
+  }
+  if (refused) co_return std::move(*refused);
+  Json json;
+  for (const auto& [key, value] : answer.as_object())
+    if (key != "result") json.set(key, value);
+  const Picture after = look(rights);
+  const auto vm = std::ranges::find(after.vms, name, &VmState::name);
+  if (vm != after.vms.end()) json.set("vm", vm_json(*vm, after));
+  co_return json_response(json);
+}
+
+asio::awaitable<HttpResponse> RestApi::screenshot(std::string name, Rights rights) {
+  if (rights.in(name) < ApiLevel::admin)
+    co_return problem(403, "not-permitted", "the screen of a VM takes the level \"admin\"");
+  Screenshot picture;
+  std::optional<HttpResponse> refused;
+  try {
+    const std::shared_ptr<qemuctl::Instance> vm = co_await engine_.connect_vm(name);
+    picture = co_await take_screenshot(vm);
+  } catch (const qemuctl::Error& error) {
+    if (error.code() != errc::not_found) throw;
+    refused = problem(409, "not-running", error.what());
+  }
+  if (refused) co_return std::move(*refused);
+  if (picture.format != qemuctl::ScreenshotFormat::png)
+    co_return problem(409, "not-supported", "this QEMU writes no PNG: it is older than 7.1, or built without");
+  co_return HttpResponse(200, "image/png", std::move(picture.bytes));
+}
+
+} // namespace hotplug::detail

@@ -1,0 +1,55 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "api_access.hpp"
+#include "api_actions.hpp"
+#include "http_message.hpp"
+#include "rest_resources.hpp"
+
+#include <hotplug/engine.hpp>
+
+#include <asio/awaitable.hpp>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace hotplug::detail {
+
+/// The resources below `/api/1`, but for the events. Knows nothing of connections. Bound to the engine's executor.
+class RestApi {
+ public:
+  /// What is known of a VM now.
+  using View = std::function<VmView(const VmState&)>;
+
+  RestApi(Engine& engine, ApiServerOptions options, View view);
+
+  /// The answer to a request for that path below `/api/1`. Throws `qemuctl::Error`.
+  asio::awaitable<HttpResponse> answer(HttpRequest request, std::vector<std::string> path, Rights rights);
+
+  /// All devices with their ids, and all VMs, as somebody with these rights sees them.
+  struct Picture {
+    std::vector<DeviceState> devices;
+    std::vector<std::string> ids;
+    std::vector<VmState> vms;
+  };
+  Picture look(const Rights& rights) const;
+  qemuctl::Json vm_json(const VmState& vm, const Picture& picture) const;
+  qemuctl::Json device_json(std::size_t index, const Picture& picture) const;
+
+ private:
+  asio::awaitable<HttpResponse> answer_devices(HttpRequest request, std::vector<std::string> path, Rights rights);
+  asio::awaitable<HttpResponse> answer_vms(HttpRequest request, std::vector<std::string> path, Rights rights);
+  asio::awaitable<HttpResponse> move(HttpRequest request, std::string id, Rights rights);
+  asio::awaitable<HttpResponse> act(HttpRequest request, std::string name, std::string action, Rights rights);
+  asio::awaitable<HttpResponse> screenshot(std::string name, Rights rights);
+
+  Engine& engine_;
+  ApiServerOptions options_;
+  View view_;
+  ApiActions actions_;
+};
+
+} // namespace hotplug::detail

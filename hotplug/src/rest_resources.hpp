@@ -1,0 +1,49 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "api_access.hpp"
+
+#include <hotplug/notification.hpp>
+#include <hotplug/rules.hpp>
+#include <hotplug/state.hpp>
+#include <qemuctl/instance.hpp>
+#include <qemuctl/json.hpp>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hotplug::detail {
+
+/// What the REST API calls devices, in their order: "usb-3-1.4", "pci-0000:00:14.3", "input-platform-i8042-serio-0".
+/// The same while a device stays where it is. Pure.
+std::vector<std::string> device_ids(const std::vector<DeviceState>& devices);
+
+/// A VM with what is known of its guest.
+struct VmView {
+  VmState vm;
+  qemuctl::VmStatus status;
+};
+
+/// What to show of a VM without asking QEMU: that it does not run, or that its state is not known.
+VmView view_of(const VmState& vm);
+
+/// Why a VM can take no device now; empty: it can.
+std::string why_not(const VmState& vm);
+
+/// A device as the REST API shows it. Pure.
+qemuctl::Json device_resource(const DeviceState& device, const std::string& id, const std::vector<VmState>& vms,
+                              const Rules& rules);
+
+/// A VM, with the ids of the devices that it has. Pure.
+qemuctl::Json vm_resource(const VmView& view, const std::vector<DeviceState>& devices,
+                          const std::vector<std::string>& ids);
+
+/// All rules, in their order.
+qemuctl::Json rule_resources(const Rules& rules);
+
+/// "attached", "moving", "waiting", "problem", ...: what to say of a device in one word.
+std::string_view state_of(const DeviceState& device);
+
+} // namespace hotplug::detail
