@@ -4,6 +4,7 @@
 #include "text_file.hpp"
 
 #include <qemuctl/error.hpp>
+#include <qemuctl/vm_config_json.hpp>
 
 #include <asio/ip/address.hpp>
 #include <fmt/format.h>
@@ -67,6 +68,37 @@ void check_vms(const Config& config, Problems& problems) {
     if (int{!vm.socket.empty()} + int{vm.pid.has_value()} + int{!vm.config.empty()} != 1)
       problems.add(path, "how the VM is found is not clear", "one of socket, pid and config");
     if (vm.auto_start && vm.config.empty()) problems.add(path + ".autoStart", "has no effect without config");
+  }
+}
+
+/// Adds the VMs whose files are in `general.rest.vmDir`. A file that is wrong is left out with a warning, so that it
+/// does not keep the others from being served.
+void add_vms_of_folder(Config& config, Problems& problems, std::vector<std::string>& warnings) {
+  const std::string& folder = config.general.rest.vm_dir;
+  if (folder.empty()) return;
+  constexpr const char* path = "general.rest.vmDir";
+  std::error_code ec;
+  std::vector<std::filesystem::path> files;
+  for (std::filesystem::directory_iterator entry(folder, ec), end; !ec && entry != end; entry.increment(ec))
+    if (entry->path().extension() == ".json") files.push_back(entry->path());
+  if (ec)
+    return problems.add(path, fmt::format("{}: {}", in_quotes(folder), ec.message()), "a folder that can be read");
+  std::ranges::sort(files);
+  for (const std::filesystem::path& file : files) {
+    try {
+      const std::string name = qemuctl::load_vm_config(file).name;
+      const auto known = std::ranges::find(config.vms, name, &VmEntry::name);
+      if (known == config.vms.end()) {
+        VmEntry& vm = config.vms.emplace_back();
+        vm.name = name;
+        vm.config = file.string();
+      } else if (known->config != file.string()) {
+        warnings.push_back(
+            fmt::format("{}: {} is passed over: there is another VM {}", path, file.string(), in_quotes(name)));
+      }
+    } catch (const qemuctl::Error& error) {
+      warnings.push_back(fmt::format("{}: {} is passed over: {}", path, file.string(), error.what()));
+    }
   }
 }
 
@@ -249,6 +281,7 @@ ParsedConfig read_config(Json file, const std::string& source, const std::filesy
   if (read && problems.empty()) {
     parsed.config = std::move(read->config);
     parsed.warnings.insert(parsed.warnings.end(), read->skipped.begin(), read->skipped.end());
+    add_vms_of_folder(parsed.config, problems, parsed.warnings);
     check_vms(parsed.config, problems);
     check_rules(parsed.config, problems);
     check_api(parsed.config.general.api, problems, parsed.warnings);

@@ -8,6 +8,7 @@
 #include "text.hpp"
 #include "wakeup.hpp"
 #include "web_files.hpp"
+#include "webvirt.hpp"
 
 #include <hotplug/explanation.hpp>
 #include <hotplug/rest_server.hpp>
@@ -128,7 +129,7 @@ HttpResponse file_response(const HttpRequest& request, const detail::WebFile& fi
 struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
   Impl(const asio::any_io_executor& io, Engine& served, RestConfig chosen, RestServerOptions more)
       : executor(io), engine(served), config(std::move(chosen)), options(std::move(more)),
-        api(engine, api_options(), [this](const VmState& vm) { return view(vm); }),
+        api(engine, api_options(), [this](const VmState& vm) { return view(vm); }), webvirt(engine, config.devices_dir),
         notifications(engine.subscribe(max_notifications)), events(random_epoch(), max_events, max_event_bytes),
         told(io), tasks(io, [this](std::exception_ptr error) { report(error); }) {
     permissions.permissions = options.permissions;
@@ -153,6 +154,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
   ApiConfig permissions; ///< no more of it than that
   std::vector<detail::Token> tokens;
   detail::RestApi api;
+  detail::Webvirt webvirt;
   NotificationSubscription notifications;
   detail::EventLog events;
   qemuctl::detail::Wakeup told;                                ///< there are more events
@@ -264,7 +266,23 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
     return response;
   }
 
+  /// webvirt's requests change things by GET, and it asks nobody who they are.
+  asio::awaitable<HttpResponse> answer_webvirt(HttpRequest request, Path path, Caller caller) {
+    if (tokens.empty() && !config.webvirt_compat) {
+      Json json;
+      json.set("detail", "these resources change things by GET: they take general.rest.webvirtCompat, or a tokenFile");
+      co_return detail::json_response(json, 403);
+    }
+    path.erase(path.begin(), path.begin() + 2);
+    const bool changes = path[0] != "state" && path[0] != "version";
+    HttpResponse response = co_await webvirt.answer(request, std::move(path), caller.rights);
+    if (changes) audit(caller, request, response.status < 300 ? std::string_view() : std::string_view(response.body));
+    co_return response;
+  }
+
   asio::awaitable<HttpResponse> answer(HttpRequest request, Path path, Caller caller) {
+    if (path.size() > 2 && path[0] == "api" && path[1] == "0")
+      co_return co_await answer_webvirt(std::move(request), std::move(path), std::move(caller));
     if (path.size() < 2 || path[0] != "api" || path[1] != "1")
       co_return problem(404, "not-found", "there is no such resource; see /docs");
     path.erase(path.begin(), path.begin() + 2);

@@ -292,3 +292,50 @@ TEST_CASE("a configuration in a file has paths relative to its folder") {
   test::write_file(dir / "bad.json", "{\n  \"vms\": [,]}");
   CHECK_THROWS_WITH(load_config(dir / "bad.json"), ContainsSubstring((dir / "bad.json").string() + ":2:"));
 }
+
+TEST_CASE("the REST API is read, and refused where every host in the network could use it") {
+  const ParsedConfig parsed =
+      parse_config(R"({"vms": [], "general": {"rest": {"enable": true, "host": "::1", "port": 5001,
+    "tokenFile": "tokens", "allowedOrigins": ["https://a.example.org:8443"], "devicesDir": "devices", "webvirtCompat": true}}})",
+                   "file", "/etc/q");
+  const RestConfig& rest = parsed.config.general.rest;
+  CHECK(rest.enable);
+  CHECK(rest.host == "::1");
+  CHECK(rest.port == 5001);
+  CHECK(rest.token_file == "/etc/q/tokens");
+  CHECK(rest.allowed_origins == Lines(1, "https://a.example.org:8443"));
+  CHECK(rest.devices_dir == "/etc/q/devices");
+  CHECK(rest.webvirt_compat);
+  const auto wrong = [](const std::string& members) {
+    const Lines lines = problems(R"({"vms": [], "general": {"rest": {"enable": true, )" + members + "}}}");
+    return lines.size() == 1 ? lines[0] : "(" + std::to_string(lines.size()) + " problems)";
+  };
+  CHECK_THAT(wrong(R"("host": "0.0.0.0")"), ContainsSubstring("general.rest.tokenFile"));
+  CHECK_THAT(wrong(R"("host": "example.org")"), ContainsSubstring("an IP address"));
+  for (const char* origin : {"*", "null", "example.org", "https://", "https://a/b", "https://a,https://b"})
+    CHECK_THAT(wrong(R"("allowedOrigins": [")" + std::string(origin) + "\"]"), ContainsSubstring("allowedOrigins[0]"));
+  CHECK(problems(R"({"vms": [], "general": {"rest": {"host": "0.0.0.0"}}})").empty()); // not enabled
+}
+
+TEST_CASE("each vm.json in a folder is a VM, and one that is wrong does not keep the others out") {
+  const test::TempDir dir;
+  test::write_file(dir / "web.json", R"({"memory": "128M"})");
+  test::write_file(dir / "b.json", R"({"name": "database"})");
+  test::write_file(dir / "c.json", R"({"name": "known"})");
+  test::write_file(dir / "d.json", R"({"nmae": "x"})");
+  test::write_file(dir / "notes.txt", "no VM");
+  const std::string text = R"({"vms": [{"name": "known", "socket": "/run/known.sock"}],
+    "usbPassthrough": [{"targetVm": "web", "allow": [{"vendorId": "046d"}]}], "general": {"rest": {"vmDir": ")" +
+                           dir.path().string() + "\"}}}";
+  const ParsedConfig parsed = parse_config(text);
+  REQUIRE(parsed.config.vms.size() == 3);
+  CHECK(parsed.config.vms[0].socket == "/run/known.sock");
+  CHECK(parsed.config.vms[1].name == "database");
+  CHECK(parsed.config.vms[1].config == (dir / "b.json").string());
+  CHECK(parsed.config.vms[2].name == "web");
+  REQUIRE(parsed.warnings.size() == 2);
+  CHECK_THAT(parsed.warnings[0], ContainsSubstring("another VM \"known\""));
+  CHECK_THAT(parsed.warnings[1], ContainsSubstring("did you mean name?") || ContainsSubstring("nmae"));
+  CHECK_THAT(problems(R"({"vms": [], "general": {"rest": {"vmDir": "/nonexistent"}}})").at(0),
+             ContainsSubstring("general.rest.vmDir"));
+}

@@ -83,6 +83,9 @@ struct RestConfig {
   /// not, and `host` has to be one of this host alone.
   std::string token_file;
   std::vector<std::string> allowed_origins; ///< "https://example.org": web pages that may use the API
+  std::string devices_dir;                  ///< templates of devices for `/api/0`
+  std::string vm_dir;                       ///< each `*.json` in it is one of `Config::vms`, too
+  bool webvirt_compat = false;              ///< `/api/0`, which changes things by GET, without a token
   bool operator==(const RestConfig&) const = default;
 };
 

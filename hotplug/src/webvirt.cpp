@@ -1,0 +1,157 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "webvirt.hpp"
+
+#include "device_template.hpp"
+
+#include <qemuctl/error.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace hotplug::detail {
+
+using qemuctl::errc;
+using qemuctl::Json;
+using qemuctl::State;
+
+namespace {
+
+/// The version of webvirt whose answers these are.
+constexpr const char* version = "0.2.0";
+
+/// As webvirt tells what went wrong.
+HttpResponse detail_response(int status, std::string_view detail) {
+  Json json;
+  json.set("detail", detail);
+  return json_response(json, status);
+}
+
+/// Its answer to an error of the engine.
+HttpResponse failed(const qemuctl::Error& error) {
+  if (error.code() == std::errc::permission_denied) return detail_response(403, error.what());
+  if (error.code() == errc::timed_out || error.code() == errc::monitor_in_use)
+    return detail_response(503, error.what());
+  return detail_response(422, error.what());
+}
+
+HttpResponse word(std::string_view text) {
+  return json_response(Json(text));
+}
+
+ApiRequest request_for(const std::string& action, const std::string& vm) {
+  Json message;
+  message.set("action", action);
+  message.set("vm", vm);
+  return parse_request(message);
+}
+
+} // namespace
+
+std::string_view webvirt_state(const qemuctl::VmStatus& status) {
+  switch (status.state) {
+  case State::running:
+    return "running";
+  case State::paused:
+    return status.run_state == "io-error" ? "blocked on resource" : "paused by user";
+  case State::prelaunch:
+    return "paused by user";
+  case State::suspended:
+    return "suspended by guest power management";
+  case State::shutdown:
+    return status.process_alive ? "being shutdown" : "shut off";
+  case State::crashed:
+    return "crashed";
+  case State::unknown:
+    break;
+  }
+  return "";
+}
+
+Webvirt::Webvirt(Engine& engine, std::filesystem::path devices_dir)
+    : engine_(engine), devices_dir_(std::move(devices_dir)), actions_(engine, ApiServerOptions()) {}
+
+asio::awaitable<HttpResponse> Webvirt::answer(HttpRequest request, std::vector<std::string> path, Rights rights) {
+  if (request.method != "GET") {
+    HttpResponse response = detail_response(405, "Method Not Allowed");
+    response.set("Allow", "GET");
+    co_return response;
+  }
+  if (path.size() == 1 && path[0] == "version") co_return word(version);
+  const bool of_domain = path.size() == 2 && (path[0] == "state" || path[0] == "start" || path[0] == "shutdown");
+  const bool of_device = path.size() == 3 && (path[0] == "attach" || path[0] == "detach");
+  if (!of_domain && !of_device) co_return detail_response(404, "Not Found");
+  const std::vector<VmState> vms = engine_.vms();
+  const bool known =
+      rights.in(path[1]) >= ApiLevel::read && std::ranges::find(vms, path[1], &VmState::name) != vms.end();
+  if (!known) co_return detail_response(404, "there is no domain " + Json(path[1].substr(0, 100)).dump());
+  std::optional<HttpResponse> refused;
+  try {
+    if (of_domain) co_return co_await act(path[0], path[1], rights);
+    const bool attach = path[0] == "attach";
+    co_return co_await move(std::move(request), attach, path[1], path[2], rights);
+  } catch (const qemuctl::Error& error) {
+    refused = failed(error);
+  }
+  co_return std::move(*refused);
+}
+
+asio::awaitable<HttpResponse> Webvirt::act(std::string action, std::string domain, Rights rights) {
+  const std::vector<VmState> vms = engine_.vms();
+  const auto vm = std::ranges::find(vms, domain, &VmState::name);
+  const bool runs = vm->link != LinkState::waiting && vm->link != LinkState::ended;
+  if (action == "state") {
+    if (!runs) co_return word("shut off");
+    const std::shared_ptr<qemuctl::Instance> instance = co_await engine_.connect_vm(domain);
+    const qemuctl::VmStatus status = co_await instance->query_status();
+    const std::string_view state = webvirt_state(status);
+    if (state.empty()) co_return detail_response(503, "QEMU does not answer");
+    co_return word(state);
+  }
+  if (action == "start" && runs) co_return word("already running");
+  if (action == "shutdown" && !runs) co_return word("not running");
+  ApiRequest what = request_for("vm_" + action, domain);
+  co_await actions_.carry_out(std::move(what), std::move(rights));
+  co_return word(action == "start" ? "starting" : "shutting down");
+}
+
+asio::awaitable<HttpResponse> Webvirt::move(HttpRequest request, bool attach, std::string domain, std::string name,
+                                            Rights rights) {
+  std::optional<TemplateValues> values = query_of(request.target);
+  if (!values) co_return detail_response(422, "the query can not be read");
+  std::optional<TemplateDevice> device;
+  std::optional<HttpResponse> refused;
+  try {
+    device = load_template(devices_dir_, name, *values);
+  } catch (const qemuctl::Error& error) {
+    const std::string& detail = error.diagnostics().detail;
+    refused = error.code() == errc::not_found ? detail_response(404, detail) : detail_response(422, error.what());
+  }
+  if (refused) co_return std::move(*refused);
+  if (attach && !device->rom_file.empty())
+    co_return detail_response(422, "a ROM file can not be given to a card of a VM that runs");
+  std::vector<DeviceState> devices = engine_.devices();
+  std::erase_if(
+      devices, [&](const DeviceState& each) { return kind_of(each.device) != device->kind || !may_see(rights, each); });
+  const DeviceState& found = find_device(devices, device->selector);
+  if (!attach && found.vm != domain) co_return detail_response(422, fmt::format("the device is not in VM {}", domain));
+  const char* action = attach ? "attach" : "detach";
+  Json message;
+  message.set("action", fmt::format("{}_{}", to_string(device->kind), action));
+  if (device->kind == DeviceKind::pci)
+    message.set("address", sys_name_of(found.device));
+  else
+    message.set("device_node", device_node_of(found.device));
+  if (attach) message.set("vm", domain);
+  ApiRequest what = parse_request(message);
+  co_await actions_.carry_out(std::move(what), std::move(rights));
+  Json json;
+  json.set("device", attach ? "attached" : "detached");
+  json.set("xml", device->text);
+  co_return json_response(json);
+}
+
+} // namespace hotplug::detail
