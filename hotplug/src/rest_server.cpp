@@ -218,6 +218,8 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
       log(LogLevel::debug, fmt::format("{}: {}", words_of(request), error.what()));
     } catch (const std::bad_alloc&) {
       response = problem(503, "overloaded", "there is not enough memory");
+    } catch (const std::system_error& error) { // also when the service ends
+      response = problem(503, "unavailable", error.what());
     }
     detail::add_security_headers(request, config, response);
     exchange->respond(std::move(response));
@@ -360,15 +362,19 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
 
     std::string text =
         events.single(last.empty() || resumed ? "hello" : "reload", hello(resumed.has_value()), position);
-    while (co_await written(stream, std::move(text)) && !ending) {
-      if (position == events.end()) co_await told.wait_until(std::chrono::steady_clock::now() + quiet);
-      const std::optional<std::string> more = events.read(position);
-      if (!more) {
-        position = events.end();
-        text = events.single("reload", hello(false), position);
-      } else {
-        text = more->empty() ? ":\n\n" : *more;
+    try {
+      while (co_await written(stream, std::move(text)) && !ending) {
+        if (position == events.end()) co_await told.wait_until(std::chrono::steady_clock::now() + quiet);
+        const std::optional<std::string> more = events.read(position);
+        if (!more) {
+          position = events.end();
+          text = events.single("reload", hello(false), position);
+        } else {
+          text = more->empty() ? ":\n\n" : *more;
+        }
       }
+    } catch (const std::system_error&) {
+      // The service ends. Without an end of the answer RESTinio would keep the connection.
     }
     stream->end();
   }
