@@ -2,10 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fake_qemu.hpp"
 
+#include "golden.hpp"
+
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -117,12 +120,29 @@ void FakeQemu::serve() {
   }
 }
 
+ssize_t FakeQemu::receive(int client, char* bytes, std::size_t size) {
+  iovec part{bytes, size};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  const ssize_t received = recvmsg(client, &message, MSG_CMSG_CLOEXEC);
+  if (received < 0) return received;
+  const cmsghdr* with = CMSG_FIRSTHDR(&message);
+  int fd = -1;
+  if (with && with->cmsg_type == SCM_RIGHTS) std::memcpy(&fd, CMSG_DATA(with), sizeof fd);
+  if (fd >= 0) passed_.reset(fd);
+  return received;
+}
+
 void FakeQemu::serve_client(int client) {
   static_cast<void>(::send(client, greeting.data(), greeting.size(), MSG_NOSIGNAL));
   std::string text;
   while (wait_for(client)) {
     char bytes[4096];
-    const auto received = recv(client, bytes, sizeof bytes, 0);
+    const auto received = receive(client, bytes, sizeof bytes);
     if (received <= 0) return;
     Command command;
     command.when = std::chrono::steady_clock::now();
@@ -198,6 +218,17 @@ Json FakeQemu::answer(const Command& command, Fate fate, std::string& deleted) {
   if (command.name == "query-status") return Json::object({{"status", "running"}, {"running", true}});
   for (const char* power : {"stop", "cont", "system_powerdown", "system_reset", "send-key"})
     if (command.name == power) return Json::object();
+  if (command.name == "add-fd") return Json::object({{"fdset-id", 1}, {"fd", 9}});
+  if (command.name == "remove-fd") {
+    passed_.reset();
+    return Json::object();
+  }
+  if (command.name == "screendump") {
+    const std::string picture = read_file(source_dir() / "tests/data/qemu/screen.png");
+    if (write(passed_.get(), picture.data(), picture.size()) != static_cast<ssize_t>(picture.size()))
+      throw Refused{"GenericError", "cannot write the picture"};
+    return Json::object();
+  }
   if (command.name == "query-name") return Json::object({{"name", path_.stem().string()}});
   if (command.name == "qom-list") return children(arguments.at("path").as_string());
   if (command.name == "qom-get") {

@@ -5,6 +5,8 @@
 #include <qemuctl/file_descriptor.hpp>
 #include <qemuctl/json.hpp>
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -19,7 +21,8 @@
 namespace test {
 
 /// What a QEMU 7.2 with an xHCI controller `xhci` of 15 ports says and does about USB devices, on a real socket, for
-/// what no real one does on demand: refuse, be silent, cut the connection. One client at a time, the others wait.
+/// what no real one does on demand: refuse, be silent, cut the connection. Its screen is that of a VM without a disk.
+/// One client at a time, the others wait.
 ///
 /// It runs in a thread of its own until the end of the scope.
 class FakeQemu {
@@ -65,6 +68,8 @@ class FakeQemu {
 
   void serve();
   void serve_client(int client);
+  /// As recv; keeps a descriptor that comes with it.
+  ssize_t receive(int client, char* bytes, std::size_t size);
   bool wait_for(int fd) const;
   /// false: the connection ends.
   bool execute(int client, const Command& command, const qemuctl::Json& id);
@@ -75,6 +80,7 @@ class FakeQemu {
   std::filesystem::path path_;
   Decide decide_;
   qemuctl::FileDescriptor listener_, stop_;
+  qemuctl::FileDescriptor passed_; ///< by `add-fd`
   mutable std::mutex mutex_;
   std::map<std::string, Device> devices_;
   std::map<std::string, int, std::less<>> counts_;

@@ -46,7 +46,8 @@ class TestbedOwner : public test::Listener {
     g_free(umockdev_testbed_add_device(testbed, "usb", "first", nullptr, "busnum", "1", nullptr, "DEVTYPE",
                                        "usb_device", nullptr));
     umockdev_testbed_uevent(testbed, "/sys/devices/first", "change");
-    umockdev_testbed_clear(testbed);
+    // Not all there is: opening /dev/null asks a socket of its own, and is a leak when that is gone.
+    umockdev_testbed_remove_device(testbed, "/sys/devices/first");
     // So does the one by which newer versions of GLib start others.
     g_thread_pool_free(g_thread_pool_new([](void*, void*) {}, nullptr, 1, FALSE, nullptr), FALSE, TRUE);
     // GLib's own is started by another one of them.

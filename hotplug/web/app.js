@@ -1,0 +1,221 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+import {patch} from './dom.js';
+import {Screens} from './screens.js';
+import {Refused, Service} from './service.js';
+import {initial_state, name_of, reduce, target_in} from './state.js';
+import {page} from './view.js';
+
+const first_pause = 500, longest_pause = 5000; // between attempts to connect, in ms
+
+const service = new Service();
+const root = document.getElementById('app');
+const announcement = document.getElementById('announcement');
+const screens = new Screens(take_picture, vm => state.vms.get(vm)?.monitor === 'connected');
+let state = initial_state;
+let rendering = false;
+
+function dispatch(type, data) {
+  const before = state;
+  state = reduce(state, {type, data});
+  if (state === before || rendering) return;
+  rendering = true;
+  queueMicrotask(render); // once for all that happens at the same time
+}
+
+function render() {
+  rendering = false;
+  const focused = document.activeElement?.id;
+  patch(root, page(state, act).filter(part => part));
+  if (announcement.textContent !== state.announcement) announcement.textContent = state.announcement;
+  // A card that goes to another column is another node.
+  if (focused && document.activeElement === document.body) document.getElementById(focused)?.focus();
+}
+
+// The service
+
+async function follow() {
+  for (let pause = first_pause;;) {
+    try {
+      for await (const {type, data} of service.events()) {
+        const anew = type === 'reload' || (type === 'hello' && !data.resumed);
+        // Events that come meanwhile wait, so that none is overwritten by what was there before it.
+        if (anew) await load();
+        dispatch(type === 'reload' ? 'hello' : type, data);
+        if (type === 'vm' && data.monitor === 'connected') screens.refresh(data.name);
+        pause = first_pause;
+      }
+    } catch (error) {
+      if (error instanceof Refused && error.status === 401) return ask_for_token();
+      dispatch('connection', 'lost');
+    }
+    await new Promise(resolve => setTimeout(resolve, pause));
+    pause = Math.min(2 * pause, longest_pause);
+  }
+}
+
+async function load() {
+  const [devices, vms] = await Promise.all([service.devices(), service.vms()]);
+  dispatch('picture', {devices, vms});
+}
+
+function ask_for_token() {
+  dispatch('connection', 'refused');
+  dispatch('dialog', {kind: 'token', wrong: service.has_token()});
+}
+
+/// Does what a person has asked for, and says so until it is done.
+async function carry_out(key, text, work) {
+  if (state.busy.has(key)) return;
+  dispatch('busy', {key, text});
+  try {
+    await work();
+  } catch (error) {
+    dispatch('error', `${text}: ${error.message}`);
+  } finally {
+    dispatch('done', {key});
+  }
+}
+
+/// Whether it makes sense to try again.
+async function take_picture(vm) {
+  const before = state.screens.get(vm)?.url;
+  try {
+    const url = URL.createObjectURL(await service.screenshot(vm));
+    dispatch('screen', {vm, screen: {url}});
+    if (before) URL.revokeObjectURL(before);
+    return true;
+  } catch (error) {
+    dispatch('screen', {vm, screen: {problem: `no picture: ${error.message}`}});
+    if (before) URL.revokeObjectURL(before);
+    return false;
+  }
+}
+
+// What people do
+
+function focus_menu_button(id) {
+  document.getElementById(`menu-${id}`)?.focus();
+}
+
+/// Beside its button, where there is room; on small screens the style sheet has another place for it.
+function place_menu(menu, button) {
+  const at = button.getBoundingClientRect();
+  const left = Math.min(at.right - menu.offsetWidth, window.innerWidth - menu.offsetWidth - 8);
+  const below = at.bottom + menu.offsetHeight < window.innerHeight;
+  menu.style.setProperty('--left', `${Math.max(8, left)}px`);
+  menu.style.setProperty('--top', `${below ? at.bottom : Math.max(8, at.top - menu.offsetHeight)}px`);
+}
+
+const act = {
+  filter: text => dispatch('filter', text),
+  dismiss: () => dispatch('dismiss'),
+
+  move(id, vm) {
+    const device = state.devices.get(id);
+    if (device === undefined || !target_in(device, vm).possible) return;
+    const text = `${name_of(device)}: ${vm === null ? 'giving it to the host' : `putting it into VM ${vm}`}`;
+    carry_out(id, text, () => (vm === null ? service.detach(id) : service.attach(id, vm)));
+  },
+
+  control(vm, action, doing, body) {
+    carry_out(`vm:${vm}`, `VM ${vm}: ${doing}`, () => service.act(vm, action, body));
+  },
+
+  ask_to_stop: vm => dispatch('dialog', {kind: 'stop', vm}),
+  stop(vm) {
+    act.close_dialog();
+    act.control(vm, 'stop', 'stopping', {timeout: 0});
+  },
+
+  explain(id) {
+    const device = state.devices.get(id);
+    carry_out(id, `${name_of(device)}: asking why`, async () => {
+      const text = await service.explanation(id);
+      dispatch('dialog', {kind: 'explanation', name: name_of(device), text});
+    });
+  },
+
+  // The menu of a device
+
+  open_menu: id => dispatch('menu', id),
+  show_menu(menu) {
+    const button = document.getElementById(`menu-${state.menu}`);
+    menu.showPopover();
+    place_menu(menu, button);
+    menu.querySelector('[role=menuitem]').focus({preventScroll: true});
+  },
+  menu_key(event) {
+    const items = [...event.currentTarget.querySelectorAll('[role=menuitem]')];
+    const at = items.indexOf(document.activeElement);
+    const next = {ArrowDown: at + 1, ArrowUp: at - 1 + items.length, Home: 0, End: items.length - 1}[event.key];
+    if (next !== undefined) {
+      event.preventDefault();
+      items[next % items.length].focus();
+    } else if (event.key === 'Tab' || event.key === 'Escape') {
+      event.preventDefault();
+      act.choose(() => {});
+    }
+  },
+  choose(use) {
+    const id = state.menu;
+    focus_menu_button(id);
+    dispatch('menu', null);
+    use();
+  },
+
+  // Dragging
+
+  drag(id, event) {
+    event.dataTransfer.setData('text/plain', id);
+    event.dataTransfer.effectAllowed = 'move';
+    setTimeout(() => dispatch('drag', id)); // a card that changes at once is not dragged
+  },
+  drag_over(vm, event) {
+    const device = state.devices.get(state.dragged);
+    if (device === undefined) return;
+    const {possible} = target_in(device, vm);
+    event.dataTransfer.dropEffect = possible ? 'move' : 'none';
+    if (possible) event.preventDefault();
+    dispatch('over', vm ?? '');
+  },
+  drag_leave(vm, event) {
+    if (!event.currentTarget.contains(event.relatedTarget) && state.over === (vm ?? '')) dispatch('over', null);
+  },
+  drop(vm, event) {
+    event.preventDefault();
+    const id = state.dragged;
+    dispatch('drag', null);
+    if (id !== null) act.move(id, vm);
+  },
+  drop_nowhere: () => dispatch('drag', null),
+
+  // Pictures of screens
+
+  show_screen: (vm, node) => screens.watch(vm, node),
+  look_again: vm => screens.refresh(vm),
+
+  // Dialogs
+
+  enter_token: () => ask_for_token(),
+  close_dialog: () => document.getElementById('dialog').close(), // and so the focus goes back
+  dialog_closed: () => dispatch('dialog', null),
+  use_token(event) {
+    event.preventDefault();
+    service.remember_token(event.target.elements.token.value);
+    act.close_dialog();
+    dispatch('connection', 'connecting');
+    follow();
+  },
+};
+
+// Whatever happens elsewhere closes a menu.
+document.addEventListener('pointerdown', event => {
+  if (state.menu !== null && !event.target.closest('.menu, .more')) dispatch('menu', null);
+});
+document.addEventListener('scroll', event => {
+  if (state.menu !== null && !event.target.closest?.('.menu')) dispatch('menu', null);
+}, {capture: true, passive: true});
+
+render();
+follow();

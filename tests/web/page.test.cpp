@@ -1,0 +1,159 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The web page in headless Chromium, with devices of umockdev's. What the browser does is in browser.py.
+#include "catch.hpp"
+#include "fake_qemu.hpp"
+#include "golden.hpp"
+#include "machine.hpp"
+#include "page_host.hpp"
+
+#include <sys/stat.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <string>
+#include <vector>
+
+using test::FakeQemu;
+using test::PageHost;
+
+namespace {
+
+/// A rule that lets a person choose.
+void add_choice(PageHost& page, const std::string& product, const std::vector<std::string>& vms) {
+  page.add_rule(product, vms.front()).vms = vms;
+}
+
+/// VMs `a` and `b` that run, and `c` that does not. "Stick" is for `a` alone, "Key" for any of them.
+class ThreeVms : public PageHost {
+ public:
+  ThreeVms() {
+    for (const char* vm : {"a", "b", "c"}) add_vm(vm);
+    add_rule("Stick", "a");
+    add_choice(*this, "Key", {"a", "b", "c"});
+  }
+
+ private:
+  FakeQemu a_{socket("a")}, b_{socket("b")};
+};
+
+} // namespace
+
+TEST_CASE("The page shows what is plugged in and pulled without being loaded anew") {
+  ThreeVms page;
+  page.start_page();
+  page.browse("plug_and_pull");
+}
+
+TEST_CASE("A card that is dragged moves the device, and columns tell why it can not go there") {
+  ThreeVms page;
+  page.start_page();
+  page.browse("drag");
+}
+
+TEST_CASE("A device that may go into several VMs becomes a question with answers") {
+  ThreeVms page;
+  page.start_page();
+  page.browse("question");
+}
+
+TEST_CASE("What QEMU refuses is on the page in words") {
+  PageHost page;
+  bool refuse = true;
+  page.add_vm("a");
+  const FakeQemu vm(page.socket("a"), [&](const FakeQemu::Command& command) {
+    return command.name == "device_add" && refuse ? FakeQemu::Fate::refused : FakeQemu::Fate::done;
+  });
+  page.add_rule("Stick", "a");
+  page.start_page();
+  page.browse("refusal");
+}
+
+TEST_CASE("The page tells when the service is gone, and comes back by itself with what has happened since") {
+  ThreeVms page;
+  page.start_page();
+  page.browse("reconnect");
+}
+
+TEST_CASE("Everything on the page can be done with the keyboard, and the focus stays with the device") {
+  ThreeVms page;
+  page.start_page();
+  page.browse("keyboard");
+}
+
+TEST_CASE("Everything on the page has a role and a name in the accessibility tree") {
+  ThreeVms page;
+  page.start_page();
+  page.browse("accessibility_tree");
+}
+
+TEST_CASE("Every text on the page has a contrast of 4.5 at least in both themes") {
+  PageHost page;
+  for (const char* vm : {"build", "desktop", "games"}) page.add_vm(vm);
+  const FakeQemu build(page.socket("build")), desktop(page.socket("desktop"));
+  page.add_rule("USB Receiver", "desktop");
+  page.add_rule("Webcam", "desktop");
+  page.add_rule("Serial Adapter", "build");
+  add_choice(page, "Ultra Fit", {"build", "games"});
+  add_choice(page, "YubiKey", {"build", "desktop", "games"});
+  page.host.add_pci("0000:03:00.0", "82574L Gigabit Network Connection");
+  page.host.add_input(3, 4, "AT Translated Set 2 keyboard", "platform-i8042-serio-0");
+  page.start_page();
+  page.browse("contrast");
+}
+
+TEST_CASE("On a phone the page is no wider than its screen") {
+  ThreeVms page;
+  page.start_page();
+  page.browse("phone");
+}
+
+TEST_CASE("A device whose name is HTML is text on the page") {
+  ThreeVms page;
+  page.start_page();
+  page.browse("hostile_name");
+}
+
+TEST_CASE("The page tells why a device is where it is") {
+  ThreeVms page;
+  page.start_page();
+  page.browse("explanation");
+}
+
+TEST_CASE("The page asks for a token when the service does") {
+  ThreeVms page;
+  const std::filesystem::path file = page.dir / "tokens";
+  std::ofstream(file) << "me correct-horse-battery\n";
+  REQUIRE(chmod(file.c_str(), 0600) == 0);
+  page.rest.token_file = file.string();
+  page.start_page();
+  page.browse("token");
+}
+
+TEST_CASE("A VM is started, paused and resumed on the page, which shows its screen, and is ended after a question") {
+  PageHost page;
+  const std::filesystem::path file = page.dir / "vm.json";
+  std::ofstream(file) << fmt::format(
+      R"({{"name": "real", "qemuPath": "{}", "socketDir": "{}", "memory": "64M", "machine": {{"accel": "tcg"}}, "display": {{"video": "vga"}}}})",
+      test::qemus().front().string(), page.dir.path().string());
+  page.add_vm("real");
+  page.config.vms.front().config = file.string();
+  page.start_page();
+  page.browse("vm");
+}
+
+TEST_CASE("The page has neither a way to make HTML of text nor anything from elsewhere") {
+  const std::regex forbidden(
+      "innerHTML|outerHTML|insertAdjacentHTML|document\\.write|DOMParser|setHTML|srcdoc|\\beval\\b|new Function|"
+      "@import|(src|href)=\"?(https?:)?//|url\\(|import\\(");
+  int files = 0;
+  for (const auto& each : std::filesystem::directory_iterator(test::source_dir() / "hotplug/web")) {
+    INFO(each.path());
+    CHECK(!std::regex_search(test::read_file(each.path()), forbidden));
+    ++files;
+  }
+  CHECK(files > 5);
+}
