@@ -48,6 +48,7 @@ async function follow() {
     } catch (error) {
       if (error instanceof Refused && error.status === 401) return ask_for_token();
       dispatch('connection', 'lost');
+      if (error instanceof Refused && state.error !== error.message) dispatch('error', error.message);
     }
     await new Promise(resolve => setTimeout(resolve, pause));
     pause = Math.min(2 * pause, longest_pause);

@@ -489,6 +489,13 @@ def token(page):
     assert page.run("return localStorage.length") == 0
 
 
+def not_permitted(page):
+    page.driver.get(page.url)
+    page.wait_for_text("[role=alert]", "events are about all VMs")
+    assert page.text("#connection") == "Connection lost"
+    page.click("#dismiss")
+
+
 def vm(page):
     page.open()
     assert page.text("#column-vm-real .badge") == "off"

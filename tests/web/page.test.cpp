@@ -133,6 +133,13 @@ TEST_CASE("The page asks for a token when the service does") {
   page.browse("token");
 }
 
+TEST_CASE("The page tells somebody who may not see everything that it is so") {
+  ThreeVms page;
+  page.rest_options.permissions.emplace(); // nobody may see anything
+  page.start_page();
+  page.browse("not_permitted");
+}
+
 TEST_CASE("A VM is started, paused and resumed on the page, which shows its screen, and is ended after a question") {
   PageHost page;
   const std::filesystem::path file = page.dir / "vm.json";

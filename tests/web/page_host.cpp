@@ -69,7 +69,7 @@ void PageHost::start_page() {
 }
 
 void PageHost::serve() {
-  server_.emplace(io.get_executor(), *engine, rest);
+  server_.emplace(io.get_executor(), *engine, rest, rest_options);
   rest.port = server_->port(); // the page looks for it there when it is started again
   serving_ = true;
   asio::co_spawn(io, server_->run(),

@@ -31,6 +31,7 @@ class PageHost : public EngineHost {
   void browse(const std::string& scenario);
 
   hotplug::RestConfig rest;
+  hotplug::RestServerOptions rest_options;
   std::map<std::string, std::function<std::string(const std::string&)>> commands;
 
  private:
