@@ -159,7 +159,9 @@ HttpResponse problem(int status, std::string_view code, std::string_view detail)
   json.set("title", reason_phrase(status));
   json.set("status", status);
   json.set("detail", detail);
-  return HttpResponse(status, "application/problem+json", json.dump());
+  HttpResponse response(status, "application/problem+json", json.dump());
+  response.failure = code;
+  return response;
 }
 
 HttpResponse problem(const std::error_code& code, std::string_view detail) {

@@ -40,6 +40,7 @@ struct HttpResponse {
   int status = 200;
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  std::string failure; ///< the class of what went wrong, which is not sent as such; empty: nothing did
 
   HttpResponse& set(std::string name, std::string value);
   /// The value of a field; nullptr: it is not there.

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "event_log.hpp"
 #include "http_server.hpp"
+#include "metrics.hpp"
 #include "rest_api.hpp"
 #include "rest_gate.hpp"
 #include "tasks.hpp"
@@ -155,6 +156,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
   std::vector<detail::Token> tokens;
   detail::RestApi api;
   detail::Webvirt webvirt;
+  detail::Metrics metrics;
   NotificationSubscription notifications;
   detail::EventLog events;
   qemuctl::detail::Wakeup told;                                ///< there are more events
@@ -221,6 +223,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
     } catch (const std::system_error& error) { // also when the service ends
       response = problem(503, "unavailable", error.what());
     }
+    if (!response.failure.empty()) metrics.count_failure(response.failure);
     detail::add_security_headers(request, config, response);
     exchange->respond(std::move(response));
   }
@@ -242,7 +245,11 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
     if (!path) return problem(400, "wrong-path", "the path can not be read");
     if (preflight) return answer_preflight(request);
     if (const detail::WebFile* file = file_of(*path)) return file_response(request, *file);
-    if (is_open(*path)) return HttpResponse(200, "text/plain; charset=utf-8", "ok\n");
+    if (is_open(*path)) {
+      HttpResponse wrong = problem(405, "wrong-method", "this is to be read");
+      wrong.set("Allow", "GET, HEAD");
+      return reads ? HttpResponse(200, "text/plain; charset=utf-8", "ok\n") : wrong;
+    }
     caller.peer.transport = "rest";
     caller.peer.address = request.address;
     if (!tokens.empty()) {
@@ -282,7 +289,19 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
     co_return response;
   }
 
+  HttpResponse answer_metrics(const HttpRequest& request, const Rights& rights) const {
+    if (request.method != "GET" && request.method != "HEAD") {
+      HttpResponse response = problem(405, "wrong-method", "these are numbers to be read");
+      return std::move(response.set("Allow", "GET, HEAD"));
+    }
+    if (rights.everywhere < ApiLevel::read) return problem(403, "not-permitted", "these are numbers about all VMs");
+    std::vector<VmView> views;
+    for (const VmState& vm : engine.vms()) views.push_back(view(vm));
+    return HttpResponse(200, "text/plain; version=0.0.4; charset=utf-8", metrics.text(views, engine.devices()));
+  }
+
   asio::awaitable<HttpResponse> answer(HttpRequest request, Path path, Caller caller) {
+    if (path.size() == 1 && path[0] == "metrics") co_return answer_metrics(request, caller.rights);
     if (path.size() > 2 && path[0] == "api" && path[1] == "0")
       co_return co_await answer_webvirt(std::move(request), std::move(path), std::move(caller));
     if (path.size() < 2 || path[0] != "api" || path[1] != "1")
@@ -417,6 +436,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
       const Json json = api.vm_json(vm, picture);
       show(shown_vms, vms, "vm", vm.name, json);
     }
+    metrics.observe(picture.devices, std::chrono::steady_clock::now());
     for (std::size_t i = 0; i < picture.devices.size(); ++i)
       show(shown_devices, devices, "device", picture.ids[i], api.device_json(i, picture));
     tell_removed(shown_devices, devices, "device-removed", "id");
@@ -464,6 +484,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
     if (of_vm && notification.link == LinkState::connected) tasks.start(follow_vm(notification.vm));
     if (of_vm && (notification.link == LinkState::waiting || notification.link == LinkState::ended))
       statuses.erase(notification.vm);
+    metrics.count(notification);
     if (of_vm) return; // the VM itself is told
     Json json;
     json.set("what", word_of(notification.kind));
