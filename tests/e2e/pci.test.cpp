@@ -71,6 +71,19 @@ struct PciHost : test::HotplugHost {
   }
   void wait_for_log(const std::string& text) { host.wait_until("grep -q '" + text + "' /tmp/daemon.log"); }
 
+  /// The process that writes for the service, which nothing can end until it is thawed. Its PID.
+  std::string freeze_helper() {
+    host.output_of("mkdir -p /tmp/freezer && mount -t cgroup -o freezer none /tmp/freezer && mkdir /tmp/freezer/cold");
+    const std::string daemon = std::to_string(daemon_pid());
+    const std::string children = "/proc/" + daemon + "/task/" + daemon + "/children";
+    host.wait_until("grep -q . " + children);
+    std::string helper = host.output_of("read -r pid _ <" + children + "; echo $pid");
+    host.output_of("echo " + helper + " >/tmp/freezer/cold/tasks; echo FROZEN >/tmp/freezer/cold/freezer.state");
+    host.wait_until("grep -q FROZEN /tmp/freezer/cold/freezer.state");
+    return helper;
+  }
+  void thaw_helper() { host.output_of("echo THAWED >/tmp/freezer/cold/freezer.state"); }
+
   /// The kernel takes for ever to do what is written to this file of sysfs: in its place is one that nobody reads.
   void block(const std::string& file) {
     host.output_of("test -p /tmp/nobody || mkfifo /tmp/nobody; mount --bind /tmp/nobody " + file);
@@ -152,6 +165,13 @@ TEST_CASE("a driver that does not let go is given up, and a service that dies me
   host.wait_for_log("the kernel did not do it within 10 s");
   CHECK(host.driver_of(disk) == "nvme");
   host.host.wait_until(std::string("test ! -e ") + lent + disk); // nothing was taken
+
+  // Not even SIGKILL ends the next one: a frozen process is what comes closest to one that the kernel keeps.
+  const std::string helper = host.freeze_helper();
+  host.wait_for_log("and keeps process " + helper);
+  CHECK(host.host.output_of("ps -o stat= -p " + helper + " | head -c1") == "D");
+  host.thaw_helper();
+  host.wait_for_log("the kernel is through with its driver");
 
   // Killed before the driver was left.
   host.signal_daemon("KILL");
