@@ -5,6 +5,8 @@
 #include "catch.hpp"
 #include "last_words.hpp"
 
+#include <qemuctl/error.hpp>
+
 #include <algorithm>
 #include <exception>
 #include <sstream>
@@ -37,6 +39,16 @@ void HotplugHost::kill_vm(const std::string& name) {
   host.output_of("kill -9 " + pid);
   host.wait_until("! test -e /proc/" + pid);
   vms_.erase(name);
+}
+
+void HotplugHost::reset_vm(const std::string& name) {
+  try {
+    host.execute(vm(name), "system_reset");
+    host.execute(vm(name), "query-status"); // after it
+  } catch (const qemuctl::Error&) {
+    host.output_of("grep 'resetcontainer.c.*Assertion' /tmp/" + name + ".qemu.log");
+    vms_.erase(name);
+  }
 }
 
 void HotplugHost::write_config(const std::string& usb_rules, const std::vector<std::string>& more_vms) {

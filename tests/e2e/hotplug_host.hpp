@@ -37,6 +37,9 @@ class HotplugHost {
   NestedQemu& start_vm(const std::string& name, const std::string& arguments = {});
   NestedQemu& vm(const std::string& name) { return *vms_.at(name); }
   void kill_vm(const std::string& name);
+  /// Resets a VM that has been asked to let go of a card. QEMU 10.0 may die of that, where an assertion in
+  /// hw/core/resetcontainer.c fails because the card's own reset goes with it; the VM is gone then, and so is the card.
+  void reset_vm(const std::string& name);
   /// @}
 
   /// @name The service

@@ -119,7 +119,7 @@ TEST_CASE("of two cards that are alike the right one is in its VM, and with its 
   host.write_config("[]");
   host.wait_for_log("has not let go of " + second + ".*; it is asked again");
   CHECK(host.driver_of(second) == "vfio-pci");
-  host.host.execute(host.vm("a"), "system_reset");
+  host.reset_vm("a");
   host.wait_for_driver(second, "e1000e");
   CHECK(host.host.output_of(std::string("ls ") + lent).empty());
 }
@@ -219,7 +219,7 @@ TEST_CASE("people move cards and input devices by the device API") {
   // The VM has no guest that could let go of it; a reset does.
   host.host.spawn(qemuctl + "pci detach " + card, "/tmp/detached");
   host.wait_for_log("VM a: deleting pcihost");
-  host.host.execute(host.vm("a"), "system_reset");
+  host.reset_vm("a");
   host.host.wait_until("grep -q 'is out, until somebody attaches it' /tmp/detached");
   host.wait_for_driver(card, "e1000e");
   CHECK(host.request(R"({"action": "pci_list", "disconnected": true})").at("pci_devices").size() == 1);
@@ -233,7 +233,7 @@ TEST_CASE("a guest sees a card that comes, and lets go of it when it is asked to
   host.start_vm("a", "-m 256 -kernel " + guest.kernel.string() + " -initrd " + guest.initrd.string() +
                          " -append 'console=ttyS0 no_timer_check' -serial file:/tmp/guest.log "
                          "-device pcie-root-port,id=ep0,chassis=1,slot=1");
-  host.host.wait_until("grep -q 'Run /init' /tmp/guest.log", std::chrono::minutes(4));
+  host.host.wait_until("grep -q 'Run /init' /tmp/guest.log", std::chrono::minutes(8));
   host.more_rules = PciHost::rules_for(PciHost::by_address(card));
   host.start_daemon("[]", {}, "-a");
   host.wait_for_cards(1);
@@ -241,5 +241,5 @@ TEST_CASE("a guest sees a card that comes, and lets go of it when it is asked to
   host.more_rules = PciHost::rules_for(R"({"deviceClass": 255})");
   host.write_config("[]");
   // A guest in a VM in a VM may have to be asked twice.
-  host.wait_for_driver(card, "e1000e", std::chrono::minutes(2));
+  host.wait_for_driver(card, "e1000e", std::chrono::minutes(4));
 }
