@@ -222,6 +222,9 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
       response = problem(503, "overloaded", "there is not enough memory");
     } catch (const std::system_error& error) { // also when the service ends
       response = problem(503, "unavailable", error.what());
+    } catch (const std::exception& error) { // a mistake of ours, which nobody is to wait for in vain
+      response = problem(500, "failed", error.what());
+      log(LogLevel::error, fmt::format("{}: {}", words_of(request), error.what()));
     }
     if (!response.failure.empty()) metrics.count_failure(response.failure);
     detail::add_security_headers(request, config, response);
