@@ -16,12 +16,6 @@ using qemuctl::Json;
 
 namespace {
 
-Json names(const std::vector<std::string>& list) {
-  Json json = Json::array();
-  for (const std::string& name : list) json.push_back(name);
-  return json;
-}
-
 /// ":030102:080650:", as udev writes interfaces.
 std::string interfaces_text(const std::vector<UsbClass>& interfaces) {
   std::string result;
@@ -98,7 +92,7 @@ const RuleBase* rule_of(const DeviceState& state, const Rules& rules) {
 Json to_json(const DeviceState& state, const Rules& rules) {
   Json json;
   std::visit([&](const auto& device) { describe(json, device); }, state.device);
-  json.set("allowed_vms", names(state.allowed_vms));
+  json.set("allowed_vms", to_json(state.allowed_vms));
   if (state.vm) json.set("vm", *state.vm);
   describe_more(json, state);
   if (const RuleBase* rule = rule_of(state, rules); rule && !rule->tag.empty()) json.set("tag", rule->tag);
@@ -137,8 +131,14 @@ Json to_json(const Notification& notification, const Rules& rules) {
   }
   json.set(member_name(kind_of(notification.device.device)), to_json(notification.device, rules));
   if (!notification.vm.empty()) json.set("vm", notification.vm);
-  if (notification.kind == Kind::select_vm) json.set("allowed_vms", names(notification.device.allowed_vms));
+  if (notification.kind == Kind::select_vm) json.set("allowed_vms", to_json(notification.device.allowed_vms));
   if (notification.kind == Kind::degraded) json.set("reason", notification.text);
+  return json;
+}
+
+Json to_json(const std::vector<std::string>& list) {
+  Json json = Json::array();
+  for (const std::string& each : list) json.push_back(each);
   return json;
 }
 

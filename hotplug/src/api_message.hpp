@@ -10,6 +10,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace hotplug::detail {
 
@@ -23,6 +24,9 @@ const RuleBase* rule_of(const DeviceState& state, const Rules& rules);
 qemuctl::Json to_json(const VmState& vm, const qemuctl::VmStatus* status = nullptr);
 /// An event.
 qemuctl::Json to_json(const Notification& notification, const Rules& rules);
+
+/// An array.
+qemuctl::Json to_json(const std::vector<std::string>& list);
 
 qemuctl::Json ok_answer();
 qemuctl::Json failed_answer(std::string_view error);

@@ -72,8 +72,9 @@ std::string words_of(const Json& message) {
 struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
   Impl(const asio::any_io_executor& io, Engine& served, ApiConfig chosen, ApiServerOptions more)
       : executor(io), engine(served), config(std::move(chosen)), options(std::move(more)), actions(engine, options),
-        notifications(engine.subscribe(max_notifications)),
-        tasks(io, [this](std::exception_ptr error) { report(error); }) {
+        notifications(engine.subscribe(max_notifications)), tasks(io, [this](const std::exception_ptr& error) {
+          log(LogLevel::error, fmt::format("the device API: {}", detail::what_of(error)));
+        }) {
     if (!config.token_file.empty()) tokens = detail::load_tokens(config.token_file);
     for (const std::string& transport : config.transports)
       listeners.push_back(std::make_unique<ApiListener>(io, transport, config));
@@ -94,14 +95,6 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
 
   void log(LogLevel level, std::string_view text) const {
     if (options.log) options.log(level, text);
-  }
-
-  void report(const std::exception_ptr& error) const {
-    try {
-      std::rethrow_exception(error);
-    } catch (const std::exception& what) {
-      log(LogLevel::error, fmt::format("the device API: {}", what.what()));
-    }
   }
 
   asio::awaitable<void> accept(ApiListener& listener) {

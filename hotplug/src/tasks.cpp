@@ -6,6 +6,7 @@
 #include <asio/co_spawn.hpp>
 #include <asio/error.hpp>
 
+#include <exception>
 #include <iterator>
 #include <system_error>
 #include <utility>
@@ -25,6 +26,14 @@ bool was_cancelled(const std::exception_ptr& error) {
 }
 
 } // namespace
+
+std::string what_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& what) {
+    return what.what();
+  }
+}
 
 Tasks::Tasks(asio::any_io_executor executor, OnError on_error)
     : executor_(std::move(executor)), shared_(std::make_shared<Shared>(executor_)) {

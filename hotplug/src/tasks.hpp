@@ -12,8 +12,12 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <string>
 
 namespace hotplug::detail {
+
+/// What an error says of itself.
+std::string what_of(const std::exception_ptr& error);
 
 /// Coroutines that belong together: they can be cancelled together, and waited for.
 ///

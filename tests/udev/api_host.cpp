@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api_host.hpp"
 
-#include <asio/bind_cancellation_slot.hpp>
-#include <asio/co_spawn.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/local/stream_protocol.hpp>
 #include <sys/socket.h>
@@ -21,47 +19,14 @@ ApiHost::ApiHost() {
   api.transports.push_back("unix");
   api.unix_socket = api_path().string();
   api.port = 0;
-  config.general.max_arrivals_per_minute = 0;
   api_options.version = "1.2.3";
-  api_options.log = [this](hotplug::LogLevel, std::string_view text) { log.emplace_back(text); };
-}
-
-ApiHost::~ApiHost() {
-  if (!serving_) return;
-  stop_.emit(asio::cancellation_type::terminal);
-  try {
-    wait_until("the server has ended", [this] { return !serving_; });
-  } catch (const std::exception&) { // the case has failed anyway
-  }
+  api_options.log = log_handler();
 }
 
 void ApiHost::start_api() {
-  start();
-  wait_until("it is connected", [this] {
-    for (const hotplug::VmState& vm : engine->vms()) {
-      const bool runs = std::filesystem::exists(socket(vm.name));
-      const bool done = vm.link == hotplug::LinkState::connected || vm.link == hotplug::LinkState::yielded;
-      if (runs ? !done : vm.link != hotplug::LinkState::waiting) return false;
-    }
-    return true;
-  });
+  start_engine();
   server.emplace(io.get_executor(), *engine, api, api_options);
-  serving_ = true;
-  asio::co_spawn(io, server->run(),
-                 asio::bind_cancellation_slot(stop_.slot(), [this](std::exception_ptr) { serving_ = false; }));
-}
-
-std::vector<std::string> ApiHost::audit() const {
-  std::vector<std::string> lines;
-  for (const std::string& line : log)
-    if (line.starts_with("audit:")) lines.push_back(line);
-  return lines;
-}
-
-bool ApiHost::logged(std::string_view text) const {
-  for (const std::string& line : log)
-    if (line.find(text) != std::string::npos) return true;
-  return false;
+  serve(server->run());
 }
 
 struct Wire::State : std::enable_shared_from_this<Wire::State> {

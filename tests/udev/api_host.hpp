@@ -2,12 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "engine_host.hpp"
+#include "serving_host.hpp"
 
 #include <hotplug/api_server.hpp>
 #include <qemuctl/json.hpp>
 
-#include <asio/cancellation_signal.hpp>
 #include <asio/generic/stream_protocol.hpp>
 
 #include <filesystem>
@@ -15,32 +14,21 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace test {
 
 /// A host with an engine that serves the device API on a Unix socket, and on TCP when `api` says so.
-class ApiHost : public EngineHost {
+class ApiHost : public ServingHost {
  public:
   ApiHost();
-  ~ApiHost();
 
   std::filesystem::path api_path() const { return dir / "api.sock"; }
   /// Starts the engine, connects it to its VMs that run, and serves the API.
   void start_api();
-  /// Lines of the log that begin with "audit:".
-  std::vector<std::string> audit() const;
-  /// Whether a line of the log has this in it.
-  bool logged(std::string_view text) const;
 
   hotplug::ApiConfig api;
   hotplug::ApiServerOptions api_options;
   std::optional<hotplug::ApiServer> server;
-  std::vector<std::string> log;
-
- private:
-  asio::cancellation_signal stop_;
-  bool serving_ = false;
 };
 
 /// A client that writes what a test wants, byte by byte if need be. The engine works while it waits.

@@ -33,12 +33,16 @@ class EngineHost {
     config.general.persistency = false;
   }
 
-  ~EngineHost() {
+  ~EngineHost() { stop(); }
+
+  /// Ends the engine; another one may be started then.
+  void stop() {
     if (!engine) return;
     engine->stop();
     run(io, [this]() -> asio::awaitable<void> {
       while (running) co_await asio::post(asio::use_awaitable);
     });
+    engine.reset();
   }
 
   std::filesystem::path socket(const std::string& vm) const { return dir / (vm + ".sock"); }

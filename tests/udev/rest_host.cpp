@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rest_host.hpp"
 
-#include <asio/bind_cancellation_slot.hpp>
-#include <asio/co_spawn.hpp>
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -21,40 +19,20 @@ using qemuctl::Json;
 RestHost::RestHost() {
   rest.enable = true;
   rest.port = 0;
-  config.general.max_arrivals_per_minute = 0;
   rest_options.version = "1.2.3";
-  rest_options.log = [this](hotplug::LogLevel, std::string_view text) { log.emplace_back(text); };
-}
-
-RestHost::~RestHost() {
-  if (!serving_) return;
-  stop_.emit(asio::cancellation_type::terminal);
-  try {
-    wait_until("the server has ended", [this] { return !serving_; });
-  } catch (const std::exception&) { // the case has failed anyway
-  }
+  rest_options.log = log_handler();
 }
 
 void RestHost::start_rest() {
-  start();
-  wait_until("it is connected", [this] {
-    for (const hotplug::VmState& vm : engine->vms()) {
-      const bool runs = std::filesystem::exists(socket(vm.name));
-      const bool done = vm.link == hotplug::LinkState::connected || vm.link == hotplug::LinkState::yielded;
-      if (runs ? !done : vm.link != hotplug::LinkState::waiting) return false;
-    }
-    return true;
-  });
+  start_engine();
   server.emplace(io.get_executor(), *engine, rest, rest_options);
-  serving_ = true;
-  asio::co_spawn(io, server->run(),
-                 asio::bind_cancellation_slot(stop_.slot(), [this](std::exception_ptr) { serving_ = false; }));
+  serve(server->run());
 }
 
-std::vector<std::string> RestHost::audit() const {
-  std::vector<std::string> lines;
-  std::ranges::copy_if(log, std::back_inserter(lines), [](const auto& line) { return line.starts_with("audit:"); });
-  return lines;
+void RestHost::stop_rest() {
+  stop_serving();
+  server.reset();
+  stop();
 }
 
 std::string RestHost::token_file() {
@@ -180,6 +158,10 @@ HttpWire::Event HttpWire::event(std::string_view type) {
     Event next = event();
     if (next.type == type) return next;
   }
+}
+
+bool HttpWire::has_event() const {
+  return state_->received.find("event: ") != std::string::npos;
 }
 
 bool HttpWire::closed() const {

@@ -2,12 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "engine_host.hpp"
+#include "serving_host.hpp"
 
 #include <hotplug/rest_server.hpp>
 #include <qemuctl/json.hpp>
 
-#include <asio/cancellation_signal.hpp>
 #include <asio/ip/tcp.hpp>
 
 #include <array>
@@ -22,26 +21,20 @@
 namespace test {
 
 /// A host with an engine that serves the REST API.
-class RestHost : public EngineHost {
+class RestHost : public ServingHost {
  public:
   RestHost();
-  ~RestHost();
 
   /// Starts the engine, connects it to its VMs that run, and serves the API.
   void start_rest();
-  /// Lines of the log that begin with "audit:".
-  std::vector<std::string> audit() const;
+  /// Ends both.
+  void stop_rest();
   /// A file with the token "0123456789abcdef" of the name "ops"; its path.
   std::string token_file();
 
   hotplug::RestConfig rest;
   hotplug::RestServerOptions rest_options;
   std::optional<hotplug::RestServer> server;
-  std::vector<std::string> log;
-
- private:
-  asio::cancellation_signal stop_;
-  bool serving_ = false;
 };
 
 /// An answer of HTTP.
@@ -78,6 +71,8 @@ class HttpWire {
   Event event();
   /// The next one of that type; others are passed over.
   Event event(std::string_view type);
+  /// Whether there is one already.
+  bool has_event() const;
   bool closed() const;
   /// Waits until the service has closed the connection.
   void wait_until_closed();

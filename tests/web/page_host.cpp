@@ -7,7 +7,6 @@
 #include "process.hpp"
 #include "skip.hpp"
 
-#include <asio/bind_cancellation_slot.hpp>
 #include <asio/local/connect_pair.hpp>
 #include <asio/local/stream_protocol.hpp>
 #include <asio/read_until.hpp>
@@ -33,7 +32,6 @@ constexpr int no_browser = 77;
 } // namespace
 
 PageHost::PageHost() {
-  config.general.max_arrivals_per_minute = 0;
   rest.enable = true;
   rest.port = 0;
   commands["plug"] = [this](const std::string& argument) { return plug(argument); };
@@ -43,44 +41,24 @@ PageHost::PageHost() {
   };
   commands["stop-service"] = [this](const std::string&) {
     stop_serving();
+    server_.reset();
     return "done";
   };
   commands["start-service"] = [this](const std::string&) {
-    serve();
+    start_service();
     return "done";
   };
 }
 
-PageHost::~PageHost() {
-  try {
-    stop_serving();
-  } catch (const std::exception&) { // the case has failed anyway
-  }
-}
-
 void PageHost::start_page() {
-  start();
-  wait_until("it is connected", [this] {
-    for (const hotplug::VmState& vm : engine->vms())
-      if (std::filesystem::exists(socket(vm.name)) && vm.link != hotplug::LinkState::connected) return false;
-    return true;
-  });
-  serve();
+  start_engine();
+  start_service();
 }
 
-void PageHost::serve() {
+void PageHost::start_service() {
   server_.emplace(io.get_executor(), *engine, rest, rest_options);
   rest.port = server_->port(); // the page looks for it there when it is started again
-  serving_ = true;
-  asio::co_spawn(io, server_->run(),
-                 asio::bind_cancellation_slot(stop_.slot(), [this](std::exception_ptr) { serving_ = false; }));
-}
-
-void PageHost::stop_serving() {
-  if (!serving_) return;
-  stop_.emit(asio::cancellation_type::terminal);
-  wait_until("the server has ended", [this] { return !serving_; });
-  server_.reset();
+  serve(server_->run());
 }
 
 std::string PageHost::plug(const std::string& argument) {

@@ -2,12 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "engine_host.hpp"
 #include "environment.hpp"
+#include "serving_host.hpp"
 
 #include <hotplug/rest_server.hpp>
-
-#include <asio/cancellation_signal.hpp>
 
 #include <functional>
 #include <map>
@@ -20,10 +18,9 @@ namespace test {
 ///
 /// The part of a case that uses the browser is a function of browser.py. It asks for what happens on the host: a line
 /// with a word of `commands` and an argument, which gets a line as an answer.
-class PageHost : public EngineHost {
+class PageHost : public ServingHost {
  public:
   PageHost();
-  ~PageHost();
 
   /// Starts the engine, and serves the page when all VMs that run are connected.
   void start_page();
@@ -35,16 +32,13 @@ class PageHost : public EngineHost {
   std::map<std::string, std::function<std::string(const std::string&)>> commands;
 
  private:
-  void serve();
-  void stop_serving();
+  void start_service();
   std::string answer(const std::string& line);
   /// "4 Mouse": what goes into that port.
   std::string plug(const std::string& argument);
 
   Environment no_preload_{"LD_PRELOAD", std::nullopt}; // umockdev's, which is for this process alone
   std::optional<hotplug::RestServer> server_;
-  asio::cancellation_signal stop_;
-  bool serving_ = false;
   std::map<std::string, std::string> plugged_; ///< sysfs paths by port
 };
 
