@@ -20,6 +20,7 @@
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
+#include <asio/experimental/awaitable_operators.hpp>
 #include <asio/io_context.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/signal_set.hpp>
@@ -121,23 +122,23 @@ int explain(const DaemonOptions& options, const Config& config) {
 /// The service: the engine, its API, and what the world tells it.
 class Daemon {
  public:
-  Daemon(DaemonOptions options, Config config)
-      : options_(std::move(options)), loaded_(config), signals_(io_, SIGINT, SIGTERM, SIGHUP),
-        engine_(io_.get_executor(), config, engine_options()),
+  Daemon(DaemonOptions options, ParsedConfig parsed)
+      : options_(std::move(options)), loaded_(std::move(parsed.config)), warnings_(std::move(parsed.warnings)),
+        signals_(io_, SIGINT, SIGTERM, SIGHUP), engine_(io_.get_executor(), loaded_, engine_options()),
         tasks_(io_.get_executor(), [this](std::exception_ptr error) {
           if (!failure_) failure_ = error;
           engine_.stop();
         }) {
 #ifdef QEMUCTL_REST
-    if (config.general.rest.enable)
-      rest_.emplace(io_.get_executor(), engine_, config.general.rest, rest_options(config.general.api));
+    if (loaded_.general.rest.enable)
+      rest_.emplace(io_.get_executor(), engine_, loaded_.general.rest, rest_options(loaded_.general.api));
 #endif
-    if (config.general.api.enable) api_.emplace(io_.get_executor(), engine_, config.general.api, api_options());
+    if (loaded_.general.api.enable) api_.emplace(io_.get_executor(), engine_, loaded_.general.api, api_options());
   }
 
   int run() {
     tasks_.start(watch_signals());
-    tasks_.start(watch_file());
+    tasks_.start(watch_files());
     if (api_) tasks_.start(api_->run());
 #ifdef QEMUCTL_REST
     if (rest_) tasks_.start(rest_->run());
@@ -192,18 +193,30 @@ class Daemon {
     engine_.stop();
   }
 
-  asio::awaitable<void> watch_file() {
-    hotplug::detail::FileWatch watch(io_.get_executor(), file_of(options_));
-    for (;;) {
-      co_await watch.changed();
+  asio::awaitable<void> watch_files() {
+    using namespace asio::experimental::awaitable_operators;
+    hotplug::detail::FileWatch file(io_.get_executor(), file_of(options_));
+    std::optional<hotplug::detail::FileWatch> vms;
+    for (std::string folder;;) {
+      if (const std::string& now = loaded_.general.rest.vm_dir; now != folder) {
+        folder = now;
+        vms.reset();
+        if (!folder.empty()) vms.emplace(io_.get_executor(), folder + "/");
+      }
+      if (vms)
+        co_await (file.changed() || vms->changed());
+      else
+        co_await file.changed();
       reload_or_report();
     }
   }
 
   void reload() {
     ParsedConfig parsed = load(options_);
+    for (const std::string& warning : parsed.warnings)
+      if (std::ranges::find(warnings_, warning) == warnings_.end()) log(LogLevel::warning, warning);
+    warnings_ = std::move(parsed.warnings);
     if (parsed.config == loaded_) return;
-    for (const std::string& warning : parsed.warnings) log(LogLevel::warning, warning);
     engine_.reload(parsed.config);
     loaded_ = std::move(parsed.config);
     log(LogLevel::info, "the configuration has been read anew");
@@ -256,6 +269,7 @@ class Daemon {
 
   DaemonOptions options_;
   Config loaded_;
+  std::vector<std::string> warnings_; ///< of that, which have been told
   ServiceManager manager_;
   asio::io_context io_{1};
   asio::signal_set signals_;
@@ -296,7 +310,7 @@ int run_daemon(DaemonOptions options) {
   if (!options.explain.empty()) return explain(options, parsed.config);
   allow_many_descriptors();
   ::malloc_trim(0); // reading the configuration took more than it left
-  return Daemon(std::move(options), std::move(parsed.config)).run();
+  return Daemon(std::move(options), std::move(parsed)).run();
 }
 
 } // namespace tool

@@ -132,7 +132,7 @@ asio::awaitable<void> ApiActions::move(ApiRequest request, Rights rights) {
   for (const DeviceState& each : devices) {
     try {
       if (attach)
-        co_await engine_.attach(sys_path_of(each.device), target(each));
+        co_await engine_.attach(sys_path_of(each.device), target(each), request.rom_file);
       else
         co_await engine_.detach(sys_path_of(each.device));
     } catch (const qemuctl::Error&) {

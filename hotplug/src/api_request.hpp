@@ -55,6 +55,7 @@ struct ApiRequest {
   DeviceSelector device;            ///< of `attach`, `detach` and `explain`, unless there is a tag
   std::string tag;                  ///< of `list`, `attach`, `detach`: the devices of rules with it
   std::string vm;                   ///< may be empty where a VM need not be named
+  std::string rom_file;             ///< of `attach`; not the client's to choose, because QEMU may read what it may not
   std::optional<bool> disconnected; ///< of `list`: only those that a person has taken out, or only the others
   std::string token;                ///< of `authenticate`
   std::vector<std::string> keys;    ///< of `vm_send_key`

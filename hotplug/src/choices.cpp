@@ -45,6 +45,7 @@ Json written(const Choice& choice) {
   json.set("serial", choice.identity->serial);
   json.set("fingerprint", choice.identity->fingerprint);
   if (choice.selected) json.set("selected", *choice.selected);
+  if (!choice.rom_file.empty()) json.set("romFile", choice.rom_file);
   if (choice.detached) json.set("disconnected", true);
   if (choice.attached) json.set("attached", *choice.attached);
   return json;
@@ -118,6 +119,7 @@ Choices Choices::from_json(const Json& json) {
       choice.identity =
           Identity{item.at("connector").as_string(), item.at("serial").as_string(), item.at("fingerprint").as_string()};
       choice.selected = text(item, "selected");
+      choice.rom_file = text(item, "romFile").value_or("");
       choice.attached = text(item, "attached");
       if (const Json* detached = item.find("disconnected")) choice.detached = detached->as_bool();
       known.insert(choice.id);

@@ -16,6 +16,7 @@ struct Choice {
   std::string id;                      ///< vhotplug's: "usb-046d:c52b:SERIAL"
   std::optional<Identity> identity;    ///< ours; unset: the file is vhotplug's, or older
   std::optional<std::string> selected; ///< the VM that a person chose
+  std::string rom_file;                ///< that a card is to have there; empty: its own ROM
   bool detached = false;               ///< a person took it out for good
   std::optional<std::string> attached; ///< the VM it was attached to when the engine last saw it
   bool operator==(const Choice&) const = default;

@@ -303,7 +303,7 @@ Format<RestConfig> rest() {
       key<T>("allowedOrigins", &T::allowed_origins, list_of(text()),
              "Web pages of others that may use the API: `\"https://example.org\"`"),
       key<T>("devicesDir", &T::devices_dir, file_path(), "Templates of devices for `/api/0`"),
-      key<T>("vmDir", &T::vm_dir, file_path(), "Each `*.json` in it is a VM that can be started"),
+      key<T>("vmDir", &T::vm_dir, file_path(), "Each `*.json` in it is a VM that can be started; it is watched"),
       key<T>("webvirtCompat", &T::webvirt_compat, boolean(),
              "`/api/0`, which changes things by GET, without a token. Default: false"),
   });

@@ -80,7 +80,9 @@ void add_vms_of_folder(Config& config, Problems& problems, std::vector<std::stri
   std::error_code ec;
   std::vector<std::filesystem::path> files;
   for (std::filesystem::directory_iterator entry(folder, ec), end; !ec && entry != end; entry.increment(ec))
-    if (entry->path().extension() == ".json") files.push_back(entry->path());
+    // An empty one is about to be written.
+    if (std::error_code ignored; entry->path().extension() == ".json" && entry->file_size(ignored) > 0)
+      files.push_back(entry->path());
   if (ec)
     return problems.add(path, fmt::format("{}: {}", in_quotes(folder), ec.message()), "a folder that can be read");
   std::ranges::sort(files);

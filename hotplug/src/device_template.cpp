@@ -190,7 +190,6 @@ TemplateDevice parse_xml_template(std::string_view xml, const TemplateValues& va
   const pugi::xml_node source = only(hostdev, "source");
   if (!source) refuse("<hostdev> has no <source>");
   replace_in(hostdev, values);
-  replace_in(source, values);
   for (const pugi::xml_node& child : hostdev.children()) replace_in(child, values);
   for (const pugi::xml_node& child : source.children()) replace_in(child, values);
 

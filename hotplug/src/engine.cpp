@@ -193,6 +193,7 @@ void Engine::Impl::on_arrived(Device device, bool plugged) {
   if (choice) {
     tracked.wish.chosen = choice->selected;
     tracked.wish.detached = choice->detached;
+    tracked.wish.rom_file = choice->rom_file;
     tracked.remembered = choice->attached;
   }
   if (was_in) tracked.wish.current = was_in;

@@ -230,7 +230,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // engine_requests.cpp
   /// The device, unless nobody may ask anything of it.
   detail::TrackedDevice& requested(const std::string& sys_path, const char* operation);
-  asio::awaitable<void> request_attach(std::string sys_path, std::string vm_name);
+  asio::awaitable<void> request_attach(std::string sys_path, std::string vm_name, std::string rom_file);
   asio::awaitable<void> request_detach(std::string sys_path);
   asio::awaitable<void> request_detach_all();
 

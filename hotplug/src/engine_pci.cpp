@@ -6,6 +6,7 @@
 #include "guard.hpp"
 #include "pci_group.hpp"
 #include "vfio.hpp"
+#include "vm_pci.hpp"
 
 #include <hotplug/explanation.hpp>
 
@@ -68,6 +69,8 @@ bool Engine::Impl::take_claim(TrackedDevice& device, const std::string& for_whom
 
 bool Engine::Impl::prepare_pci(const VmPtr& vm, TrackedDevice& device) {
   const PciDevice& pci = *pci_of(device);
+  device.problem = detail::rom_file_problem(device.wish.rom_file);
+  if (!device.problem.empty()) return false;
   std::vector<GroupMember> members;
   std::vector<TrackedDevice*> missing;
   for (auto& [path, each] : devices) {

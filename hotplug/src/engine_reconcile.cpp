@@ -289,6 +289,7 @@ void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
       } else if (device.state.rule && kind_of(request.device) == DeviceKind::input) {
         request.port_prefix = rules.input().rules().at(*device.state.rule).port_prefix;
       }
+      request.rom_file = device.wish.rom_file;
       vm->tasks.start(attach(vm, sys_path, std::move(request)));
       return;
     }

@@ -3,6 +3,7 @@
 //
 // What people ask for.
 #include "engine_impl.hpp"
+#include "vm_pci.hpp"
 
 #include <qemuctl/error.hpp>
 
@@ -19,12 +20,6 @@ using qemuctl::errc;
 using std::chrono::steady_clock;
 
 namespace {
-
-std::string listed(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
 
 /// What people call it by.
 std::string subject_of(const Device& device) {
@@ -56,25 +51,36 @@ TrackedDevice& Engine::Impl::requested(const std::string& sys_path, const char* 
   return found->second;
 }
 
-asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::string vm_name) {
+asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::string vm_name, std::string rom_file) {
   const auto self = shared_from_this();
   TrackedDevice& device = requested(sys_path, attaching);
   const std::string node = subject_of(device.state.device);
   const std::vector<std::string>& allowed = device.state.allowed_vms;
   if (allowed.empty()) refuse(errc::invalid_argument, attaching, node, "no rule lets it into a VM");
   if (vm_name.empty() && allowed.size() > 1)
-    refuse(errc::invalid_argument, attaching, node, "a VM has to be named: one of " + listed(allowed));
+    refuse(errc::invalid_argument, attaching, node,
+           fmt::format("a VM has to be named: one of {}", fmt::join(allowed, ", ")));
   if (vm_name.empty()) vm_name = allowed.front();
   if (std::find(allowed.begin(), allowed.end(), vm_name) == allowed.end())
     refuse(errc::invalid_argument, attaching, node,
-           fmt::format("the rules do not let it into VM {}, but into {}", vm_name, listed(allowed)));
+           fmt::format("the rules do not let it into VM {}, but into {}", vm_name, fmt::join(allowed, ", ")));
   const VmPtr vm = find_vm(vm_name);
   if (!vm || vm->state.link == LinkState::waiting || vm->state.link == LinkState::ended)
     refuse(errc::not_found, attaching, node, fmt::format("VM {} does not run", vm_name));
   if (vm->state.link == LinkState::blocked) refuse(errc::timed_out, attaching, node, vm->state.problem);
 
+  if (!rom_file.empty() && kind_of(device.state.device) != DeviceKind::pci)
+    refuse(errc::invalid_argument, attaching, node, "only PCI devices have a ROM");
+  if (std::string wrong = detail::rom_file_problem(rom_file); !wrong.empty())
+    refuse(errc::invalid_argument, attaching, node, std::move(wrong));
+  const bool is_there = device.state.vm == vm_name;
+  if (is_there && !rom_file.empty() && rom_file != device.wish.rom_file)
+    refuse(errc::not_supported, attaching, node, fmt::format("VM {} has it, without that ROM file", vm_name),
+           "Detach it first.");
+
   const detail::Wish before = device.wish;
   device.wish.chosen = vm_name;
+  if (!is_there) device.wish.rom_file = std::move(rom_file);
   device.wish.detached = device.wish.ask = device.wish.suspended = false;
   device.wish.taken = true;
   device.wish.left = false;
@@ -96,6 +102,7 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
     if (now.state.vm == vm_name) {
       detail::Choice& choice = choice_of(now.state.device);
       choice.selected = vm_name;
+      choice.rom_file = now.wish.rom_file;
       choice.detached = false;
       save_choices();
       co_return;
@@ -163,8 +170,8 @@ asio::awaitable<void> Engine::Impl::request_detach_all() {
   }
 }
 
-asio::awaitable<void> Engine::attach(std::string sys_path, std::string vm) {
-  return impl_->request_attach(std::move(sys_path), std::move(vm));
+asio::awaitable<void> Engine::attach(std::string sys_path, std::string vm, std::string rom_file) {
+  return impl_->request_attach(std::move(sys_path), std::move(vm), std::move(rom_file));
 }
 
 asio::awaitable<void> Engine::detach(std::string sys_path) {

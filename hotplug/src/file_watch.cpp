@@ -59,14 +59,15 @@ bool FileWatch::read_events() {
   bool changed = false;
   // What comes next on the way from the watched folder to the file.
   const std::string next = path_.lexically_relative(folder_).begin()->string();
+  const bool any = !path_.has_filename() && folder_ == path_.parent_path();
   alignas(inotify_event) std::array<char, 4096> buffer;
   ssize_t size = 0;
   while ((size = ::read(inotify_.native_handle(), buffer.data(), buffer.size())) > 0)
     for (const char* at = buffer.data(); at < buffer.data() + size;) {
       const auto* event = reinterpret_cast<const inotify_event*>(at);
       const std::string name = event->len > 0 ? static_cast<const char*>(event->name) : "";
-      changed =
-          changed || name == next || (event->mask & (IN_Q_OVERFLOW | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) != 0;
+      changed = changed || any || name == next ||
+                (event->mask & (IN_Q_OVERFLOW | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) != 0;
       at += sizeof(inotify_event) + event->len;
     }
   if (size < 0 && errno != EAGAIN && errno != EINTR) fail("watch files");

@@ -10,8 +10,8 @@
 
 namespace hotplug::detail {
 
-/// Waits for something to happen to a path: a file, or a socket, that comes, goes, or is written. The folders that lead
-/// to it need not exist.
+/// Waits for something to happen to a path: a file, or a socket, that comes, goes, or is written; with a slash at its
+/// end, to whatever is in that folder. The folders that lead to it need not exist.
 ///
 /// What happens between two waits is not missed. Bound to one executor.
 class FileWatch {

@@ -74,6 +74,7 @@ struct Wish {
   bool suspended = false;   ///< it is out until it is to be resumed
   bool quarantined = false; ///< it came and went too often
   bool left = false;        ///< its guest has let go of it, and nobody had asked
+  std::string rom_file;     ///< that a card is to have there; empty: its own ROM
 };
 
 /// Where it is to be; nullopt: in no VM. Pure.

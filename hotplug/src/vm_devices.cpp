@@ -84,7 +84,7 @@ asio::awaitable<void> attach_device(Instance& vm, VmDevices& has, AttachRequest 
     co_await attach_input(vm, std::move(*input), std::move(request.id), std::move(request.port_prefix),
                           request.timeout);
   } else {
-    co_await attach_pci(vm, sys_name_of(request.device), std::move(request.id));
+    co_await attach_pci(vm, sys_name_of(request.device), std::move(request.id), std::move(request.rom_file));
   }
   has.devices.push_back(std::move(made));
 }

@@ -33,6 +33,7 @@ struct AttachRequest {
   bool pass_descriptor = false;                      ///< QEMU may not open the node itself
   std::optional<bool> guest_reset, guest_resets_all; ///< of USB
   std::string port_prefix;                           ///< of the ids of the PCI Express ports that it may go to
+  std::string rom_file;                              ///< of PCI; empty: the card's own ROM
   std::chrono::milliseconds timeout{10'000};         ///< for QEMU's answer
 };
 

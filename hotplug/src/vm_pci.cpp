@@ -7,11 +7,16 @@
 
 #include <hotplug/pci_device.hpp>
 #include <qemuctl/error.hpp>
+#include <qemuctl/file_descriptor.hpp>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <system_error>
 #include <utility>
 
 namespace hotplug::detail {
@@ -71,11 +76,25 @@ asio::awaitable<Qdev> look_at_pci_device(Instance& vm, std::string path, std::st
   co_return device;
 }
 
-asio::awaitable<void> attach_pci(Instance& vm, std::string address, std::string id) {
+std::string rom_file_problem(const std::string& path) {
+  if (path.empty()) return {};
+  const auto wrong = [&](std::string_view why) { return fmt::format("the ROM file {}: {}", path, why); };
+  // QEMU looks for others in the folders of its firmware.
+  if (!path.starts_with('/')) return wrong("it has to be an absolute path");
+  const qemuctl::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat status {};
+  if (!file || ::fstat(file.get(), &status) != 0) return wrong(std::generic_category().message(errno));
+  if (!S_ISREG(status.st_mode)) return wrong("it is no regular file");
+  if (status.st_size == 0) return wrong("it is empty");
+  return {};
+}
+
+asio::awaitable<void> attach_pci(Instance& vm, std::string address, std::string id, std::string rom_file) {
   Json properties;
   properties.set("driver", "vfio-pci");
   properties.set("id", std::move(id));
   properties.set("host", std::move(address));
+  if (!rom_file.empty()) properties.set("romfile", std::move(rom_file));
   try {
     co_await add_to_pci_port(vm, std::move(properties), {}, mapping);
   } catch (const Error& error) {

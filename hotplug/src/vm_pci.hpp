@@ -26,7 +26,11 @@ std::optional<HostKey> pci_key_in(std::string_view qdev_id);
 /// What QEMU shows of the `vfio-pci` at `path`, which gets this id. Throws `qemuctl::Error`.
 asio::awaitable<Qdev> look_at_pci_device(qemuctl::Instance& vm, std::string path, std::string id);
 
-/// See `attach_device`. `vfio-pci` has the device already.
-asio::awaitable<void> attach_pci(qemuctl::Instance& vm, std::string address, std::string id);
+/// What is wrong with a file that is to be the ROM of a card; empty: nothing, or it names none. QEMU opens it by
+/// itself.
+std::string rom_file_problem(const std::string& path);
+
+/// See `attach_device`. `vfio-pci` has the device already. `rom_file`: empty: the card's own ROM.
+asio::awaitable<void> attach_pci(qemuctl::Instance& vm, std::string address, std::string id, std::string rom_file);
 
 } // namespace hotplug::detail

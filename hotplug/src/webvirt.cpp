@@ -131,8 +131,6 @@ asio::awaitable<HttpResponse> Webvirt::move(HttpRequest request, bool attach, st
     refused = error.code() == errc::not_found ? detail_response(404, detail) : detail_response(422, error.what());
   }
   if (refused) co_return std::move(*refused);
-  if (attach && !device->rom_file.empty())
-    co_return detail_response(422, "a ROM file can not be given to a card of a VM that runs");
   std::vector<DeviceState> devices = engine_.devices();
   std::erase_if(
       devices, [&](const DeviceState& each) { return kind_of(each.device) != device->kind || !may_see(rights, each); });
@@ -147,6 +145,7 @@ asio::awaitable<HttpResponse> Webvirt::move(HttpRequest request, bool attach, st
     message.set("device_node", device_node_of(found.device));
   if (attach) message.set("vm", domain);
   ApiRequest what = parse_request(message);
+  what.rom_file = std::move(device->rom_file);
   co_await actions_.carry_out(std::move(what), std::move(rights));
   Json json;
   json.set("device", attach ? "attached" : "detached");

@@ -225,6 +225,41 @@ TEST_CASE("people move cards and input devices by the device API") {
   CHECK(host.request(R"({"action": "pci_list", "disconnected": true})").at("pci_devices").size() == 1);
 }
 
+TEST_CASE("a card has the ROM file that a request of webvirt's names, and is left alone when there is no such file") {
+  PciHost host;
+  const std::string card = host.plug_card("e1000e", "one", "rp0");
+  host.wait_for_driver(card, "e1000e");
+  host.start_vm("a", port);
+  host.host.output_of("mkdir /tmp/templates; head -c 1024 /dev/zero >/tmp/patched.rom");
+  host.host.write_file("/tmp/templates/rom.xml", R"(<hostdev mode='subsystem' type='pci' managed='yes'><source>
+    <address domain='0x0000' bus='0x$BUS' slot='0x00' function='0x0'/><rom file="$ROM"/></source></hostdev>)");
+  host.more_rules = PciHost::rules_for(PciHost::by_address(card));
+  host.more_rules.set("general", parse_json(R"({"statePath": "/tmp/state/hotplug.state",
+    "api": {"enable": true, "transports": ["unix"], "unixSocket": ")" +
+                                            std::string(test::HotplugHost::api_path) + R"("},
+    "rest": {"enable": true, "webvirtCompat": true, "devicesDir": "/tmp/templates"}})"));
+  host.start_daemon("[]"); // without -a, so what is there stays with the host
+  const auto attach = [&](const std::string& rom) {
+    return host.host.output_of("curl -s 'http://127.0.0.1:5000/api/0/attach/a/rom?bus=" + card.substr(5, 2) +
+                               "&rom=" + rom + "'");
+  };
+  CHECK_THAT(attach("/tmp/other.rom"), ContainsSubstring("No such file"));
+  CHECK(host.driver_of(card) == "e1000e");
+  CHECK_THAT(attach("/tmp/patched.rom"), ContainsSubstring("attached"));
+  const auto rom_of_card = [&] {
+    Json arguments;
+    arguments.set("path", "/machine/peripheral/" + host.host.ids_of(host.vm("a"), "vfio-pci").at(0));
+    arguments.set("property", "romfile");
+    return host.host.execute(host.vm("a"), "qom-get", arguments);
+  };
+  CHECK(rom_of_card() == Json("/tmp/patched.rom"));
+  host.kill_vm("a");
+  host.wait_for_driver(card, "e1000e");
+  host.start_vm("a", port);
+  host.wait_for_cards(1);
+  CHECK(rom_of_card() == Json("/tmp/patched.rom"));
+}
+
 TEST_CASE("a guest sees a card that comes, and lets go of it when it is asked to") {
   PciHost host;
   const std::string card = host.plug_card("e1000e", "card", "rp0");

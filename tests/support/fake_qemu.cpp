@@ -192,7 +192,7 @@ Json FakeQemu::children(const std::string& path) const {
   Json list = Json::array();
   if (path == peripheral) {
     list.push_back(child("xhci", "qemu-xhci"));
-    for (const auto& [id, device] : devices_) list.push_back(child(id, "usb-host"));
+    for (const auto& [id, device] : devices_) list.push_back(child(id, device.properties.at("driver").as_string()));
   } else if (path == controller) {
     list.push_back(child("xhci.0", "usb-bus"));
   } else if (path != "/machine/peripheral-anon" && path != "/machine/unattached") {
@@ -207,7 +207,8 @@ std::optional<Json> FakeQemu::property(const std::string& path, const std::strin
   if (found == devices_.end()) return std::nullopt;
   const Device& device = found->second;
   if (name == "attached") return Json(device.bound);
-  if (name == "parent_bus") return Json(std::string(controller) + "/" + device.properties.at("bus").as_string());
+  if (name == "parent_bus" && device.properties.contains("bus"))
+    return Json(std::string(controller) + "/" + device.properties.at("bus").as_string());
   const Json* value = device.properties.find(name);
   return value ? std::optional(*value) : std::nullopt;
 }
@@ -239,7 +240,7 @@ Json FakeQemu::answer(const Command& command, Fate fate, std::string& deleted) {
   if (command.name == "device_add") {
     if (fate == Fate::refused) throw Refused{"GenericError", "failed to find host usb device"};
     for (const auto& [id, device] : devices_)
-      if (device.properties.at("port") == arguments.at("port"))
+      if (device.properties.contains("port") && device.properties.at("port") == arguments.at("port"))
         throw Refused{"GenericError",
                       "usb port " + arguments.at("port").as_string() + " (bus xhci.0) not found (in use?)"};
     const std::string& id = arguments.at("id").as_string();

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 
 namespace test {
@@ -25,8 +26,9 @@ class Testbed {
   /// id is in the descriptors, too.
   std::string plug(const std::string& parent, int bus, int port, int address, const std::string& product = "Stick",
                    const std::string& device_class = "00", const std::string& product_id = "c52b");
-  /// A PCI device with that address and the ids 8086:10d3, without an event.
-  void add_pci(const std::string& address, const std::string& product);
+  /// A PCI device with that address and the ids 8086:10d3, without an event. `group`: vfio-pci has it, in that IOMMU
+  /// group.
+  void add_pci(const std::string& address, const std::string& product, std::optional<int> group = std::nullopt);
   /// An input device that is not behind USB, without an event.
   void add_input(int input, int event, const std::string& name, const std::string& path_tag);
   /// Removes it, with an event.

@@ -8,7 +8,10 @@
 
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 using namespace hotplug;
 using Catch::Matchers::ContainsSubstring;
@@ -23,7 +26,8 @@ namespace {
 
 /// The domain "test", which runs, and "off", which does not; a receiver (046d:c52b) that may go to "test".
 struct WebvirtHost : RestHost {
-  explicit WebvirtHost(FakeQemu::Decide decide = {}) : qemu(socket("test"), std::move(decide)) {
+  WebvirtHost() {
+    qemu.emplace(socket("test"));
     add_vm("test");
     add_vm("off");
     add_rule("Stick", "test");
@@ -45,7 +49,7 @@ struct WebvirtHost : RestHost {
     std::ofstream(dir / "devices" / "receiver.json") << R"({"type":"usb","bus":3,"device":"$NUMBER"})";
     std::ofstream(dir / "secret.xml") << "<hostdev/>";
   }
-  FakeQemu qemu;
+  std::optional<FakeQemu> qemu;
 };
 
 std::string detail_of(const HttpAnswer& answer, int status) {
@@ -67,7 +71,7 @@ TEST_CASE("webvirt: states, starts and shutdowns are answered with its words") {
   CHECK(wire.ask("GET", "/api/0/start/test").body == "\"already running\"");
   CHECK(wire.ask("GET", "/api/0/shutdown/off").body == "\"not running\"");
   CHECK(wire.ask("GET", "/api/0/shutdown/test").body == "\"shutting down\"");
-  CHECK(host.qemu.count("system_powerdown") == 1);
+  CHECK(host.qemu->count("system_powerdown") == 1);
   CHECK(detail_of(wire.ask("GET", "/api/0/state/nope"), 404) == "there is no domain \"nope\"");
   CHECK_THAT(detail_of(wire.ask("GET", "/api/0/start/off"), 422), ContainsSubstring("not known how"));
   CHECK(wire.ask("GET", "/api/0/fly/test").status == 404);
@@ -97,6 +101,84 @@ TEST_CASE("webvirt: a device is attached and detached by a template and its vari
              ContainsSubstring("not in VM off"));
 }
 
+namespace {
+
+/// A host with a card in slot 0f:00.0, and webvirt's template for it.
+struct CardHost : WebvirtHost {
+  CardHost() {
+    host.add_pci("0000:0f:00.0", "1080 Ti", 4711);
+    PciMatch match;
+    match.vendor_id = 0x8086;
+    PciRule rule;
+    rule.vms.emplace_back("test");
+    rule.allow.push_back(match);
+    config.pci_rules.push_back(rule);
+    std::ofstream(dir / "devices" / "pci_with_rom.xml") << R"(<hostdev mode='subsystem' type='pci' managed='yes'>
+  <source>
+     <address domain='0x$DOMAIN' bus='0x$BUS' slot='0x$SLOT' function='0x$FUNCTION'/>
+     <rom file="$ARBITRARY_VARIABLE_NAME"/>
+  </source>
+</hostdev>
+)";
+  }
+  std::string request(const std::string& rom) const {
+    return "/api/0/attach/test/pci_with_rom?domain=0000&bus=0f&slot=00&function=0&arbitrary_variable_name=" + rom;
+  }
+  /// The file that the card has as its ROM in QEMU, whenever it was put there.
+  std::vector<std::string> roms() const {
+    std::vector<std::string> files;
+    for (const FakeQemu::Command& each : qemu->additions()) {
+      const Json* file = each.arguments.find("romfile");
+      files.push_back(file ? file->as_string() : "none");
+    }
+    return files;
+  }
+};
+
+} // namespace
+
+TEST_CASE("webvirt: a card gets the ROM of its template, and has it again when its VM and the service are back") {
+  CardHost host;
+  const std::string rom = (host.dir / "patched.rom").string();
+  host.config.general.persistency = true;
+  host.config.general.state_path = (host.dir / "state").string();
+  std::ofstream(rom) << "55AA";
+  host.start_rest();
+  {
+    HttpWire wire(host);
+    const Json attached = wire.ask("GET", host.request(rom)).json();
+    CHECK(attached.at("device") == Json("attached"));
+    CHECK_THAT(attached.at("xml").as_string(), ContainsSubstring("<rom file=\"" + rom + "\"/>"));
+    REQUIRE(host.roms() == std::vector<std::string>{rom});
+    CHECK(wire.ask("GET", host.request(rom)).status == 200); // it is there
+    std::ofstream(host.dir / "other.rom") << "55AA";
+    CHECK_THAT(detail_of(wire.ask("GET", host.request((host.dir / "other.rom").string())), 422),
+               ContainsSubstring("without that ROM file"));
+  }
+  host.stop_rest();
+  host.qemu.reset();
+  host.qemu.emplace(host.socket("test"));
+  host.start_rest();
+  host.wait_until("it is there again", [&] { return host.roms() == std::vector<std::string>{rom}; });
+}
+
+TEST_CASE("webvirt: a card whose ROM can not be had stays where it is") {
+  CardHost host;
+  host.start_rest();
+  HttpWire wire(host);
+  std::ofstream(host.dir / "empty.rom") << "";
+  for (const auto& [file, why] : {std::pair<std::string, const char*>("%2Fno%2Fsuch.rom", "No such file"),
+                                  {"card.rom", "absolute path"},
+                                  {host.dir.path().string(), "no regular file"},
+                                  {(host.dir / "empty.rom").string(), "empty"}}) {
+    INFO(file);
+    CHECK_THAT(detail_of(wire.ask("GET", host.request(file)), 422), ContainsSubstring(why));
+  }
+  CHECK(host.qemu->count("device_add") == 0);
+  CHECK(wire.ask("GET", host.request("")).status == 200); // its own
+  CHECK(host.roms() == std::vector<std::string>{"none"});
+}
+
 TEST_CASE("webvirt: what can not be is told as it tells it") {
   WebvirtHost host;
   host.start_rest();
@@ -112,7 +194,7 @@ TEST_CASE("webvirt: what can not be is told as it tells it") {
     const int status = wire.ask("GET", std::string("/api/0/attach/test/") + name).status;
     CHECK((status == 404 || status == 400));
   }
-  CHECK(host.qemu.count("device_add") == 0);
+  CHECK(host.qemu->count("device_add") == 0);
 }
 
 TEST_CASE("webvirt: its requests need the token, or that somebody has said that they need none") {
@@ -123,7 +205,7 @@ TEST_CASE("webvirt: its requests need the token, or that somebody has said that 
     HttpWire wire(host);
     for (const char* target : {"/api/0/version", "/api/0/start/test", "/api/0/attach/test/specific_usb_device"})
       CHECK_THAT(detail_of(wire.ask("GET", target), 403), ContainsSubstring("webvirtCompat"));
-    CHECK(host.qemu.count("device_add") == 0);
+    CHECK(host.qemu->count("device_add") == 0);
   }
   WebvirtHost host;
   host.rest.webvirt_compat = false;
@@ -142,5 +224,5 @@ TEST_CASE("webvirt: an image in a foreign page starts nothing") {
   HttpWire wire(host);
   CHECK(wire.ask("GET", "/api/0/shutdown/test", "Sec-Fetch-Site: cross-site\r\n").status == 403);
   CHECK(wire.ask("GET", "/api/0/shutdown/test", "Host: evil.example.com\r\n").status == 421);
-  CHECK(host.qemu.count("system_powerdown") == 0);
+  CHECK(host.qemu->count("system_powerdown") == 0);
 }

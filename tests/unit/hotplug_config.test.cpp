@@ -323,6 +323,7 @@ TEST_CASE("each vm.json in a folder is a VM, and one that is wrong does not keep
   test::write_file(dir / "b.json", R"({"name": "database"})");
   test::write_file(dir / "c.json", R"({"name": "known"})");
   test::write_file(dir / "d.json", R"({"nmae": "x"})");
+  test::write_file(dir / "e.json", ""); // about to be written
   test::write_file(dir / "notes.txt", "no VM");
   const std::string text = R"({"vms": [{"name": "known", "socket": "/run/known.sock"}],
     "usbPassthrough": [{"targetVm": "web", "allow": [{"vendorId": "046d"}]}], "general": {"rest": {"vmDir": ")" +

@@ -34,6 +34,32 @@ TEST_CASE("a file is waited for whose folders are not there yet") {
   test::run(io, watch.changed());
 }
 
+TEST_CASE("a folder is watched for what comes, changes and goes in it, and may itself come and go") {
+  const test::TempDir dir;
+  asio::io_context io;
+  const std::filesystem::path folder = dir / "folder";
+  FileWatch watch(io.get_executor(), folder.string() + "/");
+  std::ofstream(dir / "neighbour") << "text";
+  CHECK_THROWS(test::run(io, watch.changed(), std::chrono::milliseconds(50)));
+  std::filesystem::create_directory(folder);
+  test::run(io, watch.changed());
+  for (const char* name : {"a", "b"}) {
+    std::ofstream(folder / name) << "text";
+    test::run(io, watch.changed());
+  }
+  std::filesystem::rename(folder / "a", folder / "c");
+  test::run(io, watch.changed());
+  std::filesystem::remove(folder / "b");
+  test::run(io, watch.changed());
+  CHECK_THROWS(test::run(io, watch.changed(), std::chrono::milliseconds(50)));
+  std::filesystem::remove_all(folder);
+  test::run(io, watch.changed());
+  std::filesystem::create_directory(folder);
+  test::run(io, watch.changed());
+  std::ofstream(folder / "a") << "text";
+  test::run(io, watch.changed());
+}
+
 TEST_CASE("what happened to a file before it is waited for is not missed, and its neighbours are nothing to it") {
   const test::TempDir dir;
   asio::io_context io;

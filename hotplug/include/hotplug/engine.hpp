@@ -128,10 +128,11 @@ class Engine {
 
   /// Puts the device at that sysfs path into a VM, out of another one if need be, and returns when QEMU shows it bound.
   /// `vm` may be empty when the rules allow just one. The choice is remembered. When it fails, the device goes back to
-  /// where it was. Throws `qemuctl::Error`: `not_found` (no such device), `invalid_argument` (the rules do not allow
-  /// it, or a VM has to be named), `not_supported` (somebody else put it where it is), and what the attempt failed
-  /// with.
-  asio::awaitable<void> attach(std::string sys_path, std::string vm);
+  /// where it was. `rom_file` is the absolute path of what a PCI device is to have as its ROM in that VM from now on;
+  /// empty: its own. QEMU opens it. Throws `qemuctl::Error`: `not_found` (no such device), `invalid_argument` (the
+  /// rules do not allow it, a VM has to be named, or that file can not be), `not_supported` (somebody else put it where
+  /// it is, or it is there with another ROM), and what the attempt failed with.
+  asio::awaitable<void> attach(std::string sys_path, std::string vm, std::string rom_file = {});
   /// Takes it out of its VM and remembers that until somebody attaches it. Returns when QEMU has deleted it.
   asio::awaitable<void> detach(std::string sys_path);
   /// Takes the devices of that kind out of that VM (empty: of all VMs) until `resume`, but for those whose rule says
