@@ -37,8 +37,9 @@ namespace {
 
 using asio::ip::tcp;
 
-constexpr std::size_t max_target = 8 << 10, max_field_name = 128, max_field_value = 8 << 10, max_fields = 64;
-constexpr std::size_t max_body = 128 << 10;
+// More than anybody is to send, so that who sends somewhat too much gets an answer.
+constexpr std::size_t max_target = 16 << 10, max_field_name = 256, max_field_value = 16 << 10, max_fields = 128;
+constexpr std::size_t max_body = 1 << 20;
 /// RESTinio gives up one of these for each time that the kernel has no descriptor for a client.
 constexpr std::size_t concurrent_accepts = 16;
 /// As long as the slowest request may take: a guest may be given 600 s to shut down.

@@ -53,9 +53,9 @@ struct HttpServerOptions {
 
 /// HTTP/1.1 on TCP; the only part that knows RESTinio.
 ///
-/// A request line has at most 8 KiB, a field's name 128 bytes and its value 8 KiB, a request 64 fields and a body of
-/// 128 KiB. Whoever sends more, or takes longer than the limits, loses the connection without an answer: that is as far
-/// as RESTinio goes.
+/// A target has at most 16 KiB, a field's name 256 bytes and its value 16 KiB, a request 128 fields and a body of 1
+/// MiB. Whoever sends more, or takes longer than the limits, loses the connection without an answer: that is as far as
+/// RESTinio goes.
 class HttpServer {
  public:
   /// Listens. The executor has to be that of an `asio::io_context`. Throws `qemuctl::Error` (`errc::invalid_argument`

@@ -39,10 +39,11 @@ bool is_get(const HttpRequest& request) {
   return request.method == "GET" || request.method == "HEAD";
 }
 
-/// One resource, with its entity tag; nothing but that when the client has it.
+/// One resource, with its entity tag, which may be in it; nothing but that when the client has it.
 HttpResponse resource(const HttpRequest& request, const Json& json) {
   HttpResponse response = json_response(json);
-  const std::string etag = etag_of(response.body);
+  const Json* own = json.find("etag");
+  const std::string etag = own ? own->as_string() : etag_of(response.body);
   const bool known = is_get(request) && has_etag(request.header("if-none-match"), etag);
   if (known) response = HttpResponse(304);
   response.set("ETag", etag);
@@ -165,12 +166,17 @@ asio::awaitable<HttpResponse> RestApi::answer(HttpRequest request, std::vector<s
       Json json;
       json.set("version", options_.version);
       Json resources = Json::array();
-      for (const char* each : {"vms", "devices", "rules", "events"}) resources.push_back(std::string("/api/1/") + each);
+      for (const char* each : {"vms", "devices", "rules", "permissions", "events"})
+        resources.push_back(std::string("/api/1/") + each);
       json.set("resources", std::move(resources));
       co_return json_response(json);
     }
     if (path[0] == "devices") co_return co_await answer_devices(std::move(request), std::move(path), std::move(rights));
     if (path[0] == "vms") co_return co_await answer_vms(std::move(request), std::move(path), std::move(rights));
+    if (path[0] == "permissions" && path.size() == 1) {
+      if (!is_get(request)) co_return wrong_method("GET, HEAD");
+      co_return resource(request, permission_resource(rights));
+    }
     if (path[0] == "rules" && path.size() == 1) {
       if (!is_get(request)) co_return wrong_method("GET, HEAD");
       if (rights.everywhere < ApiLevel::read) co_return problem(403, "not-permitted", "rules are about all VMs");
@@ -236,8 +242,8 @@ asio::awaitable<HttpResponse> RestApi::move(HttpRequest request, std::string id,
     co_return json_response(json);
   }
   const std::string_view wanted = request.header("if-match");
-  if (!wanted.empty() && !has_etag(wanted, etag_of(shown.dump())))
-    co_return problem(412, "changed", "the device has changed since you looked");
+  if (!wanted.empty() && !has_etag(wanted, shown.at("etag").as_string()))
+    co_return problem(412, "changed", "it has changed since you looked, and is left as it is");
   std::string vm;
   if (attach) {
     const Json body = body_of(request);

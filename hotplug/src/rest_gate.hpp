@@ -27,7 +27,8 @@ enum class Origin {
 };
 Origin origin_of(const HttpRequest& request, const RestConfig& config);
 
-/// What is wrong with a request, before anybody looks at what it asks for; nullopt: nothing. Pure.
+/// What is wrong with a request, before anybody looks at what it asks for; nullopt: nothing. Pure. A target has at most
+/// 8 KiB, the fields of its head 16 KiB together, and its body 128 KiB.
 ///
 /// `changes`: it is to change something, so a page of another origin may not have sent it.
 std::optional<HttpResponse> refusal(const HttpRequest& request, const RestConfig& config, bool changes);

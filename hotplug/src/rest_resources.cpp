@@ -3,6 +3,7 @@
 #include "rest_resources.hpp"
 
 #include "api_message.hpp"
+#include "http_message.hpp"
 
 #include <fmt/format.h>
 
@@ -17,18 +18,6 @@ namespace hotplug::detail {
 using qemuctl::Json;
 
 namespace {
-
-Json names(const std::vector<std::string>& list) {
-  Json json = Json::array();
-  for (const std::string& name : list) json.push_back(name);
-  return json;
-}
-
-std::string listed(const std::vector<std::string>& list) {
-  std::string text;
-  for (const std::string& name : list) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
 
 Json or_null(const std::optional<std::string>& text) {
   return text ? Json(*text) : Json();
@@ -130,7 +119,7 @@ std::string obstacle(const DeviceState& device, const VmState& vm) {
     return fmt::format("VM {} has it, and this service did not put it there", device.vm.value_or("?"));
   if (device.allowed_vms.empty()) return "no rule lets it into a VM";
   if (std::ranges::find(device.allowed_vms, vm.name) == device.allowed_vms.end())
-    return "the rules let it only into " + listed(device.allowed_vms);
+    return fmt::format("the rules let it only into {}", fmt::join(device.allowed_vms, ", "));
   return why_not(vm);
 }
 
@@ -151,7 +140,7 @@ void add_rules(Json& list, DeviceKind kind, const std::vector<R>& rules) {
     json.set("index", i);
     json.set("description", rule.description);
     json.set("tag", text_or_null(rule.tag));
-    json.set("vms", names(rule.vms));
+    json.set("vms", to_json(rule.vms));
     json.set("enabled", rule.enabled);
     json.set("skipOnSuspend", rule.skip_on_suspend);
     json.set("force", rule.force);
@@ -226,8 +215,8 @@ Json device_resource(const DeviceState& device, const std::string& id, const std
   json.set("targetVm", or_null(device.target));
   json.set("problem", text_or_null(device.degraded));
   json.set("question", Json());
-  if (device.select) json.set("question", Json::object({{"vms", names(device.allowed_vms)}}));
-  json.set("allowedVms", names(device.allowed_vms));
+  if (device.select) json.set("question", Json::object({{"vms", to_json(device.allowed_vms)}}));
+  json.set("allowedVms", to_json(device.allowed_vms));
   Json targets = Json::array();
   for (const VmState& vm : vms) {
     const std::string reason = obstacle(device, vm);
@@ -243,6 +232,7 @@ Json device_resource(const DeviceState& device, const std::string& id, const std
   json.set("suspended", device.suspended);
   const RuleBase* rule = rule_of(device, rules);
   json.set("rule", rule ? rule_summary(*rule, *device.rule) : Json());
+  json.set("etag", etag_of(json.dump()));
   return json;
 }
 
@@ -271,6 +261,15 @@ Json vm_resource(const VmView& view, const std::vector<DeviceState>& devices, co
     if (view.status.state != qemuctl::State::shutdown) actions.push_back(paused ? "resume" : "pause");
   }
   json.set("actions", std::move(actions));
+  return json;
+}
+
+Json permission_resource(const Rights& rights) {
+  Json vms = Json::object();
+  for (const auto& [vm, level] : rights.in_vm) vms.set(vm, to_string(level));
+  Json json;
+  json.set("everywhere", to_string(rights.everywhere));
+  json.set("vms", std::move(vms));
   return json;
 }
 

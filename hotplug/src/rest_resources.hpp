@@ -32,13 +32,16 @@ VmView view_of(const VmState& vm);
 /// Why a VM can take no device now; empty: it can.
 std::string why_not(const VmState& vm);
 
-/// A device as the REST API shows it. Pure.
+/// A device as the REST API shows it, with the entity tag that it has. Pure.
 qemuctl::Json device_resource(const DeviceState& device, const std::string& id, const std::vector<VmState>& vms,
                               const Rules& rules);
 
 /// A VM, with the ids of the devices that it has. Pure.
 qemuctl::Json vm_resource(const VmView& view, const std::vector<DeviceState>& devices,
                           const std::vector<std::string>& ids);
+
+/// What somebody may do.
+qemuctl::Json permission_resource(const Rights& rights);
 
 /// All rules, in their order.
 qemuctl::Json rule_resources(const Rules& rules);

@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <random>
 #include <utility>
@@ -132,7 +133,9 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
       : executor(io), engine(served), config(std::move(chosen)), options(std::move(more)),
         api(engine, api_options(), [this](const VmState& vm) { return view(vm); }), webvirt(engine, config.devices_dir),
         notifications(engine.subscribe(max_notifications)), events(random_epoch(), max_events, max_event_bytes),
-        told(io), tasks(io, [this](std::exception_ptr error) { report(error); }) {
+        told(io), tasks(io, [this](const std::exception_ptr& error) {
+          log(LogLevel::error, fmt::format("the REST API: {}", detail::what_of(error)));
+        }) {
     permissions.permissions = options.permissions;
     if (!config.token_file.empty()) tokens = detail::load_tokens(config.token_file);
   }
@@ -177,14 +180,6 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
     if (options.log) options.log(level, text);
   }
 
-  void report(const std::exception_ptr& error) const {
-    try {
-      std::rethrow_exception(error);
-    } catch (const std::exception& what) {
-      log(LogLevel::error, fmt::format("the REST API: {}", what.what()));
-    }
-  }
-
   VmView view(const VmState& vm) const {
     VmView result = detail::view_of(vm);
     const auto known = statuses.find(vm.name);
@@ -209,7 +204,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
       std::optional<HttpResponse> early = before_answering(request, path, caller);
       if (!early && stream) {
         early = refuse_stream(request, caller);
-        if (!early) co_return co_await tell(exchange);
+        if (!early) co_return co_await tell(exchange, std::move(caller.rights));
       }
       if (early)
         response = std::move(*early);
@@ -361,44 +356,75 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
       return std::move(response.set("Allow", "GET"));
     }
     if (!request.http_1_1) return problem(400, "not-supported", "events need HTTP/1.1");
-    if (caller.rights.everywhere < ApiLevel::read) return problem(403, "not-permitted", "events are about all VMs");
+    if (caller.rights.anywhere() < ApiLevel::read)
+      return problem(403, "not-permitted", "you may see nothing here; see general.api.permissions");
     if (streams >= max_streams || ending) return problem(503, "overloaded", "too many clients hear events already");
     return std::nullopt;
   }
 
-  asio::awaitable<void> tell(std::shared_ptr<HttpExchange> exchange) {
+  asio::awaitable<void> tell(std::shared_ptr<HttpExchange> exchange, Rights rights) {
     const HttpRequest& request = exchange->request();
     HttpResponse head(200);
     head.set("Content-Type", "text/event-stream");
     detail::add_security_headers(request, config, head);
-    const std::string_view last = request.header("last-event-id");
-    std::optional<std::uint64_t> resumed;
-    if (!last.empty()) resumed = events.after(last);
-    std::uint64_t position = resumed.value_or(events.end());
     const std::shared_ptr<HttpStream> stream = exchange->begin(std::move(head));
     ++streams;
     struct Leave {
       std::size_t& count;
       ~Leave() { --count; }
     } const leave{streams};
-
-    std::string text =
-        events.single(last.empty() || resumed ? "hello" : "reload", hello(resumed.has_value()), position);
     try {
-      while (co_await written(stream, std::move(text)) && !ending) {
-        if (position == events.end()) co_await told.wait_until(std::chrono::steady_clock::now() + quiet);
-        const std::optional<std::string> more = events.read(position);
-        if (!more) {
-          position = events.end();
-          text = events.single("reload", hello(false), position);
-        } else {
-          text = more->empty() ? ":\n\n" : *more;
-        }
-      }
+      if (rights.everywhere >= ApiLevel::read)
+        co_await tell_all(stream, std::string(request.header("last-event-id")));
+      else
+        co_await tell_of_changes(stream, std::move(rights));
     } catch (const std::system_error&) {
       // The service ends. Without an end of the answer RESTinio would keep the connection.
     }
     stream->end();
+  }
+
+  asio::awaitable<void> tell_all(std::shared_ptr<HttpStream> stream, std::string last) {
+    std::optional<std::uint64_t> resumed;
+    if (!last.empty()) resumed = events.after(last);
+    std::uint64_t position = resumed.value_or(events.end());
+    std::string text =
+        events.single(last.empty() || resumed ? "hello" : "reload", hello(resumed.has_value()), position);
+    while (co_await written(stream, std::move(text)) && !ending) {
+      if (position == events.end()) co_await told.wait_until(std::chrono::steady_clock::now() + quiet);
+      const std::optional<std::string> more = events.read(position);
+      if (!more) {
+        position = events.end();
+        text = events.single("reload", hello(false), position);
+      } else {
+        text = more->empty() ? ":\n\n" : *more;
+      }
+    }
+  }
+
+  /// To those who may not see all VMs, whose names are in every device: only that there is something else to be seen.
+  asio::awaitable<void> tell_of_changes(std::shared_ptr<HttpStream> stream, Rights rights) {
+    std::size_t seen = what_is_seen(rights);
+    std::string text = events.single("hello", hello(false), events.end());
+    while (co_await written(stream, std::move(text)) && !ending) {
+      const auto end = std::chrono::steady_clock::now() + quiet;
+      std::size_t now = seen;
+      while (now == seen && !ending && std::chrono::steady_clock::now() < end) {
+        co_await told.wait_until(end);
+        now = what_is_seen(rights);
+      }
+      text = now == seen ? ":\n\n" : events.single("reload", hello(false), events.end());
+      seen = now;
+    }
+  }
+
+  /// Another number for everything else that somebody with these rights may see.
+  std::size_t what_is_seen(const Rights& rights) const {
+    const detail::RestApi::Picture picture = api.look(rights);
+    std::string text;
+    for (const VmState& vm : picture.vms) text += api.vm_json(vm, picture).dump();
+    for (std::size_t i = 0; i < picture.devices.size(); ++i) text += api.device_json(i, picture).dump();
+    return std::hash<std::string>()(text);
   }
 
   Json hello(bool resumed) const {

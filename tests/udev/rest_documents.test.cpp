@@ -92,6 +92,7 @@ TEST_CASE("REST: real answers are what openapi.json says") {
   check_type(host, api, "Vms", one(got("/api/1/vms")));
   check_type(host, api, "Vm", got("/api/1/vms").at("vms").as_array());
   check_type(host, api, "Rules", one(got("/api/1/rules")));
+  check_type(host, api, "Permissions", one(got("/api/1/permissions")));
   check_type(host, api, "Service", one(got("/api/1")));
   check_type(host, api, "Explanation", one(got("/api/1/devices/usb-3-1/explanation")));
   check_type(host, api, "Attachment", one(got("/api/1/devices/usb-3-1/attachment")));

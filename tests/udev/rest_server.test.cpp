@@ -133,6 +133,8 @@ TEST_CASE("REST: entity tags spare answers, and keep people from undoing what ot
   HttpWire wire(host);
   const HttpAnswer first = wire.ask("GET", "/api/1/devices/usb-3-1");
   const std::string etag = first.header("etag");
+  CHECK(first.json().at("etag") == Json(etag));
+  CHECK(wire.ask("GET", "/api/1/devices").json().at("devices").at(0).at("etag") == Json(etag));
   CHECK(wire.ask("GET", "/api/1/devices/usb-3-1", "If-None-Match: " + etag + "\r\n").status == 304);
   const std::string match = "If-Match: " + etag + "\r\n";
   CHECK(wire.ask("PUT", "/api/1/devices/usb-3-1/attachment", match, R"({"vm":"a"})").status == 200);
@@ -275,6 +277,48 @@ TEST_CASE("REST: permissions hold for REST, too") {
   CHECK(wire.ask("PUT", "/api/1/devices/usb-3-1/attachment", {}, R"({"vm":"a"})").status == 200);
   CHECK_THAT(problem_of(wire.ask("POST", "/api/1/vms/a/actions/pause"), 403), ContainsSubstring("admin"));
   problem_of(wire.ask("GET", "/api/1/vms/a/screenshot.png"), 403);
+  CHECK(wire.ask("GET", "/api/1/permissions").body == R"({"everywhere":"attach","vms":{}})");
+}
+
+TEST_CASE("REST: somebody who may see one VM only sees and hears nothing of others") {
+  StickHost host;
+  host.add_vm("c");
+  const FakeQemu c(host.socket("c"));
+  host.add_rule("Lamp", "c");
+  host.options.attach_connected = true;
+  ApiPermission permission;
+  permission.transport = "rest";
+  permission.may = ApiLevel::attach;
+  permission.vms.emplace().emplace_back("a");
+  host.rest_options.permissions.emplace(1, permission);
+  host.start_rest();
+  host.wait_for("3-1", "a");
+  while (ask(host, "GET", "/api/1/vms/a").json().at("state") != Json("running")) {
+  }
+  HttpWire events(host);
+  events.send("GET /api/1/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  CHECK(events.head().status == 200);
+  CHECK(events.event().type == "hello");
+  host.host.plug(host.root, 3, 2, 6, "Lamp");
+  host.wait_for("3-2", "c");
+  HttpWire wire(host);
+  CHECK(wire.ask("GET", "/api/1/permissions").body == R"({"everywhere":"none","vms":{"a":"attach"}})");
+  const HttpAnswer devices = wire.ask("GET", "/api/1/devices");
+  CHECK(devices.json().at("devices").size() == 1);
+  CHECK(devices.json().at("devices").at(0).at("targets").size() == 1);
+  CHECK(wire.ask("GET", "/api/1/vms").json().at("vms").size() == 1);
+  CHECK_FALSE(events.has_event());
+  CHECK(wire.ask("DELETE", "/api/1/devices/usb-3-1/attachment").status == 200);
+  CHECK(events.event().type == "reload");
+}
+
+TEST_CASE("REST: somebody who may see nothing gets no events") {
+  StickHost host;
+  host.rest_options.permissions.emplace();
+  host.start_rest();
+  HttpWire wire(host);
+  problem_of(wire.ask("GET", "/api/1/events"), 403);
+  problem_of(wire.ask("GET", "/api/1/permissions"), 403);
 }
 
 TEST_CASE("REST: every answer tells browsers what they may do with it") {
@@ -312,8 +356,16 @@ TEST_CASE("REST: hostile requests end in a refusal or without an answer, and do 
   CHECK(outcome(put + "Transfer-Encoding: xchunked\r\n\r\na\r\n{\"vm\":\"a\"}\r\n0\r\n\r\n") == 0);
   CHECK(outcome(put + "Content-Length: -1\r\n\r\n{\"vm\":\"a\"}") == 0);
   CHECK(outcome(put + "Content-Length : 10\r\n\r\n{\"vm\":\"a\"}") == 400);
-  // Too much.
+  // Somewhat too much.
+  CHECK(outcome(put + "Content-Length: 200000\r\n\r\n" + std::string(200'000, ' ')) == 413);
+  CHECK(outcome(put + "Transfer-Encoding: chunked\r\n\r\n30000\r\n" + std::string(0x30000, ' ') + "\r\n0\r\n\r\n") ==
+        413);
+  const std::string field = ": " + std::string(10'000, 'x') + "\r\n";
+  CHECK(outcome(put + "X" + field + "Y" + field + "\r\n") == 431);
+  CHECK(outcome("GET /" + std::string(10'000, 'x') + " HTTP/1.1\r\nHost: localhost\r\n\r\n") == 414);
+  // Far too much.
   CHECK(outcome(put + "Content-Length: 1000000000000\r\n\r\n") == 0);
+  CHECK(outcome(put + "Content-Length: 2000000\r\n\r\n" + std::string(2'000'000, ' ')) == 0);
   CHECK(outcome(put + "X: " + std::string(100'000, 'x') + "\r\n\r\n") == 0);
   CHECK(outcome("GET /" + std::string(100'000, 'x') + " HTTP/1.1\r\nHost: localhost\r\n\r\n") == 0);
   std::string many = put;

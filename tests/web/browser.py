@@ -491,7 +491,7 @@ def token(page):
 
 def not_permitted(page):
     page.driver.get(page.url)
-    page.wait_for_text("[role=alert]", "events are about all VMs")
+    page.wait_for_text("[role=alert]", "you may see nothing here")
     assert page.text("#connection") == "Connection lost"
     page.click("#dismiss")
 
