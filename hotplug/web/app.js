@@ -14,6 +14,7 @@ const announcement = document.getElementById('announcement');
 const screens = new Screens(take_picture, vm => state.vms.get(vm)?.monitor === 'connected');
 let state = initial_state;
 let rendering = false;
+let in_the_air = null; // the device that is dragged, as it was then
 
 function dispatch(type, data) {
   const before = state;
@@ -34,10 +35,19 @@ function render() {
 
 // The service
 
+/// Browsers have six connections to one service for all tabs together: those that nobody sees do without.
+async function visible() {
+  while (document.hidden) await new Promise(seen => document.addEventListener('visibilitychange', seen, {once: true}));
+}
+
 async function follow() {
   for (let pause = first_pause;;) {
+    await visible();
+    const hidden = new AbortController();
+    const leave = () => document.hidden && hidden.abort();
+    document.addEventListener('visibilitychange', leave);
     try {
-      for await (const {type, data} of service.events()) {
+      for await (const {type, data} of service.events(hidden.signal)) {
         const anew = type === 'reload' || (type === 'hello' && !data.resumed);
         // Events that come meanwhile wait, so that none is overwritten by what was there before it.
         if (anew) await load();
@@ -47,17 +57,20 @@ async function follow() {
       }
     } catch (error) {
       if (error instanceof Refused && error.status === 401) return ask_for_token();
-      dispatch('connection', 'lost');
+      dispatch('connection', hidden.signal.aborted ? 'connecting' : 'lost');
       if (error instanceof Refused && state.error !== error.message) dispatch('error', error.message);
+    } finally {
+      document.removeEventListener('visibilitychange', leave);
     }
+    if (hidden.signal.aborted) continue;
     await new Promise(resolve => setTimeout(resolve, pause));
     pause = Math.min(2 * pause, longest_pause);
   }
 }
 
 async function load() {
-  const [devices, vms] = await Promise.all([service.devices(), service.vms()]);
-  dispatch('picture', {devices, vms});
+  const [devices, vms, permissions] = await Promise.all([service.devices(), service.vms(), service.permissions()]);
+  dispatch('picture', {devices, vms, permissions});
 }
 
 function ask_for_token() {
@@ -112,21 +125,23 @@ const act = {
   filter: text => dispatch('filter', text),
   dismiss: () => dispatch('dismiss'),
 
-  move(id, vm) {
-    const device = state.devices.get(id);
-    if (device === undefined || !target_in(device, vm).possible) return;
+  /// `device`: as the person has seen it.
+  move(device, vm) {
+    const now = state.devices.get(device.id);
+    if (now === undefined || !target_in(state, now, vm).possible) return;
     const text = `${name_of(device)}: ${vm === null ? 'giving it to the host' : `putting it into VM ${vm}`}`;
-    carry_out(id, text, () => (vm === null ? service.detach(id) : service.attach(id, vm)));
+    carry_out(device.id, text, () => service.move(device, vm));
   },
 
   control(vm, action, doing, body) {
     carry_out(`vm:${vm}`, `VM ${vm}: ${doing}`, () => service.act(vm, action, body));
   },
 
-  ask_to_stop: vm => dispatch('dialog', {kind: 'stop', vm}),
-  stop(vm) {
+  ask_to_end: (vm, action) => dispatch('dialog', {kind: action, vm}),
+  end(vm, action) {
     act.close_dialog();
-    act.control(vm, 'stop', 'stopping', {timeout: 0});
+    if (action === 'stop') act.control(vm, 'stop', 'stopping', {timeout: 0});
+    else act.control(vm, 'reset', 'resetting');
   },
 
   explain(id) {
@@ -170,12 +185,13 @@ const act = {
   drag(id, event) {
     event.dataTransfer.setData('text/plain', id);
     event.dataTransfer.effectAllowed = 'move';
+    in_the_air = state.devices.get(id);
     setTimeout(() => dispatch('drag', id)); // a card that changes at once is not dragged
   },
   drag_over(vm, event) {
     const device = state.devices.get(state.dragged);
     if (device === undefined) return;
-    const {possible} = target_in(device, vm);
+    const {possible} = target_in(state, device, vm);
     event.dataTransfer.dropEffect = possible ? 'move' : 'none';
     if (possible) event.preventDefault();
     dispatch('over', vm ?? '');
@@ -185,9 +201,9 @@ const act = {
   },
   drop(vm, event) {
     event.preventDefault();
-    const id = state.dragged;
+    const dropped = state.dragged !== null;
     dispatch('drag', null);
-    if (id !== null) act.move(id, vm);
+    if (dropped) act.move(in_the_air, vm);
   },
   drop_nowhere: () => dispatch('drag', null),
 

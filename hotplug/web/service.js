@@ -38,12 +38,17 @@ export class Service {
     return (await this.#json('GET', path('devices'))).devices;
   }
 
-  attach(device, vm) {
-    return this.#json('PUT', path('devices', device, 'attachment'), {vm});
+  /// What this person may do: `{everywhere, vms}`, levels in words.
+  async permissions() {
+    return this.#json('GET', path('permissions'));
   }
 
-  detach(device) {
-    return this.#json('DELETE', path('devices', device, 'attachment'));
+  /// Puts the device into that VM, or gives it to the host (null), unless it has changed since it was as `device` has it.
+  move(device, vm) {
+    const only_as_it_was = {'If-Match': device.etag};
+    const place = path('devices', device.id, 'attachment');
+    if (vm === null) return this.#json('DELETE', place, undefined, only_as_it_was);
+    return this.#json('PUT', place, {vm}, only_as_it_was);
   }
 
   act(vm, action, body = {}) {
@@ -60,10 +65,11 @@ export class Service {
     return (await this.#fetch('GET', url, undefined, {}, AbortSignal.timeout(picture_time))).blob();
   }
 
-  /// What happens, as `{type, data}`, until the connection is lost; then throws. It goes on where the last one ended.
+  /// What happens, as `{type, data}`, until the connection is lost or `signal` is aborted; then throws. It goes on where
+  /// the last one ended.
   ///
   /// Not `EventSource`, which has no way to show a token.
-  async *events() {
+  async *events(signal) {
     const ended = new AbortController();
     let timer = 0;
     const expect_more = () => {
@@ -73,7 +79,7 @@ export class Service {
     try {
       expect_more();
       const headers = this.#last_id === '' ? {} : {'Last-Event-ID': this.#last_id};
-      const response = await this.#fetch('GET', path('events'), undefined, headers, ended.signal);
+      const response = await this.#fetch('GET', path('events'), undefined, headers, AbortSignal.any([ended.signal, signal]));
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (let text = '';;) {
         const {done, value} = await reader.read();
@@ -92,8 +98,8 @@ export class Service {
     }
   }
 
-  async #json(method, url, body) {
-    const response = await this.#fetch(method, url, body);
+  async #json(method, url, body, headers) {
+    const response = await this.#fetch(method, url, body, headers);
     return response.status === 204 ? null : response.json();
   }
 

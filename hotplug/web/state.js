@@ -7,6 +7,7 @@ const longest_log = 200;
 
 export const initial_state = {
   connection: 'connecting', // 'live', 'lost', 'refused' (a token is needed)
+  permissions: {everywhere: 'admin', vms: {}}, // what this person may do, everywhere and with single VMs
   version: '',
   devices: new Map(),  // by id, as the API has them
   vms: new Map(),      // by name
@@ -17,7 +18,7 @@ export const initial_state = {
   dragged: null,       // the id of a device
   over: null,          // where it would be dropped
   menu: null,          // the id of the device whose menu is open
-  dialog: null,        // {kind: 'token' | 'stop' | 'explanation', ...}
+  dialog: null,        // {kind: 'token' | 'stop' | 'reset' | 'explanation', ...}
   error: null,         // what went wrong last, until it is dismissed
   announcement: '',    // for those who do not see the page
 };
@@ -64,6 +65,7 @@ export function reduce(state, event) {
     case 'picture':
       return {
         ...state,
+        permissions: data.permissions,
         devices: new Map(data.devices.map(device => [device.id, device])),
         vms: new Map(data.vms.map(vm => [vm.name, vm])),
       };
@@ -116,23 +118,43 @@ export function name_of(device) {
   return device.name || device.ids || device.place;
 }
 
+const levels = ['none', 'read', 'attach', 'admin'];
+
+/// Whether this person may do what takes that level with a VM; `vm`: null for what concerns all of them.
+export function may(state, level, vm) {
+  const {everywhere, vms} = state.permissions;
+  const has = name => levels.indexOf(name) >= levels.indexOf(level);
+  return has(everywhere) || (vm !== null && has(vms[vm] ?? 'none'));
+}
+
+const not_permitted = vm => `you may not move devices of VM ${vm}`;
+
 /// Whether the device can be given back to the host, and why not: as one of `device.targets`.
-export function host_target(device) {
-  const target = (possible, reason) => ({vm: null, possible, reason});
-  if (device.foreign) return target(false, `VM ${device.vm} has it, and this service did not put it there`);
-  if (device.vm !== null) return target(true, null);
-  if (device.allowedVms.length === 0 || device.detached) return target(false, 'it is there');
-  return target(true, null);
+function host_target(state, device) {
+  const target = reason => ({vm: null, possible: reason === null, reason});
+  if (device.foreign) return target(`VM ${device.vm} has it, and this service did not put it there`);
+  if (device.vm !== null) return target(may(state, 'attach', device.vm) ? null : not_permitted(device.vm));
+  if (device.allowedVms.length === 0 || device.detached) return target('it is there');
+  const permitted = may(state, 'attach', null) || device.allowedVms.some(vm => may(state, 'attach', vm));
+  return target(permitted ? null : 'you may not decide about it');
+}
+
+/// What is possible, and what this person may not do.
+function vm_target(state, device, target) {
+  const forbidden = [target.vm, device.vm].find(vm => vm !== null && !may(state, 'attach', vm));
+  if (!target.possible || forbidden === undefined) return target;
+  return {...target, possible: false, reason: not_permitted(forbidden)};
 }
 
 /// Everywhere it could go: the host and all VMs.
-export function targets_of(device) {
-  return [host_target(device), ...device.targets];
+export function targets_of(state, device) {
+  return [host_target(state, device), ...device.targets.map(target => vm_target(state, device, target))];
 }
 
 /// One of these. `vm`: null for the host.
-export function target_in(device, vm) {
-  return targets_of(device).find(target => target.vm === vm) ?? {vm, possible: false, reason: 'it is not known there'};
+export function target_in(state, device, vm) {
+  const found = targets_of(state, device).find(target => target.vm === vm);
+  return found ?? {vm, possible: false, reason: 'it is not known there'};
 }
 
 /// What putting it there is called.

@@ -4,8 +4,7 @@
 // What the page looks like: trees for `patch`, made from the state alone. `act` has what people can do.
 
 import {h} from './dom.js';
-import {columns_of, host_target, move_label, name_of, questions_of, state_words, target_in, targets_of}
-  from './state.js';
+import {columns_of, may, move_label, name_of, questions_of, state_words, target_in, targets_of} from './state.js';
 
 /// For ids: names may have spaces in them.
 function vm_id(name) {
@@ -67,17 +66,17 @@ function questions(state, act) {
   const asked = questions_of(state);
   if (asked.length === 0) return null;
   return h('section', {key: 'questions', class: 'questions', 'aria-label': 'Questions'},
-    asked.map(device => question(device, act)));
+    asked.map(device => question(device, state, act)));
 }
 
-function question(device, act) {
-  const answers = [...device.question.vms.map(vm => target_in(device, vm)), host_target(device)];
+function question(device, state, act) {
+  const answers = [...device.question.vms, null].map(vm => target_in(state, device, vm));
   return h('div', {key: device.id, class: 'question', role: 'group', 'aria-labelledby': `question-${device.id}`},
     h('p', {id: `question-${device.id}`},
       'Which VM is ', h('strong', {class: 'foreign-text'}, name_of(device)), ` (${device.place}) for?`),
     h('div', {class: 'answers'}, answers.map(target =>
       choice(`answer-${device.id}-${target.vm ?? ''}`, target.vm ?? 'None: the host keeps it', target,
-        () => act.move(device.id, target.vm), {class: target.vm === null ? '' : 'main'}))));
+        () => act.move(device, target.vm), {class: target.vm === null ? '' : 'main'}))));
 }
 
 /// A button that tells why it can not be used, also to those who reach it by keyboard.
@@ -122,26 +121,36 @@ function vm_column(column, state, act) {
       h('span', {class: `badge ${vm.state}`}, vm.running || vm.state !== 'shutdown' ? vm.state : 'off')),
     vm.reason !== null && h('p', {key: 'reason', class: 'quiet foreign-text'}, vm.reason),
     vm.problem !== null && h('p', {key: 'problem', class: 'problem foreign-text'}, vm.problem),
-    vm_buttons(vm, busy, act),
+    vm_buttons(vm, busy, may(state, 'admin', vm.name), act),
     busy !== undefined && h('p', {key: 'busy', class: 'busy'}, busy)),
-  vm.running && screen(vm, state.screens.get(vm.name), act),
+  vm.running && may(state, 'admin', vm.name) && screen(vm, state.screens.get(vm.name), act),
   drop_hint(vm.name, state),
   device_list(devices, state, act, 'No devices'));
 }
 
-function vm_buttons(vm, busy, act) {
-  const button = (action, label, use) => vm.actions.includes(action) && h('button', {
-    key: action, id: `${action}-${vm_id(vm.name)}`, type: 'button', 'aria-label': `${label} ${vm.name}`,
-    class: action === 'stop' ? 'danger' : '',
-    'aria-disabled': busy === undefined ? null : 'true', onclick: busy === undefined ? use : null,
+function vm_buttons(vm, busy, permitted, act) {
+  const usable = permitted && busy === undefined;
+  const reason = `reason-${vm_id(vm.name)}`;
+  const button = (action, label, use, name = `${label} ${vm.name}`) => vm.actions.includes(action) && h('button', {
+    key: action, id: `${action}-${vm_id(vm.name)}`, type: 'button', 'aria-label': name,
+    class: action === 'stop' || action === 'reset' ? 'danger' : '',
+    'aria-disabled': usable ? null : 'true', 'aria-describedby': permitted ? null : reason,
+    onclick: usable ? use : null,
   }, label);
   const plain = (action, label, doing) => button(action, label, () => act.control(vm.name, action, doing));
-  return h('div', {key: 'buttons', class: 'buttons'},
-    plain('start', 'Start', 'starting'),
-    plain('shutdown', 'Shut down', 'asking the guest to shut down'),
-    plain('pause', 'Pause', 'pausing'),
-    plain('resume', 'Resume', 'resuming'),
-    button('stop', 'Force stop', () => act.ask_to_stop(vm.name)));
+  const press = () => act.control(vm.name, 'send-key', 'pressing Ctrl+Alt+Del', {keys: ['ctrl', 'alt', 'delete']});
+  return [
+    h('div', {key: 'buttons', class: 'buttons'},
+      plain('start', 'Start', 'starting'),
+      plain('shutdown', 'Shut down', 'asking the guest to shut down'),
+      plain('pause', 'Pause', 'pausing'),
+      plain('resume', 'Resume', 'resuming'),
+      button('send-key', 'Ctrl+Alt+Del', press, `Press Ctrl+Alt+Del in ${vm.name}`),
+      button('reset', 'Reset', () => act.ask_to_end(vm.name, 'reset')),
+      button('stop', 'Force stop', () => act.ask_to_end(vm.name, 'stop'))),
+    !permitted && vm.actions.length > 0
+      && h('p', {key: 'permission', id: reason, class: 'quiet'}, 'You may not control this VM or see its screen.'),
+  ];
 }
 
 function screen(vm, known, act) {
@@ -211,24 +220,25 @@ function menu(state, act) {
   if (device === undefined) return null;
   const item = (name, label, target, use) =>
     choice(`item-${name}`, label, target, () => act.choose(use), {key: name, role: 'menuitem', tabindex: '-1'});
-  const always = {possible: true, reason: null};
+  const explainable = may(state, 'read', null)
+    ? {possible: true, reason: null} : {possible: false, reason: 'rules are about all VMs, and you may not see all of them'};
   // Where it is already is no place to go to.
-  const targets = targets_of(device).filter(target => target.vm !== device.vm || device.vm === null);
+  const targets = targets_of(state, device).filter(target => target.vm !== device.vm || device.vm === null);
   return h('div', {
     key: `menu:${device.id}`, id: 'menu', class: 'menu', role: 'menu', popover: 'manual',
     'aria-label': `Actions for ${name_of(device)}`, mounted: act.show_menu, onkeydown: act.menu_key,
   },
   targets.map(target => item(target.vm === null ? 'host' : `vm:${target.vm}`, move_label(device, target), target,
-    () => act.move(device.id, target.vm))),
+    () => act.move(device, target.vm))),
   h('hr', {key: 'line', role: 'separator'}),
-  item('explain', 'Why is it here?', always, () => act.explain(device.id)));
+  item('explain', 'Why is it here?', explainable, () => act.explain(device.id)));
 }
 
 // Dropping
 
 function target_of_dragged(vm, state) {
   const device = state.devices.get(state.dragged);
-  return device === undefined ? null : target_in(device, vm);
+  return device === undefined ? null : target_in(state, device, vm);
 }
 
 function drop_class(vm, state) {
@@ -278,13 +288,13 @@ function dialog(state, act) {
     return frame(`Why is ${asked.name} here?`,
       h('pre', {tabindex: '0', 'aria-labelledby': 'name-dialog'}, asked.text),
       h('div', {class: 'buttons'}, h('button', {id: 'close', type: 'button', onclick: act.close_dialog}, 'Close')));
-  if (asked.kind === 'stop')
-    return frame(`Force VM ${asked.vm} to stop?`,
+  if (asked.kind === 'stop' || asked.kind === 'reset')
+    return frame(asked.kind === 'stop' ? `Force VM ${asked.vm} to stop?` : `Reset VM ${asked.vm}?`,
       h('p', {}, 'Its guest is not asked. What it has not written to its disks is lost.'),
       h('div', {class: 'buttons'},
         h('button', {id: 'cancel', type: 'button', autofocus: true, onclick: act.close_dialog}, 'Cancel'),
-        h('button', {id: 'confirm', type: 'button', class: 'danger', onclick: () => act.stop(asked.vm)},
-          'Force stop')));
+        h('button', {id: 'confirm', type: 'button', class: 'danger', onclick: () => act.end(asked.vm, asked.kind)},
+          asked.kind === 'stop' ? 'Force stop' : 'Reset')));
   return frame('Token',
     h('form', {onsubmit: act.use_token},
       h('p', {}, asked.wrong ? 'The service does not know that token.' : 'This service asks for a token.'),

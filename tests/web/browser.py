@@ -489,6 +489,122 @@ def token(page):
     assert page.run("return localStorage.length") == 0
 
 
+def behind(page):
+    page.open()
+    page.ask("plug 6 Key")
+    page.click("#answer-usb-3-6-a")
+    page.wait_for(card(6, "a"))
+    page.wait("nothing is going on", lambda: not page.all(".busy"))
+    # The request is on its way for as long as it takes somebody else to act.
+    page.run("""
+        const send = window.fetch;
+        window.fetch = async (url, options) => {
+          if (options.method === 'PUT') await new Promise(go => { window.go = go; });
+          return send(url, options);
+        };""")
+    page.click(menu(6))
+    item(page, "Move to b").click()
+    page.wait("the request is held", lambda: page.run("return window.go !== undefined"))
+    page.ask("detach 6")
+    page.wait_for_text(card(6), "kept out by hand")
+    page.run("window.go()")
+    page.wait_for_text("[role=alert]", "has changed since you looked")
+    page.wait("nothing is going on", lambda: not page.all(".busy"))
+    assert page.all(card(6))
+    page.click(menu(6))
+    item(page, "Attach to b").click()  # now that it is known
+    page.wait("the request is held", lambda: page.run("return window.go !== undefined"))
+    page.run("window.go()")
+    page.wait_for(card(6, "b"))
+
+
+def tabs(page):
+    handles = []
+    for number in range(8):
+        if number > 0:
+            page.driver.switch_to.new_window("tab")
+        page.open()
+        handles.append(page.driver.current_window_handle)
+    page.ask("plug 4 Stick")
+    page.wait_for(card(4, "a"))
+    for handle in handles:
+        page.driver.switch_to.window(handle)
+        page.command("Page.bringToFront")
+        page.wait_for_text("#connection", "Live")
+        page.wait_for(card(4, "a"))
+        page.click(menu(4))
+        item(page, "Why is it here?").click()
+        page.wait_for_text("dialog h2", "Why is Stick here?")
+        page.click("#close")
+
+
+def reset_and_keys(page):
+    page.open()
+    page.click("#send-key-vm-a")
+    page.wait("it is sent", lambda: page.ask("commands send-key") == "1")
+    page.wait("nothing is going on", lambda: not page.all(".busy"))
+    page.click("#reset-vm-a")
+    page.wait_for_text("dialog", "is lost")
+    assert page.text("dialog h2") == "Reset VM a?"
+    page.click("#cancel")
+    page.wait_until_gone("dialog")
+    page.click("#reset-vm-a")
+    page.click("#confirm")
+    page.wait("it is reset", lambda: page.ask("commands system_reset") == "1")
+    page.wait_until_gone("dialog")
+    assert ("button", "Press Ctrl+Alt+Del in a") in tree(page)
+    assert not page.all("#reset-vm-c")  # which does not run
+
+
+def some_rights(page):
+    page.open()
+    page.ask("plug 4 Stick")
+    page.ask("plug 6 Key")
+    page.wait_for(card(4, "a"))
+    for button in page.all(".column .buttons button"):
+        assert button.get_attribute("aria-disabled") == "true", button.text
+        reason = page.text("#" + button.get_attribute("aria-describedby"))
+        assert reason == "You may not control this VM or see its screen.", reason
+    page.click("#pause-vm-a")
+    page.click("#stop-vm-a")
+    assert not page.all("dialog") and not page.all(".screen")
+    answer = page.one("#answer-usb-3-6-b")
+    assert "you may not move devices of VM b" in answer.text, answer.text
+    answer.click()
+    page.click("#answer-usb-3-6-a")
+    page.wait_for(card(6, "a"))
+    page.wait("nothing is going on", lambda: not page.all(".busy"))
+    drag_to(page, card(6, "a"), column("b"))
+    assert page.text(column("b") + " > .hint") == "Not here: you may not move devices of VM b"
+    drop(page)
+    assert page.all(card(6, "a"))
+    page.click(menu(6))
+    item(page, "Detach from a").click()
+    page.wait_for(card(6))
+    assert not page.all("[role=alert]")
+    for theme in ("light", "dark"):
+        page.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+        check_contrast(page, f"{theme}, with few rights")
+
+
+def one_vm(page):
+    page.open()
+    assert not page.all(column("a")) and page.all(column("b"))
+    page.ask("plug 4 Stick")  # for another VM
+    page.ask("plug 6 Key")
+    page.wait_for("#answer-usb-3-6-b")
+    assert not page.all("#device-usb-3-4")
+    page.click("#answer-usb-3-6-b")
+    page.wait_for(card(6, "b"))
+    page.click(menu(6))
+    why = item(page, "Why is it here?")
+    assert why.get_attribute("aria-disabled") == "true" and "you may not see all of them" in why.text
+    page.keys(Keys.ESCAPE)
+    page.click("#pause-vm-b")
+    page.wait("nothing is going on", lambda: not page.all(".busy"))
+    assert not page.all("[role=alert]")
+
+
 def not_permitted(page):
     page.driver.get(page.url)
     page.wait_for_text("[role=alert]", "you may see nothing here")

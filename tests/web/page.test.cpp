@@ -8,6 +8,7 @@
 #include "machine.hpp"
 #include "page_host.hpp"
 
+#include <asio/co_spawn.hpp>
 #include <sys/stat.h>
 
 #include <chrono>
@@ -34,6 +35,24 @@ class ThreeVms : public PageHost {
     for (const char* vm : {"a", "b", "c"}) add_vm(vm);
     add_rule("Stick", "a");
     add_choice(*this, "Key", {"a", "b", "c"});
+    commands["commands"] = [this](const std::string& name) { return std::to_string(a_.count(name)); };
+    commands["detach"] = [this](const std::string& port) {
+      std::optional<std::string> outcome;
+      asio::co_spawn(io, engine->detach(state("3-" + port).device.sys_path),
+                     [&](std::exception_ptr error) { outcome = error ? "failed" : "done"; });
+      wait_until("it is detached", [&] { return outcome.has_value(); });
+      return *outcome;
+    };
+  }
+
+  /// What the person in front of the page may do with these VMs (none named: with all).
+  void permit(hotplug::ApiLevel level, const std::vector<std::string>& vms = {}) {
+    hotplug::ApiPermission permission;
+    permission.transport = "rest";
+    permission.may = level;
+    if (!vms.empty()) permission.vms = vms;
+    if (!rest_options.permissions) rest_options.permissions.emplace();
+    rest_options.permissions->push_back(permission);
   }
 
  private:
@@ -133,7 +152,40 @@ TEST_CASE("The page asks for a token when the service does") {
   page.browse("token");
 }
 
-TEST_CASE("The page tells somebody who may not see everything that it is so") {
+TEST_CASE("A page that is behind does not undo what somebody else has done, and says so") {
+  ThreeVms page;
+  page.start_page();
+  page.browse("behind");
+}
+
+TEST_CASE("Eight tabs with the page all work, because those that nobody sees keep no connection") {
+  ThreeVms page;
+  page.start_page();
+  page.browse("tabs");
+}
+
+TEST_CASE("A VM gets Ctrl+Alt+Del from the page, and is reset after a question") {
+  ThreeVms page;
+  page.start_page();
+  page.browse("reset_and_keys");
+}
+
+TEST_CASE("What a person may not do is disabled on the page, with the reason") {
+  ThreeVms page;
+  page.permit(hotplug::ApiLevel::read);
+  page.permit(hotplug::ApiLevel::attach, {"a"});
+  page.start_page();
+  page.browse("some_rights");
+}
+
+TEST_CASE("A person who may see one VM only sees it live") {
+  ThreeVms page;
+  page.permit(hotplug::ApiLevel::admin, {"b"});
+  page.start_page();
+  page.browse("one_vm");
+}
+
+TEST_CASE("The page tells somebody who may see nothing that it is so") {
   ThreeVms page;
   page.rest_options.permissions.emplace(); // nobody may see anything
   page.start_page();
