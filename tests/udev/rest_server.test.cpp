@@ -8,6 +8,7 @@
 
 #include <qemuctl/error.hpp>
 
+#include <chrono>
 #include <string>
 
 using namespace hotplug;
@@ -127,6 +128,42 @@ TEST_CASE("REST: what can not be is told as a problem") {
   problem_of(wire.ask("POST", "/api/1/vms/b/actions/start"), 409);
 }
 
+TEST_CASE("REST: a VM that does not answer is told as a problem of its own") {
+  StickHost host([](const FakeQemu::Command& command) {
+    const bool silent = command.name == "stop" || command.name == "device_del";
+    if (command.name == "cont") return FakeQemu::Fate::cut;
+    return silent ? FakeQemu::Fate::ignored : FakeQemu::Fate::done;
+  });
+  host.options.command_timeout = std::chrono::milliseconds(200);
+  host.options.request_timeout = std::chrono::milliseconds(1'000);
+  host.start_rest();
+  const auto connect = [&] {
+    host.wait_until("it is connected", [&] { return host.engine->vms().at(0).link == LinkState::connected; });
+  };
+  HttpWire wire(host);
+  for (const char* action : {"pause", "resume"}) { // no answer, and the end of the connection
+    INFO(action);
+    connect();
+    CHECK_THAT(problem_of(wire.ask("POST", std::string("/api/1/vms/a/actions/") + action), 503),
+               ContainsSubstring("QEMU may still carry it out"));
+  }
+  connect();
+  const char* place = "/api/1/devices/usb-3-1/attachment";
+  CHECK(wire.ask("PUT", place, {}, R"({"vm":"a"})").status == 200);
+  problem_of(wire.ask("DELETE", place), 504);
+}
+
+TEST_CASE("REST: the screen of a VM is a picture") {
+  StickHost host;
+  host.start_rest();
+  HttpWire wire(host);
+  const HttpAnswer picture = wire.ask("GET", "/api/1/vms/a/screenshot.png");
+  CHECK(picture.status == 200);
+  CHECK(picture.header("content-type") == "image/png");
+  CHECK_THAT(picture.body, StartsWith("\x89PNG\r\n"));
+  problem_of(wire.ask("GET", "/api/1/vms/b/screenshot.png"), 409);
+}
+
 TEST_CASE("REST: entity tags spare answers, and keep people from undoing what others did") {
   StickHost host;
   host.start_rest();
@@ -226,6 +263,8 @@ TEST_CASE("REST: pages of other origins change nothing, but those that are allow
     CHECK(refused.header("access-control-allow-origin").empty());
   }
   CHECK(host.qemu.count("device_add") == 0);
+  problem_of(wire.ask("POST", "/api/1/vms/a/actions/pause", "Origin: http://evil.example.com\r\n"), 403);
+  CHECK(host.qemu.count("stop") == 0);
   const HttpAnswer asked = wire.ask("OPTIONS", place, "Origin: https://vms.example.org\r\n");
   CHECK(asked.status == 204);
   CHECK_THAT(asked.header("access-control-allow-methods"), ContainsSubstring("PUT"));
