@@ -343,6 +343,8 @@ class Cli {
     co_await connect();
     Json request = message(options_.action);
     if (!options_.vm.empty()) request.set("vm", options_.vm);
+    if (!options_.bus_prefix.empty()) request.set("qemu_bus_prefix", options_.bus_prefix);
+    if (options_.bus_start) request.set("qemu_bus_start_index", *options_.bus_start);
     const Json answer = co_await ask(std::move(request));
     const Json* arguments = answer.find("vmm_args");
     if (options_.json || !arguments || !arguments->is_array())

@@ -141,7 +141,7 @@ std::string event_text(const Json& event) {
   for (const char* kind : {"usb_device", "pci_device", "evdev_device"})
     if (const Json* device = event.find(kind)) text += " " + device_text(*device);
   std::string more;
-  for (const std::string& part : {text_of(event, "vm"), text_of(event, "link"), text_of(event, "reason"),
+  for (const std::string& part : {text_of(event, "vm"), text_of(event, "state"), text_of(event, "reason"),
                                   text_of(event, "problem"), joined(event.find("allowed_vms"), " or ")})
     if (!part.empty()) more += (more.empty() ? ": " : ", ") + part;
   return qemuctl::detail::printable(text + more);

@@ -31,8 +31,10 @@ struct CliOptions {
   std::string file;   ///< of a screenshot; "-": stdout
   std::vector<std::string> keys;
   std::optional<int> timeout; ///< of "vm stop", in seconds
-  bool disconnected = false;  ///< of `list`
-  bool names = false;         ///< of `list` and `vm_list`: only names, for completion
+  std::string bus_prefix;     ///< of "vmm-args"
+  std::optional<int> bus_start;
+  bool disconnected = false; ///< of `list`
+  bool names = false;        ///< of `list` and `vm_list`: only names, for completion
   bool json = false;
 
   bool without_service() const noexcept { return pid || !vm_socket.empty(); }

@@ -4,7 +4,9 @@
 
 #include "discovery.hpp"
 #include "file_watch.hpp"
+#include "last_input.hpp"
 #include "service_manager.hpp"
+#include "sleep_watch.hpp"
 #include "tasks.hpp"
 
 #include <hotplug/api_server.hpp>
@@ -30,6 +32,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <exception>
 #include <filesystem>
@@ -48,6 +51,8 @@ using hotplug::LogLevel;
 using hotplug::ParsedConfig;
 
 constexpr int good = 0, failed = 1, wrong_file = 2;
+/// In the order in which they leave their VMs.
+constexpr std::array every_kind{hotplug::DeviceKind::usb, hotplug::DeviceKind::input, hotplug::DeviceKind::pci};
 
 ParsedConfig load(const DaemonOptions& options) {
   if (options.config) return hotplug::load_config(*options.config);
@@ -72,7 +77,26 @@ std::string counted(const Config& config) {
   return text;
 }
 
+/// What there is on this host now.
+std::vector<Device> devices_of_host() {
+  asio::io_context io(1);
+  hotplug::UdevSource source(io.get_executor());
+  std::vector<Device> devices;
+  const auto look = [](hotplug::UdevSource& from, std::vector<Device>& found) -> asio::awaitable<void> {
+    hotplug::DeviceEvent event = co_await from.next();
+    found = std::get<hotplug::DeviceSnapshot>(std::move(event)).devices;
+  };
+  asio::co_spawn(io, look(source, devices), [](std::exception_ptr error) {
+    if (error) std::rethrow_exception(error);
+  });
+  io.run();
+  return devices;
+}
+
 int check(const DaemonOptions& options, const ParsedConfig& parsed) {
+  for (const std::string& warning :
+       hotplug::detail::last_input_warnings(devices_of_host(), hotplug::Rules(parsed.config)))
+    fmt::print(stderr, "qemuctl-hotplugd: warning: {}\n", warning);
   fmt::print("{}: good: {} VMs, {}\n", file_of(options).string(), parsed.config.vms.size(), counted(parsed.config));
   return good;
 }
@@ -94,18 +118,7 @@ std::string without_links(const std::string& name) {
 }
 
 int explain(const DaemonOptions& options, const Config& config) {
-  asio::io_context io(1);
-  hotplug::UdevSource source(io.get_executor());
-  std::vector<Device> devices;
-  const auto look = [](hotplug::UdevSource& from, std::vector<Device>& found) -> asio::awaitable<void> {
-    hotplug::DeviceEvent event = co_await from.next();
-    found = std::get<hotplug::DeviceSnapshot>(std::move(event)).devices;
-  };
-  asio::co_spawn(io, look(source, devices), [](std::exception_ptr error) {
-    if (error) std::rethrow_exception(error);
-  });
-  io.run();
-
+  const std::vector<Device> devices = devices_of_host();
   const hotplug::Rules rules(config);
   const std::string name = without_links(options.explain);
   int found = 0;
@@ -125,7 +138,7 @@ class Daemon {
   Daemon(DaemonOptions options, ParsedConfig parsed)
       : options_(std::move(options)), loaded_(std::move(parsed.config)), warnings_(std::move(parsed.warnings)),
         signals_(io_, SIGINT, SIGTERM, SIGHUP), engine_(io_.get_executor(), loaded_, engine_options()),
-        tasks_(io_.get_executor(), [this](std::exception_ptr error) {
+        sleep_(io_.get_executor(), sleep_handlers()), tasks_(io_.get_executor(), [this](std::exception_ptr error) {
           if (!failure_) failure_ = error;
           engine_.stop();
         }) {
@@ -139,6 +152,7 @@ class Daemon {
   int run() {
     tasks_.start(watch_signals());
     tasks_.start(watch_files());
+    tasks_.start(sleep_.run());
     if (api_) tasks_.start(api_->run());
 #ifdef QEMUCTL_REST
     if (rest_) tasks_.start(rest_->run());
@@ -191,6 +205,41 @@ class Daemon {
     }
     if (!problem.empty()) log(LogLevel::error, problem);
     engine_.stop();
+  }
+
+  /// Controllers last, because devices are behind them.
+  asio::awaitable<void> before_sleep() {
+    log(LogLevel::info, "the host is about to sleep");
+    for (const hotplug::DeviceKind kind : every_kind) {
+      std::string problem;
+      try {
+        co_await engine_.suspend(kind);
+      } catch (const qemuctl::Error& error) {
+        problem = error.what();
+      }
+      if (!problem.empty()) log(LogLevel::error, problem);
+    }
+  }
+
+  asio::awaitable<void> after_sleep() {
+    log(LogLevel::info, "the host is awake");
+    for (std::size_t i = every_kind.size(); i-- > 0;) {
+      std::string problem;
+      try {
+        co_await engine_.resume(every_kind[i]);
+      } catch (const qemuctl::Error& error) {
+        problem = error.what();
+      }
+      if (!problem.empty()) log(LogLevel::error, problem);
+    }
+  }
+
+  SleepWatch::Handlers sleep_handlers() {
+    SleepWatch::Handlers handlers;
+    handlers.before = [this] { return before_sleep(); };
+    handlers.after = [this] { return after_sleep(); };
+    handlers.log = [this](const std::string& text) { log(LogLevel::debug, text); };
+    return handlers;
   }
 
   asio::awaitable<void> watch_files() {
@@ -246,6 +295,8 @@ class Daemon {
     result.log = log_handler();
     result.reload = [this] { reload(); };
     result.version = QEMUCTL_VERSION;
+    result.ovmf_code = loaded_.general.ovmf_code;
+    result.ovmf_vars = loaded_.general.ovmf_vars;
     return result;
   }
 
@@ -274,6 +325,7 @@ class Daemon {
   asio::io_context io_{1};
   asio::signal_set signals_;
   hotplug::Engine engine_;
+  SleepWatch sleep_;
   std::optional<hotplug::ApiServer> api_;
 #ifdef QEMUCTL_REST
   std::optional<hotplug::RestServer> rest_;

@@ -133,10 +133,14 @@ void describe_options(CLI::App& app, CliOptions& options, Address& address) {
       ->add_option("device", options.device, "Which one")
       ->type_name("DEVICE")
       ->required();
-  subcommand(app, options, "vmm-args", "QEMU's arguments for the devices of a VM", Command::other, "vmm_args")
-      ->add_option("vm", options.vm, "Its name")
-      ->type_name("VM")
-      ->required();
+  CLI::App* arguments = subcommand(app, options, "vmm-args", "QEMU's arguments for the devices that a VM starts with",
+                                   Command::other, "vmm_args");
+  arguments->add_option("vm", options.vm, "Its name")->type_name("VM")->required();
+  arguments->add_option("--bus-prefix", options.bus_prefix, "The ids of its empty ports, without their numbers")
+      ->type_name("PREFIX");
+  arguments->add_option("--bus-start", options.bus_start, "The number of the first of them. Default: 0")
+      ->type_name("N")
+      ->check(CLI::Range(0, 999));
   subcommand(app, options, "reload", "Have the service read its configuration anew", Command::other, "reload");
   app.footer(
       "DEVICE is a node (/dev/bus/usb/003/078), a port (3-1.4), ids (046d:c52b), a PCI address, or a part of the\n"

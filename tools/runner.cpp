@@ -129,18 +129,29 @@ asio::awaitable<ExitStatus> Runner::launch() {
   if (rules_ && !config.hotplug) config.hotplug.emplace();
 
   phase_ = Phase::planning;
-  qemuctl::LaunchPlan plan = co_await qemuctl::plan_launch(std::move(config));
-  for (const std::string& warning : plan.warnings) say(fmt::format("warning: {}", warning));
-  if (options_.check || options_.dry_run) co_return show_plan(plan);
+  const bool with_devices = rules_ && config.hotplug->at_start && !options_.check && !options_.dry_run;
+  if (with_devices) open_engine();
+  std::exception_ptr failure;
+  try {
+    if (with_devices) config = co_await engine_->with_start_devices(std::move(config));
+    qemuctl::LaunchPlan plan = co_await qemuctl::plan_launch(std::move(config));
+    for (const std::string& warning : plan.warnings) say(fmt::format("warning: {}", warning));
+    if (options_.check || options_.dry_run) co_return show_plan(plan);
 
-  phase_ = Phase::starting;
-  qemuctl::LaunchOptions launch_options;
-  launch_options.connect_serials = options_.console;
-  Instance vm = co_await Instance::launch(std::move(plan), std::move(launch_options));
-  vm_ = std::make_shared<Instance>(std::move(vm));
+    phase_ = Phase::starting;
+    qemuctl::LaunchOptions launch_options;
+    launch_options.connect_serials = options_.console;
+    Instance vm = co_await Instance::launch(std::move(plan), std::move(launch_options));
+    vm_ = std::make_shared<Instance>(std::move(vm));
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure && engine_) co_await give_devices_back();
+  if (failure) std::rethrow_exception(failure);
   phase_ = Phase::following;
 
   if (options_.detach) {
+    if (engine_) engine_->stop(); // the other one takes over
     introduce();
     if (rules_) print(fmt::format("engine: {}", start_engine_apart()));
     co_return ExitStatus::good;
@@ -182,17 +193,32 @@ void Runner::take_rules(hotplug::ParsedConfig parsed) {
 
 /// In this process, for as long as the VM is followed.
 void Runner::start_engine() {
+  if (!engine_) open_engine();
+  engine_->add_vm(vm_->name(), vm_);
+}
+
+/// The devices that the VM did not start with.
+asio::awaitable<void> Runner::give_devices_back() {
+  // Also when it was to be left before it had started.
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  try {
+    co_await engine_->detach_all();
+  } catch (const qemuctl::Error& error) {
+    say(error.what());
+  }
+}
+
+void Runner::open_engine() {
   hotplug::EngineOptions engine_options;
   engine_options.attach_connected = true;
   engine_options.log = [this](hotplug::LogLevel level, std::string_view text) {
     if (level == hotplug::LogLevel::debug) return;
-    if (level == hotplug::LogLevel::info)
+    if (level == hotplug::LogLevel::info && !options_.detach)
       print(fmt::format("hotplug: {}", text));
-    else
+    else if (level != hotplug::LogLevel::info)
       say(fmt::format("hotplug: {}", text));
   };
   engine_.emplace(io_.get_executor(), *rules_, std::move(engine_options));
-  engine_->add_vm(vm_->name(), vm_);
   // A VM without hotplug is better than none.
   asio::co_spawn(io_, engine_->run(), [this](const std::exception_ptr& failure) {
     if (failure) report(failure);

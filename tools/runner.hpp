@@ -52,6 +52,8 @@ class Runner {
   void take_rules(const std::filesystem::path& file, const std::string& vm);
   void take_rules(hotplug::ParsedConfig parsed);
   void start_engine();
+  void open_engine();
+  asio::awaitable<void> give_devices_back();
   int start_engine_apart();
 
   void on_signal(int signal);

@@ -3,6 +3,7 @@
 #include "api_actions.hpp"
 
 #include "api_message.hpp"
+#include "start_devices.hpp"
 #include "vm_control.hpp"
 
 #include <hotplug/explanation.hpp>
@@ -180,6 +181,15 @@ asio::awaitable<Json> ApiActions::vm_status(std::string name) {
   co_return to_json(shown, &status);
 }
 
+asio::awaitable<Json> ApiActions::vmm_args(ApiRequest request) {
+  const StartArguments start = co_await engine_.prepare_start(request.vm, std::move(request.start));
+  Json list = Json::array();
+  for (const std::string& argument : start.arguments) list.push_back(argument);
+  if (start.uefi)
+    for (const std::string& argument : ovmf_arguments(options_.ovmf_code, options_.ovmf_vars)) list.push_back(argument);
+  co_return list;
+}
+
 asio::awaitable<Json> ApiActions::act_on_vm(ApiRequest request, Rights rights) {
   const std::vector<VmState> vms = engine_.vms();
   const bool visible = rights.in(request.vm) >= ApiLevel::read;
@@ -197,9 +207,11 @@ asio::awaitable<Json> ApiActions::act_on_vm(ApiRequest request, Rights rights) {
     answer.set("pid", pid);
     break;
   }
-  case Action::vmm_args:
-    refuse_request(errc::not_supported, "this service generates no arguments of QEMU's",
-                   "\"qemuctl-run --dry-run\" shows those of a vm.json.");
+  case Action::vmm_args: {
+    Json arguments = co_await vmm_args(std::move(request));
+    answer.set("vmm_args", std::move(arguments));
+    break;
+  }
   default: {
     const std::shared_ptr<qemuctl::Instance> instance = co_await engine_.connect_vm(request.vm);
     const Json more = co_await control_vm(instance, std::move(request));

@@ -37,6 +37,7 @@ class ApiActions {
   asio::awaitable<void> move(ApiRequest request, Rights rights);
   asio::awaitable<void> move_all(ApiRequest request, Rights rights);
   asio::awaitable<qemuctl::Json> vm_status(std::string name);
+  asio::awaitable<qemuctl::Json> vmm_args(ApiRequest request);
   asio::awaitable<qemuctl::Json> act_on_vm(ApiRequest request, Rights rights);
 
   Engine& engine_;

@@ -125,8 +125,7 @@ Json to_json(const Notification& notification, const Rules& rules) {
   json.set("event", event_name(notification));
   if (notification.kind == Kind::vm_state) {
     json.set("vm", notification.vm);
-    json.set("link", to_string(notification.link));
-    if (!notification.text.empty()) json.set("problem", notification.text);
+    json.set("state", qemuctl::to_string(notification.state));
     return json;
   }
   json.set(member_name(kind_of(notification.device.device)), to_json(notification.device, rules));

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api_request.hpp"
 
+#include "config/ids.hpp"
 #include "nearest_word.hpp"
 
 #include <qemuctl/error.hpp>
@@ -55,11 +56,12 @@ constexpr std::array known_actions{
     KnownAction{"vm_reset", Action::vm_reset, std::nullopt, Level::admin},
     KnownAction{"vm_screenshot", Action::vm_screenshot, std::nullopt, Level::admin},
     KnownAction{"vm_send_key", Action::vm_send_key, std::nullopt, Level::admin},
-    KnownAction{"vmm_args", Action::vmm_args, std::nullopt, Level::read},
+    KnownAction{"vmm_args", Action::vmm_args, std::nullopt, Level::attach},
     KnownAction{"reload", Action::reload, std::nullopt, Level::admin},
 };
 
 constexpr int longest_timeout = 600;
+constexpr int last_bus = 999;
 constexpr std::size_t most_keys = 16; // what QEMU presses at once
 
 [[noreturn]] void wrong_field(std::string_view field, const Json& found, std::string_view wanted) {
@@ -224,6 +226,13 @@ ApiRequest parse_request(const Json& message) {
     request.timeout = number(message, "timeout", 10, longest_timeout).value_or(request.timeout);
     request.vm = required_text(message, "vm");
     break;
+  case Action::vmm_args:
+    request.vm = required_text(message, "vm");
+    request.start.bus_prefix = text(message, "qemu_bus_prefix").value_or("");
+    if (!request.start.bus_prefix.empty() && !qemuctl::detail::is_qemu_id(request.start.bus_prefix))
+      wrong_field("qemu_bus_prefix", request.start.bus_prefix, "the beginning of an id of QEMU's, such as \"rp\"");
+    request.start.first_bus = number(message, "qemu_bus_start_index", 10, last_bus).value_or(0);
+    break;
   case Action::vm_send_key:
     request.keys = keys_in(message);
     request.vm = required_text(message, "vm");
@@ -235,7 +244,6 @@ ApiRequest parse_request(const Json& message) {
   case Action::vm_resume:
   case Action::vm_reset:
   case Action::vm_screenshot:
-  case Action::vmm_args:
     request.vm = required_text(message, "vm");
     break;
   case Action::version:

@@ -6,6 +6,7 @@
 
 #include <hotplug/config.hpp>
 #include <hotplug/device.hpp>
+#include <hotplug/start_arguments.hpp>
 #include <qemuctl/json.hpp>
 
 #include <optional>
@@ -60,6 +61,7 @@ struct ApiRequest {
   std::string token;                ///< of `authenticate`
   std::vector<std::string> keys;    ///< of `vm_send_key`
   int timeout = 30;                 ///< of `vm_stop`, in seconds
+  StartOptions start;               ///< of `vmm_args`
 };
 
 /// The member `id` of a request, which its answer has, too; nullopt: it has none, or it is no request at all.

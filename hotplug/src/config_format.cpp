@@ -132,6 +132,17 @@ Format<UsbMatch> usb_match() {
   return object<T>(std::move(keys));
 }
 
+Format<UsbAuthorization> usb_authorization() {
+  using T = UsbAuthorization;
+  return object<T>({
+      key<T>("enable", &T::enable, boolean(),
+             "New devices are used by nobody before they have been looked at. Default: false"),
+      key<T>("deauthorizeUnmatched", &T::deauthorize_unmatched, boolean(),
+             "Also what is there already and no rule is for. Default: false"),
+      key<T>("hostAllow", &T::host_allow, list_of(usb_match()), "What the host may use"),
+  });
+}
+
 Format<UsbRule> usb_rule() {
   using T = UsbRule;
   const auto set_target = [](T& rule, std::string vm) { rule.vms = {std::move(vm)}; };
@@ -215,8 +226,36 @@ Format<PciRule> pci_rule() {
       key<T>("skipOnSuspend", &T::skip_on_suspend, boolean(), "Stays in the VM when the host suspends. Default: false"),
       key<T>("force", &T::force, boolean(), "Also what the host itself uses. Default: false"),
       key<T>("tag", &T::tag, text(), "For requests that name many devices at once"),
-      key<T>("autoOvmf", &T::auto_ovmf, boolean(), "Has no effect on a VM that runs"),
-      key<T>("qemuUseRootBus", &T::use_root_bus, boolean(), "Has no effect on a VM that runs"),
+      key<T>(
+          "autoOvmf", &T::auto_ovmf, boolean(),
+          "A VM that starts with a graphics card of NVIDIA's has UEFI firmware. No effect on a VM that runs. Default: "
+          "false"),
+      key<T>("qemuUseRootBus", &T::use_root_bus, boolean(),
+             "A VM that starts with it has it on its root bus. No effect on a VM that runs. Default: false"),
+  });
+}
+
+Format<AcpiTable> acpi_table() {
+  using T = AcpiTable;
+  return object<T>({
+      required(key<T>("acpiTable", &T::file, file_path(), "`\"/sys/firmware/acpi/tables/NHLT\"`")),
+      key<T>("setUser", &T::set_user, text(), "The file is given to that user before QEMU starts"),
+      key<T>("setGroup", &T::set_group, text(), "The same with a group"),
+      key<T>("description", &T::description, text(), "For people"),
+      switches<T>().first,
+      switches<T>().second,
+  });
+}
+
+Format<AcpiRule> acpi_rule() {
+  using T = AcpiRule;
+  const auto [enable, disable] = switches<T>();
+  return object<T>({
+      key<T>("description", &T::description, text(), "For people"),
+      key<T>("targetVm", &T::vm, text(), "The VM"),
+      required(key<T>("allow", &T::allow, list_of(acpi_table()), "The tables")),
+      enable,
+      disable,
   });
 }
 
@@ -310,7 +349,7 @@ Format<RestConfig> rest() {
 }
 
 constexpr const char* other_hypervisor = "is for other hypervisors, and has no effect";
-constexpr const char* not_yet = "has no effect yet";
+constexpr const char* not_needed = "is not needed, and has no effect";
 
 /// Keys that are right, but without effect.
 template<typename T>
@@ -331,6 +370,8 @@ Format<GeneralPart> general() {
   const auto set_state_path = [](T& part, std::string value) { part.state_path = std::move(value); };
   const auto set_select_timeout = [](T& part, int value) { part.select_timeout = value; };
   const auto set_modprobe = [](T& part, std::string value) { part.modprobe = std::move(value); };
+  const auto set_ovmf_code = [](T& part, std::string value) { part.ovmf_code = std::move(value); };
+  const auto set_ovmf_vars = [](T& part, std::string value) { part.ovmf_vars = std::move(value); };
   const auto set_max_arrivals = [](T& part, int value) { part.max_arrivals_per_minute = value; };
   return object<T>({
       key<T>("api", set_api, api(), "The device API"),
@@ -344,9 +385,11 @@ Format<GeneralPart> general() {
              "A device that is plugged in more often is kept out until it has stayed for 30 s; 0: never. Default: 8"),
       hotplug::detail::skipped<T>("crosvm", "general.crosvm", other_hypervisor),
       key<T>("modprobe", set_modprobe, file_path(), "The program that loads vfio-pci. Default: `/sbin/modprobe`"),
-      hotplug::detail::skipped<T>("modinfo", "general.modinfo", not_yet),
-      hotplug::detail::skipped<T>("ovmfCode", "general.ovmfCode", not_yet),
-      hotplug::detail::skipped<T>("ovmfVars", "general.ovmfVars", not_yet),
+      hotplug::detail::skipped<T>("modinfo", "general.modinfo", not_needed),
+      key<T>("ovmfCode", set_ovmf_code, file_path(),
+             "UEFI firmware for `autoOvmf`. Default: `/usr/share/OVMF/OVMF_CODE.fd`, or what is there instead"),
+      key<T>("ovmfVars", set_ovmf_vars, file_path(),
+             "Its variables. Default: `/usr/share/OVMF/OVMF_VARS.fd`, likewise"),
   });
 }
 
@@ -380,6 +423,10 @@ Format<ConfigFile> whole() {
   const auto set_vms = [](T& file, std::vector<VmEntry> vms) { file.config.vms = std::move(vms); };
   const auto set_rules = [](T& file, std::vector<UsbRule> rules) { file.config.usb_rules = std::move(rules); };
   const auto set_pci_rules = [](T& file, std::vector<PciRule> rules) { file.config.pci_rules = std::move(rules); };
+  const auto set_authorization = [](T& file, UsbAuthorization value) {
+    file.config.usb_authorization = std::move(value);
+  };
+  const auto set_acpi_rules = [](T& file, std::vector<AcpiRule> rules) { file.config.acpi_rules = std::move(rules); };
   const auto set_input_rules = [](T& file, std::vector<InputRule> rules) {
     file.config.input_rules = std::move(rules);
   };
@@ -391,8 +438,8 @@ Format<ConfigFile> whole() {
       general_key(),
       key<T>("pciPassthrough", set_pci_rules, list_of(pci_rule()),
              "Rules for PCI devices; the first that fits decides"),
-      skipped<T>("acpiPassthrough", "acpiPassthrough", not_yet),
-      skipped<T>("usbAuthorization", "usbAuthorization", not_yet),
+      key<T>("acpiPassthrough", set_acpi_rules, list_of(acpi_rule()), "ACPI tables that VMs start with"),
+      key<T>("usbAuthorization", set_authorization, usb_authorization(), "Which USB devices the host itself may use"),
   });
 }
 

@@ -137,6 +137,17 @@ void check_vms_of(const RuleBase& rule, const std::string& path, const char* wan
   }
 }
 
+void check_acpi_rules(const Config& config, const std::vector<std::string>& known, Problems& problems) {
+  for (std::size_t i = 0; i < config.acpi_rules.size(); ++i) {
+    const AcpiRule& rule = config.acpi_rules[i];
+    const std::string path = fmt::format("acpiPassthrough[{}]", i);
+    RuleBase vms; // the rest of it is not that of a rule for devices
+    if (!rule.vm.empty()) vms.vms.push_back(rule.vm);
+    check_vms_of(vms, path, "targetVm", known, problems);
+    if (rule.allow.empty()) problems.add(path + ".allow", "an empty list", "at least one table");
+  }
+}
+
 template<typename Rule, typename Check>
 void check_rules(const std::vector<Rule>& rules, const char* key, const char* wanted_vms,
                  const std::vector<std::string>& known, const Check& check, Problems& problems) {
@@ -157,6 +168,9 @@ void check_rules(const Config& config, Problems& problems) {
   for (const VmEntry& vm : config.vms) known.push_back(vm.name);
   check_rules(config.usb_rules, "usbPassthrough", "targetVm, or allowedVms", known, check_match<UsbMatch>, problems);
   check_rules(config.pci_rules, "pciPassthrough", "targetVm", known, check_pci_match, problems);
+  check_acpi_rules(config, known, problems);
+  for (std::size_t i = 0; i < config.usb_authorization.host_allow.size(); ++i)
+    check_match(config.usb_authorization.host_allow[i], fmt::format("usbAuthorization.hostAllow[{}]", i), problems);
   check_rules(config.input_rules, "evdevPassthrough", "targetVm", known, check_input_match, problems);
 }
 

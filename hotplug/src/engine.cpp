@@ -26,12 +26,21 @@ using detail::VmPtr;
 namespace {
 
 /// A device that changes its mode (a modem that was a disk, one that takes new firmware) is back sooner than that.
-constexpr std::chrono::seconds longest_absence{5};
+constexpr std::chrono::seconds longest_absence{5}, absence_after_sleep{25};
+
+/// One rule, so that its conditions can be asked like others.
+UsbRules rules_for(const UsbAuthorization& authorization) {
+  UsbRule rule;
+  rule.allow = authorization.host_allow;
+  return UsbRules(std::vector<UsbRule>(authorization.host_allow.empty() ? 0 : 1, rule));
+}
 
 } // namespace
 
 Engine::Impl::Impl(asio::any_io_executor io, Config config, EngineOptions chosen)
-    : executor(io), options(std::move(chosen)), rules(config), general(std::move(config.general)),
+    : executor(io), options(std::move(chosen)), rules(config), acpi_rules(config.acpi_rules),
+      authorization(config.usb_authorization), host_rules(rules_for(authorization)),
+      authorization_journal(options.runtime_dir / "usb-authorization"), general(std::move(config.general)),
       flapping(static_cast<std::size_t>(general.max_arrivals_per_minute)), loans(options.runtime_dir / "lent"),
       udev(io), next_id(std::random_device()()), tasks(io,
                                                        [this](std::exception_ptr error) {
@@ -60,7 +69,7 @@ void Engine::Impl::publish(const Notification& notification) {
     if (const auto queue = subscriber.lock()) queue->push(notification);
 }
 
-void Engine::Impl::add(VmEntry entry) {
+void Engine::Impl::add(VmEntry entry, std::shared_ptr<qemuctl::Instance> instance) {
   const auto vm = std::make_shared<detail::TrackedVm>(executor, [this, name = entry.name](std::exception_ptr error) {
     try {
       std::rethrow_exception(error);
@@ -73,6 +82,10 @@ void Engine::Impl::add(VmEntry entry) {
   vm->state.can_start = !entry.config.empty();
   vm->hold = entry.monitor == "hold";
   vm->entry = std::move(entry);
+  if (instance) {
+    vm->instance = std::move(instance);
+    vm->owned = vm->hold = true;
+  }
   vms.push_back(vm);
   if (running) vm->tasks.start(serve(vm));
 }
@@ -97,6 +110,7 @@ asio::awaitable<void> Engine::Impl::run() {
   // A cancelled run still has to wait for what it started.
   co_await asio::this_coro::throw_if_cancelled(false);
   running = true;
+  begin_authorization();
   tasks.start(follow_udev());
   tasks.start(follow_mounts());
   for (const VmPtr& vm : vms) vm->tasks.start(serve(vm));
@@ -119,6 +133,7 @@ asio::awaitable<void> Engine::Impl::run() {
   co_await tasks.wait_until_empty();
   for (const VmPtr& vm : vms) co_await vm->tasks.wait_until_empty();
   for (const VmPtr& vm : vms) vm->instance.reset();
+  if (authorization_claim) co_await restore_authorization();
   try {
     if (choices_changed && file) file->save(choices);
   } catch (const qemuctl::Error& error) {
@@ -154,6 +169,8 @@ void Engine::Impl::on_event(DeviceEvent event) {
     on_arrived(std::move(arrived->device), true);
   } else if (const auto* removed = std::get_if<DeviceRemoved>(&event)) {
     on_removed(removed->sys_path);
+  } else if (const auto* hub = std::get_if<HubArrived>(&event)) {
+    on_hub(hub->hub);
   } else if (auto* snapshot = std::get_if<DeviceSnapshot>(&event)) {
     std::set<std::string> there;
     for (const Device& device : snapshot->devices) there.insert(sys_path_of(device));
@@ -162,6 +179,7 @@ void Engine::Impl::on_event(DeviceEvent event) {
       if (!there.contains(path)) gone.push_back(path);
     for (const std::string& path : gone) on_removed(path);
     const bool plugged = std::exchange(looked, true);
+    for (const UsbHub& each : snapshot->hubs) on_hub(each);
     for (Device& device : snapshot->devices) on_arrived(std::move(device), plugged);
     if (!plugged) loans.remove_gone();
   }
@@ -189,7 +207,7 @@ void Engine::Impl::on_arrived(Device device, bool plugged) {
   const detail::Choice* choice = choices.find(device);
   tracked.wish.taken = plugged || options.attach_connected || (choice && choice->attached);
   tracked.wish.ask = plugged && !was_in;
-  tracked.fresh = plugged;
+  tracked.fresh = tracked.plugged = plugged;
   if (choice) {
     tracked.wish.chosen = choice->selected;
     tracked.wish.detached = choice->detached;
@@ -216,10 +234,15 @@ void Engine::Impl::on_removed(const std::string& sys_path) {
   }
   const DeviceState& state = found->second.state;
   log(LogLevel::info, "{} is gone", short_description(state.device));
-  if (state.vm && !state.foreign)
-    departures[identity_of(state.device).connector] = {*state.vm, std::chrono::steady_clock::now()};
+  const detail::Wish& wish = found->second.wish;
+  const std::optional<std::string> in = wish.suspended ? wish.current : state.foreign ? std::nullopt : state.vm;
+  // What has lost its power while the host slept takes its time.
+  const auto grace = wish.suspended ? absence_after_sleep : std::chrono::seconds(0);
+  if (in) departures[identity_of(state.device).connector] = {*in, std::chrono::steady_clock::now() + grace};
   for (const Notification& notification : difference(&state, nullptr)) publish(notification);
   const bool was_pci = kind_of(state.device) == DeviceKind::pci;
+  if (const auto* usb = std::get_if<UsbDevice>(&state.device))
+    authorization_journal.remove(fmt::format("{}@{}", usb->sys_name, usb->address));
   if (found->second.loan) loans.remove(found->second.loan->address); // it comes back as a new one, with any driver
   devices.erase(found);
   if (was_pci) apply_pci_rules();
@@ -305,10 +328,7 @@ void Engine::add_vm(std::string name, std::shared_ptr<qemuctl::Instance> instanc
   VmEntry entry;
   entry.name = std::move(name);
   entry.pid = instance->pid();
-  impl_->add(std::move(entry));
-  detail::TrackedVm& vm = *impl_->vms.back();
-  vm.instance = std::move(instance);
-  vm.owned = vm.hold = true;
+  impl_->add(std::move(entry), std::move(instance));
 }
 
 asio::awaitable<void> Engine::run() {
@@ -323,6 +343,7 @@ void Engine::stop() noexcept {
 void Engine::reload(Config config) {
   Impl& impl = *impl_;
   Rules fresh(config);
+  UsbRules host_rules = rules_for(config.usb_authorization);
   std::vector<VmPtr> kept;
   std::vector<VmEntry> added;
   for (VmEntry& entry : config.vms) {
@@ -343,6 +364,12 @@ void Engine::reload(Config config) {
   impl.vms = std::move(kept);
   for (VmEntry& entry : added) impl.add(std::move(entry));
   impl.rules = std::move(fresh);
+  impl.acpi_rules = std::move(config.acpi_rules);
+  if (impl.authorization != config.usb_authorization) {
+    impl.authorization = std::move(config.usb_authorization);
+    impl.host_rules = std::move(host_rules);
+    if (impl.running) impl.begin_authorization();
+  }
   for (auto& [path, device] : impl.devices) {
     impl.apply_rules(device);
     device.wish.left = false;

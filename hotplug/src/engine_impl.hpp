@@ -11,6 +11,7 @@
 #include "process.hpp"
 #include "state_file.hpp"
 #include "tasks.hpp"
+#include "usb_authorization.hpp"
 #include "vm_devices.hpp"
 
 #include <hotplug/engine.hpp>
@@ -49,18 +50,23 @@ struct TrackedDevice {
   DeviceState state;
   Wish wish;
   Claim claim;
-  std::string problem;                      ///< becomes `state.degraded`
-  bool busy = false;                        ///< a step for it is on its way
-  std::optional<std::string> remembered;    ///< the VM that the state file says it is attached to
-  std::string stays;                        ///< why it stays with the host although a rule matches; empty: it does not
-  std::optional<Loan> loan;                 ///< the driver that it is to be given back to
-  bool stuck = false;                       ///< the kernel keeps a process that was to change its driver
-  bool return_failed = false;               ///< the latest attempt to give it back
-  time_point return_at = time_point::min(); ///< when it may be given back to that driver, at the earliest
-  bool guarded = false;                     ///< the host uses it, and `problem` says for what
-  bool fresh = false;                       ///< just plugged in, so that nobody can use it yet
-  std::uint64_t request = 0;                ///< the latest of people; an earlier one is over
-  int failures = 0;                         ///< attempts to attach it that failed, one after the other
+  std::string problem;                   ///< becomes `state.degraded`
+  bool busy = false;                     ///< a step for it is on its way
+  std::optional<std::string> remembered; ///< the VM that the state file says it is attached to
+  std::string stays;                     ///< why it stays with the host although a rule matches; empty: it does not
+  std::optional<Loan> loan;              ///< the driver that it is to be given back to
+  /// Until then it stays with the driver for VMs, because one is about to start with it.
+  std::optional<time_point> promised_until;
+  bool stuck = false;                          ///< the kernel keeps a process that was to change its driver
+  bool return_failed = false;                  ///< the latest attempt to give it back
+  time_point return_at = time_point::min();    ///< when it may be given back to that driver, at the earliest
+  bool guarded = false;                        ///< the host uses it, and `problem` says for what
+  bool plugged = false;                        ///< since the engine began
+  bool was_in_vm = false;                      ///< likewise
+  time_point authorize_at = time_point::min(); ///< whether the host may use it is changed then, at the earliest
+  bool fresh = false;                          ///< just plugged in, so that nobody can use it yet
+  std::uint64_t request = 0;                   ///< the latest of people; an earlier one is over
+  int failures = 0;                            ///< attempts to attach it that failed, one after the other
   time_point retry_at = time_point::min();
   std::optional<time_point> quarantined_until;
   std::optional<time_point> select_until; ///< how long a person may choose
@@ -80,8 +86,9 @@ struct Departure {
 
 /// A request to a guest to let go of a device.
 struct Unplug {
-  time_point asked;  ///< the last time
-  bool late = false; ///< it has not been answered in time
+  time_point asked;    ///< the last time
+  bool late = false;   ///< it has not been answered in time
+  std::string refused; ///< QEMU's words, when it did not pass the request on
 };
 
 /// What the engine keeps of a VM.
@@ -140,6 +147,11 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   asio::any_io_executor executor;
   EngineOptions options;
   Rules rules;
+  std::vector<AcpiRule> acpi_rules;
+  UsbAuthorization authorization;
+  UsbRules host_rules; ///< of `authorization`
+  detail::AuthorizationJournal authorization_journal;
+  detail::Claim authorization_claim;
   GeneralConfig general;
   detail::Flapping flapping;
   detail::Loans loans;
@@ -169,7 +181,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   }
   void changed();
   void publish(const Notification& notification);
-  void add(VmEntry entry);
+  /// `instance`: of a VM that the program has connected; nullptr: the engine is to find it.
+  void add(VmEntry entry, std::shared_ptr<qemuctl::Instance> instance = nullptr);
   detail::VmPtr find_vm(const std::string& name) const;
   bool all_ended() const;
   /// Nothing is lent that can be given back.
@@ -218,7 +231,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   bool take_claim(detail::TrackedDevice& device, const std::string& for_whom);
   /// Whether the device can be attached now; otherwise what it takes has been started, or `problem` says what is in the
   /// way.
-  bool prepare_pci(const detail::VmPtr& vm, detail::TrackedDevice& device);
+  bool prepare_pci(const std::string& vm, std::optional<int> pid, detail::TrackedDevice& device);
   asio::awaitable<void> lend(std::string sys_path);
   /// Gives back what no VM has or is about to get. `next`: when to look again at the latest.
   void give_back_unused(const std::set<std::string>& held, detail::time_point now, detail::time_point& next);
@@ -226,6 +239,18 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   asio::awaitable<void> give_back(std::string sys_path);
   void after_driver_change(detail::TrackedDevice& device, std::optional<qemuctl::detail::Process> stuck);
   asio::awaitable<void> watch_stuck(std::string sys_path, qemuctl::detail::Process process);
+
+  // engine_authorization.cpp
+  /// Has the kernel authorise nothing by itself, or undoes that, as the configuration says.
+  void begin_authorization();
+  void take_over_hub(const std::string& root_hub);
+  void on_hub(const UsbHub& hub);
+  asio::awaitable<void> authorize_hub(std::string sys_name);
+  std::optional<bool> authorization_of(const detail::TrackedDevice& device) const;
+  /// What no VM is to have is the host's, or nobody's.
+  void follow_authorization(detail::time_point now, detail::time_point& next);
+  asio::awaitable<void> authorize(std::string sys_path, bool wanted);
+  asio::awaitable<void> restore_authorization();
 
   // engine_requests.cpp
   /// The device, unless nobody may ask anything of it.
@@ -240,11 +265,18 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   asio::awaitable<void> request_suspend(DeviceKind kind, std::string vm);
   asio::awaitable<void> request_resume(DeviceKind kind, std::string vm);
 
+  // engine_start.cpp
+  /// Those that a VM of that name can have from its start on.
+  std::set<std::string> devices_for_start(const std::string& vm) const;
+  asio::awaitable<StartArguments> request_start_arguments(std::string vm, StartOptions how);
+  asio::awaitable<qemuctl::VmConfig> with_start_devices(qemuctl::VmConfig config);
+
   // engine_vms.cpp
   asio::awaitable<void> serve(detail::VmPtr vm);
   asio::awaitable<void> connect(detail::VmPtr vm);
   asio::awaitable<std::shared_ptr<qemuctl::Instance>> start_vm(detail::VmPtr vm);
   asio::awaitable<void> follow_events(detail::VmPtr vm, qemuctl::EventSubscription events);
+  asio::awaitable<void> follow_status(detail::VmPtr vm, qemuctl::StatusSubscription statuses);
   asio::awaitable<void> watch_end(detail::VmPtr vm, qemuctl::detail::Process process);
   void on_connected(const detail::VmPtr& vm, detail::VmDevices has);
   /// QEMU has shown what the VM has.
@@ -252,6 +284,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   void on_ended(detail::TrackedVm& vm);
   void disconnect(detail::TrackedVm& vm, LinkState link, std::string problem);
   void set_link(detail::TrackedVm& vm, LinkState link, std::string problem = {});
+  void set_state(detail::TrackedVm& vm, qemuctl::State state);
 };
 
 } // namespace hotplug

@@ -67,7 +67,7 @@ bool Engine::Impl::take_claim(TrackedDevice& device, const std::string& for_whom
   return static_cast<bool>(device.claim);
 }
 
-bool Engine::Impl::prepare_pci(const VmPtr& vm, TrackedDevice& device) {
+bool Engine::Impl::prepare_pci(const std::string& vm, std::optional<int> pid, TrackedDevice& device) {
   const PciDevice& pci = *pci_of(device);
   device.problem = detail::rom_file_problem(device.wish.rom_file);
   if (!device.problem.empty()) return false;
@@ -78,13 +78,13 @@ bool Engine::Impl::prepare_pci(const VmPtr& vm, TrackedDevice& device) {
     if (!member || (&each != &device && (!member->iommu_group || member->iommu_group != pci.iommu_group))) continue;
     member->driver = detail::driver_of(member->address());
     members.push_back({*member, each.state.target});
-    if (each.state.target == vm->state.name && member->driver != detail::vfio_driver) missing.push_back(&each);
+    if (each.state.target == vm && member->driver != detail::vfio_driver) missing.push_back(&each);
   }
-  device.problem = detail::group_obstacle(pci, vm->state.name, members);
+  device.problem = detail::group_obstacle(pci, vm, members);
   if (!device.problem.empty()) return false;
   if (missing.empty()) {
     for (const detail::DeviceUser& user : detail::users_of(detail::group_node(*pci.iommu_group)))
-      if (vm->state.pid && user.pid != *vm->state.pid)
+      if (pid && user.pid != *pid)
         device.problem = fmt::format("process {} ({}) uses its IOMMU group", user.pid, user.command);
     return device.problem.empty();
   }
@@ -98,7 +98,7 @@ bool Engine::Impl::prepare_pci(const VmPtr& vm, TrackedDevice& device) {
       device.problem = fmt::format("{}: {}", sys_name_of(each->state.device), each->problem);
       return false;
     }
-    if (is_guarded(*each) || !take_claim(*each, "VM " + vm->state.name)) {
+    if (is_guarded(*each) || !take_claim(*each, "VM " + vm)) {
       if (each != &device)
         device.problem = fmt::format("{} of its IOMMU group: {}", sys_name_of(each->state.device), each->problem);
       device.guarded = each->guarded;
@@ -159,7 +159,12 @@ asio::awaitable<void> Engine::Impl::watch_stuck(std::string sys_path, qemuctl::d
 
 void Engine::Impl::give_back_unused(const std::set<std::string>& held, time_point now, time_point& next) {
   for (auto& [path, device] : devices) {
+    if (held.contains(path)) device.promised_until.reset();
     if (!device.loan || device.busy || device.stuck || held.contains(path)) continue;
+    if (!leaving && device.promised_until && *device.promised_until > now) {
+      next = std::min(next, *device.promised_until);
+      continue;
+    }
     const VmPtr vm = device.state.target ? find_vm(*device.state.target) : nullptr;
     const LinkState link = vm ? vm->state.link : LinkState::ended;
     const bool soon = link == LinkState::connected || link == LinkState::connecting || link == LinkState::yielded;

@@ -135,7 +135,7 @@ time_point Engine::Impl::reconcile() {
   for (const Attach& step : plan.attach) {
     const VmPtr vm = find_vm(step.vm);
     TrackedDevice& device = devices.at(step.sys_path);
-    if (vm && device.busy && device.loan) at_work.insert(step.vm); // it is on its way
+    if (vm && device.busy) at_work.insert(step.vm); // it is on its way
     if (!vm || device.busy) continue;
     // For what is tried again in half a minute no monitor is kept from others.
     if (device.retry_at <= now + longest_quick_pause) at_work.insert(step.vm);
@@ -155,6 +155,7 @@ time_point Engine::Impl::reconcile() {
     const auto place = holding.find(path);
     show(device, place == holding.end() ? nullptr : place->second);
   }
+  follow_authorization(now, next);
 
   for (const VmPtr& vm : vms) {
     if (vm->stale && vm->state.link == LinkState::connected && !vm->busy) {
@@ -183,6 +184,7 @@ void Engine::Impl::show(TrackedDevice& device, const Holding* holding) {
   DeviceState& state = device.state;
   const std::optional<std::string> vm = holding ? std::optional(holding->vm) : std::nullopt;
   const bool foreign = holding && holding->foreign;
+  if (vm) device.was_in_vm = true;
   if (vm && !foreign) {
     device.wish.current = vm;
     device.wish.taken = true;
@@ -235,15 +237,17 @@ bool Engine::Impl::awaits_guest(TrackedVm& vm, const Detach& step, time_point& w
   if (found == vm.unplugs.end()) return false;
   detail::Unplug& unplug = found->second;
   const time_point now = steady_clock::now(), due = unplug.asked + options.unplug_timeout;
-  if (now < due) {
+  if (now < due && unplug.refused.empty()) {
     wake = std::min(wake, due);
     return true;
   }
   const auto device = devices.find(step.sys_path);
   const std::string problem =
-      fmt::format("the guest of VM {} has not let go of {} within {}; it is asked again", step.vm,
-                  device == devices.end() ? step.qdev : short_description(device->second.state.device),
-                  qemuctl::detail::duration_text(options.unplug_timeout));
+      unplug.refused.empty()
+          ? fmt::format("the guest of VM {} has not let go of {} within {}; it is asked again", step.vm,
+                        device == devices.end() ? step.qdev : short_description(device->second.state.device),
+                        qemuctl::detail::duration_text(options.unplug_timeout))
+          : unplug.refused;
   if (!std::exchange(unplug.late, true) && device == devices.end()) log(LogLevel::warning, "{}", problem);
   if (device != devices.end()) device->second.problem = problem;
   // No monitor is kept for it meanwhile: when the VM is looked at again, it shows what is left.
@@ -269,8 +273,11 @@ void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
     const bool guarded = kind_of(device.state.device) == DeviceKind::usb && is_guarded(device);
     if (guarded || !take_claim(device, "VM " + vm->state.name)) {
       // the host's, or another engine's
-    } else if (kind_of(device.state.device) == DeviceKind::pci && !prepare_pci(vm, device)) {
+    } else if (kind_of(device.state.device) == DeviceKind::pci && !prepare_pci(vm->state.name, vm->state.pid, device)) {
       if (device.problem.empty()) return; // what it takes is on its way
+    } else if (const auto* usb = std::get_if<UsbDevice>(&device.state.device);
+               usb && !usb->authorized && authorization_of(device)) {
+      return; // it is going to be, and then looked at again
     } else if (const auto user = used_by_other(device)) {
       device.problem = fmt::format("process {} ({}) uses it", user->pid, user->command);
       device.claim = {};
@@ -356,9 +363,10 @@ asio::awaitable<void> Engine::Impl::detach(VmPtr vm, detail::Qdev qdev, std::str
   if (!instance) co_return;
   const std::string id = qdev.id;
   if (qdev.needs_guest())
-    vm->unplugs[id].asked = steady_clock::now();
+    vm->unplugs[id] = {steady_clock::now(), vm->unplugs[id].late, {}};
   else
     vm->deleting = id;
+  const bool needs_guest = qdev.needs_guest();
   detail::VmDevices has = vm->has;
   std::exception_ptr failed;
   try {
@@ -371,6 +379,10 @@ asio::awaitable<void> Engine::Impl::detach(VmPtr vm, detail::Qdev qdev, std::str
   if (failed) {
     const qemuctl::Error error = detail::as_error(failed);
     log(LogLevel::warning, "VM {}: {}", vm->state.name, error.what());
+    if (needs_guest && error.code() == errc::command_failed) { // on a bus that it starts with, it stays
+      vm->unplugs[id].refused = error.what();
+      co_return;
+    }
     // Whatever it was, QEMU knows what it has.
     disconnect(*vm, LinkState::connecting, error.what());
   } else if (std::ranges::find(vm->has.devices, id, &detail::Qdev::id) == vm->has.devices.end()) {

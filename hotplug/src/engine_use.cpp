@@ -85,6 +85,7 @@ asio::awaitable<int> Engine::Impl::request_start(std::string name) {
   how.qmp.command_timeout = options.command_timeout;
   how.on_warning = [self, name](std::string_view text) { self->log(LogLevel::warning, "VM {}: {}", name, text); };
   qemuctl::VmConfig config = qemuctl::load_vm_config(vm->entry.config);
+  config = co_await with_start_devices(std::move(config));
   // Its public monitor is found as if somebody else had launched it.
   const Instance started = co_await Instance::launch(std::move(config), std::move(how));
   co_return started.pid().value_or(0);

@@ -98,13 +98,18 @@ void Engine::Impl::set_link(TrackedVm& vm, LinkState link, std::string problem) 
   vm.state.problem = std::move(problem);
   const LogLevel level = vm.state.problem.empty() ? LogLevel::debug : LogLevel::warning;
   log(level, "VM {}: {}{}{}", vm.state.name, to_string(link), vm.state.problem.empty() ? "" : ": ", vm.state.problem);
+  if (link == LinkState::waiting && vm.state.state != qemuctl::State::crashed) set_state(vm, qemuctl::State::shutdown);
+  changed();
+}
+
+void Engine::Impl::set_state(TrackedVm& vm, qemuctl::State state) {
+  if (std::exchange(vm.state.state, state) == state) return;
+  log(LogLevel::debug, "VM {} is {}", vm.state.name, qemuctl::to_string(state));
   Notification notification;
   notification.kind = Notification::Kind::vm_state;
   notification.vm = vm.state.name;
-  notification.text = vm.state.problem;
-  notification.link = link;
+  notification.state = state;
   publish(notification);
-  changed();
 }
 
 void Engine::Impl::disconnect(TrackedVm& vm, LinkState link, std::string problem) {
@@ -157,6 +162,8 @@ void Engine::Impl::on_seen(TrackedVm& vm, detail::VmDevices has) {
 
 void Engine::Impl::on_ended(TrackedVm& vm) {
   log(LogLevel::info, "VM {} has ended", vm.state.name);
+  const bool crashed = vm.instance && vm.instance->state() == qemuctl::State::crashed;
+  set_state(vm, crashed ? qemuctl::State::crashed : qemuctl::State::shutdown);
   vm.instance.reset();
   for (auto& [path, device] : devices)
     if (device.state.allowed_vms.size() == 1 && device.state.allowed_vms.front() == vm.state.name)
@@ -168,6 +175,16 @@ void Engine::Impl::on_ended(TrackedVm& vm) {
   vm.wanted = true;
   vm.wakeup.notify();
   set_link(vm, vm.owned || vm.entry.pid ? LinkState::ended : LinkState::waiting);
+}
+
+asio::awaitable<void> Engine::Impl::follow_status(VmPtr vm, qemuctl::StatusSubscription statuses) {
+  const std::weak_ptr<Instance> instance = vm->instance;
+  for (;;) {
+    const std::optional<qemuctl::VmStatus> status = co_await statuses.next();
+    // Of one that is not connected any more nothing is known.
+    if (!status || !status->process_alive || instance.expired() || vm->instance != instance.lock()) co_return;
+    if (status->state != qemuctl::State::unknown) set_state(*vm, status->state);
+  }
 }
 
 asio::awaitable<void> Engine::Impl::watch_end(VmPtr vm, qemuctl::detail::Process process) {
@@ -209,6 +226,7 @@ asio::awaitable<void> Engine::Impl::serve(VmPtr vm) {
         // It has ended just now; the connection tells.
       }
     }
+    vm->tasks.start(follow_status(vm, instance->subscribe_status()));
     instance.reset(); // from here on the VM alone keeps it
     co_await follow_events(vm, std::move(events));
     if (vm->owned) vm->wanted = false;
@@ -320,6 +338,7 @@ asio::awaitable<std::shared_ptr<Instance>> Engine::Impl::start_vm(VmPtr vm) {
     log(LogLevel::warning, "VM {}: {}", name, text);
   };
   qemuctl::VmConfig config = qemuctl::load_vm_config(vm->entry.config);
+  config = co_await with_start_devices(std::move(config));
   std::shared_ptr<Instance> started;
   try {
     started = std::make_shared<Instance>(co_await Instance::launch(std::move(config), std::move(how)));

@@ -60,7 +60,7 @@ std::vector<Notification> difference(const DeviceState* before, const DeviceStat
   using Kind = Notification::Kind;
   std::vector<Notification> notifications;
   const auto tell = [&](Kind kind, const DeviceState& state, const std::string& vm = {}, const std::string& text = {}) {
-    notifications.push_back({kind, state, vm, text, 0, {}});
+    notifications.push_back({kind, state, vm, text, 0, qemuctl::State::unknown});
   };
   const std::optional<std::string> nowhere;
   const std::optional<std::string>& from = before ? before->vm : nowhere;

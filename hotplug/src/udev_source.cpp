@@ -135,6 +135,12 @@ const Source* source_of(udev_device* device) {
   return nullptr;
 }
 
+/// nullopt: it is something else.
+std::optional<UsbHub> hub_of(udev_device* device) {
+  if (text(udev_device_get_subsystem(device)) != "usb") return std::nullopt;
+  return make_usb_hub(usb_record_of(device));
+}
+
 } // namespace
 
 struct UdevSource::Impl {
@@ -169,7 +175,10 @@ struct UdevSource::Impl {
       const DeviceHandle device(udev_device_new_from_syspath(context.get(), udev_list_entry_get_name(entry)));
       const Source* source = device ? source_of(device.get()) : nullptr;
       if (!source) continue;
-      if (std::optional<Device> found = source->read(device.get())) snapshot.devices.push_back(std::move(*found));
+      if (std::optional<Device> found = source->read(device.get()))
+        snapshot.devices.push_back(std::move(*found));
+      else if (std::optional<UsbHub> hub = hub_of(device.get()))
+        snapshot.hubs.push_back(std::move(*hub));
     }
     return snapshot;
   }
@@ -191,6 +200,7 @@ struct UdevSource::Impl {
       if (!source) continue;
       if (action == "remove") return DeviceRemoved{text(udev_device_get_syspath(device.get()))};
       if (std::optional<Device> found = source->read(device.get())) return DeviceArrived{std::move(*found)};
+      if (std::optional<UsbHub> hub = hub_of(device.get())) return HubArrived{std::move(*hub)};
     }
   }
 

@@ -180,4 +180,13 @@ std::optional<UsbDevice> make_usb_device(const UsbRecord& record) {
   return device;
 }
 
+std::optional<UsbHub> make_usb_hub(const UsbRecord& record) {
+  UsbHub hub;
+  hub.sys_path = record.sys_path;
+  hub.sys_name = record.sys_path.substr(record.sys_path.rfind('/') + 1);
+  if (!ports_of(hub.sys_name) || number_of<std::uint8_t>(record, "bDeviceClass", 16) != hub_class) return std::nullopt;
+  hub.authorized = attribute(record, "authorized") != "0";
+  return hub;
+}
+
 } // namespace hotplug

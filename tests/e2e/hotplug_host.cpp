@@ -75,7 +75,7 @@ void HotplugHost::start_daemon(const std::string& usb_rules, const std::vector<s
 
 void HotplugHost::start_daemon_again(const std::string& flags) {
   host.output_of(std::string("rm -f ") + api_path); // of one that was killed
-  daemon_ = host.spawn(std::string(QEMUCTL_HOTPLUGD) + " -d -c " + config_path + " " + flags, log_path);
+  daemon_ = host.spawn("env " + environment + " " + QEMUCTL_HOTPLUGD + " -d -c " + config_path + " " + flags, log_path);
   host.wait_until(std::string("test -S ") + api_path + " || ! test -e /proc/" + std::to_string(daemon_));
   host.spawn(std::string(QEMUCTL_API_CALL) + " " + api_path + R"( '{"action": "enable_notifications"}' --follow)",
              "/tmp/notifications");

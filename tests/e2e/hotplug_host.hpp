@@ -31,6 +31,7 @@ class HotplugHost {
   HostVm host;
   /// Further members of the configuration: rules for other kinds of devices.
   qemuctl::Json more_rules;
+  std::string environment; ///< of the service: "NAME=VALUE ..."
 
   /// @name VMs
   /// @{

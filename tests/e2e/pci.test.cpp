@@ -197,6 +197,49 @@ TEST_CASE("a driver that does not let go is given up, and a service that dies me
   host.host.wait_until(std::string("test ! -e ") + lent + disk);
 }
 
+TEST_CASE("a card that a VM starts with is the VM's from the beginning, and the host's again when there is no VM") {
+  PciHost host;
+  const std::string card = host.plug_card("e1000e", "one", "rp0");
+  host.wait_for_driver(card, "e1000e");
+  host.more_rules = PciHost::rules_for(PciHost::by_address(card));
+  host.start_daemon("[]", {R"({"name": "a", "type": "qemu", "socket": "/run/a.qmp"})"});
+  const std::string arguments =
+      std::string(QEMUCTL_CLI) + " --socket " + test::HotplugHost::api_path + " vmm-args a --bus-prefix ep";
+  host.start_vm("a", std::string(port) + " $(" + arguments + ")");
+  CHECK(host.driver_of(card) == "vfio-pci");
+  host.host.wait_until("the service knows it", [&] {
+    const Json list = host.request(R"({"action": "pci_list"})");
+    for (const Json& each : list.at("pci_devices").as_array())
+      if (each.at("address") == Json(card)) return each.contains("vm") && !each.contains("foreign");
+    return false;
+  });
+  host.kill_vm("a");
+  host.wait_for_driver(card, "e1000e");
+
+  // No QEMU comes, and the service does not live to see that.
+  host.host.output_of(arguments);
+  CHECK(host.driver_of(card) == "vfio-pci");
+  host.signal_daemon("KILL");
+  host.start_daemon_again();
+  host.wait_for_driver(card, "e1000e");
+  host.signal_daemon("TERM");
+
+  // qemuctl-run does it all by itself.
+  host.host.write_file("/tmp/b.json",
+                       R"({"name": "b", "machine": {"type": "q35", "accel": "tcg"}, "memory": {"size": 64},
+    "hotplug": {"atStart": true, "pciPassthrough": [{"allow": [{"address": ")" +
+                           card + R"("}]}]}})");
+  host.host.spawn(std::string(QEMUCTL_RUN) + " /tmp/b.json", "/tmp/b.log");
+  // It looks at what its QEMU can do first, which takes its time in a VM.
+  host.host.wait_until("grep -q '^state: running' /tmp/b.log", std::chrono::minutes(3));
+  CHECK(host.driver_of(card) == "vfio-pci");
+  const std::string pid = host.host.output_of("sed -n 's/^pid: //p' /tmp/b.log");
+  CHECK_THAT(host.host.output_of("tr '\\0' ' ' </proc/" + pid + "/cmdline"),
+             ContainsSubstring("vfio-pci,host=" + card + ",id=pcihost-") && ContainsSubstring("bus=rp4,addr=0x0"));
+  host.host.output_of("kill -9 " + pid);
+  host.wait_for_driver(card, "e1000e");
+}
+
 TEST_CASE("people move cards and input devices by the device API") {
   PciHost host;
   const std::string card = host.plug_card("e1000e", "one", "rp0");

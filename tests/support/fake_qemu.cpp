@@ -93,6 +93,11 @@ int FakeQemu::count(std::string_view command) const {
   return found == counts_.end() ? 0 : found->second;
 }
 
+void FakeQemu::have(const std::string& id, Json properties) {
+  const std::lock_guard lock(mutex_);
+  devices_.emplace(id, Device{std::move(properties), true});
+}
+
 void FakeQemu::lose(const std::string& id) {
   const std::lock_guard lock(mutex_);
   devices_.erase(id);
@@ -250,6 +255,13 @@ Json FakeQemu::answer(const Command& command, Fate fate, std::string& deleted) {
   }
   if (command.name == "device_del") {
     deleted = arguments.at("id").as_string();
+    const auto found = devices_.find(deleted);
+    const bool usb = found == devices_.end() || found->second.properties.at("driver") == Json("usb-host");
+    if (!usb && fate == Fate::refused) throw Refused{"GenericError", "Bus 'pcie.0' does not support hotplugging"};
+    if (!usb) { // its guest does not answer
+      deleted.clear();
+      return Json::object();
+    }
     if (devices_.erase(deleted) == 0)
       throw Refused{"DeviceNotFound", "Device '" + std::exchange(deleted, "") + "' not found"};
     return Json::object();

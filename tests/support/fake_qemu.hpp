@@ -57,6 +57,8 @@ class FakeQemu {
   std::map<std::string, qemuctl::Json> devices() const;
   /// How many commands of that name there have been.
   int count(std::string_view command) const;
+  /// Puts a device in, as somebody else does, or as one that QEMU began with. `properties` has its driver.
+  void have(const std::string& id, qemuctl::Json properties);
   /// Takes a device out without having been asked, and tells it.
   void lose(const std::string& id);
 

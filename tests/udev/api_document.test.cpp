@@ -68,6 +68,12 @@ TEST_CASE("every message in API.md is answered and told of as it says") {
   rule.vms.push_back("vm2");
   rule.tag = "sticks";
   rule.description = "sticks";
+  std::ofstream(host.dir / "SSDT.aml") << "table";
+  AcpiRule tables;
+  tables.vm = "vm1";
+  tables.allow.resize(1);
+  tables.allow[0].file = (host.dir / "SSDT.aml").string();
+  host.config.acpi_rules.push_back(tables);
   host.options.attach_connected = false;
   host.host.plug(host.root, 3, 1, 78);
   host.host.add_pci("0000:01:00.0", "82574L");

@@ -24,6 +24,7 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -32,6 +33,7 @@
 using namespace hotplug;
 using namespace std::chrono_literals;
 using Catch::Matchers::ContainsSubstring;
+using qemuctl::Json;
 using test::FakeQemu;
 using Host = test::EngineHost;
 using Fate = FakeQemu::Fate;
@@ -343,4 +345,121 @@ TEST_CASE("a monitor that libvirt has is explained") {
   CHECK_THAT(problem, ContainsSubstring("-qmp unix:PATH,server=on,wait=off"));
   libvirt.reset();
   host.wait_for("3-1", "a");
+}
+
+TEST_CASE("what becomes of a VM is told, and not what becomes of its monitor") {
+  Host host;
+  host.options.idle_before_yield = 10ms;
+  host.add_vm("a", "yield");
+  host.add_rule("Stick", "a");
+  std::optional<FakeQemu> qemu(host.socket("a"));
+  host.start();
+  NotificationSubscription notifications = host.engine->subscribe();
+  const auto yielded = [&] { return host.engine->vms().at(0).link == LinkState::yielded; };
+  host.wait_until("it is yielded", yielded);
+  for (const int address : {5, 6}) {
+    const std::string device = host.host.plug(host.root, 3, 1, address);
+    host.wait_for("3-1", "a");
+    host.wait_until("it is yielded", yielded);
+    host.host.pull(device);
+    host.wait_until("it is gone", [&] { return !host.is_there("3-1") && qemu->devices().empty() && yielded(); });
+  }
+  const std::string latest = host.host.plug(host.root, 3, 1, 7);
+  host.wait_for("3-1", "a");
+  host.wait_until("it is yielded", yielded);
+  qemu.reset();
+  host.host.pull(latest); // so that it is looked for
+  host.wait_until("it has ended", [&] { return host.engine->vms().at(0).link == LinkState::waiting; });
+  std::vector<std::string> states;
+  const std::shared_ptr<NotificationSubscription> from =
+      std::make_shared<NotificationSubscription>(std::move(notifications));
+  const auto drain = [&states, from]() -> asio::awaitable<void> {
+    for (bool last = false; !last;) {
+      const std::optional<Notification> next = co_await from->next(1s);
+      if (!next || next->kind != Notification::Kind::vm_state) continue;
+      states.emplace_back(qemuctl::to_string(next->state));
+      last = next->state == qemuctl::State::shutdown || next->state == qemuctl::State::crashed;
+    }
+  };
+  test::run(host.io, drain());
+  CHECK(states == std::vector<std::string>{"running", "shutdown"});
+}
+
+namespace {
+
+constexpr const char* card = "0000:01:00.0";
+constexpr const char* card_in_qemu = "pcihost-0000.01.00.0-12345678";
+
+/// A host with a card that QEMU has from its start on, and a rule for it.
+void add_card(Host& host) {
+  host.add_vm("a");
+  host.host.add_pci(card, "82574L");
+  PciMatch match;
+  match.address = card;
+  PciRule rule;
+  rule.vms.emplace_back("a");
+  rule.allow.push_back(match);
+  host.config.pci_rules.push_back(rule);
+}
+
+void put_card_into(FakeQemu& qemu) {
+  Json properties;
+  properties.set("driver", "vfio-pci");
+  properties.set("host", card);
+  qemu.have(card_in_qemu, properties);
+}
+
+const DeviceState& card_of(const std::vector<DeviceState>& states) {
+  for (const DeviceState& state : states)
+    if (kind_of(state.device) == DeviceKind::pci) return state;
+  throw std::runtime_error("there is no card");
+}
+
+} // namespace
+
+TEST_CASE("a card that a VM starts with is known as one that an engine attached, and follows the rules") {
+  Host host;
+  host.options.attach_connected = false;
+  host.options.unplug_timeout = 100ms;
+  add_card(host);
+  FakeQemu qemu(host.socket("a"));
+  put_card_into(qemu);
+  host.start_and_connect();
+  host.wait_until("it is known", [&] { return card_of(host.engine->devices()).vm == "a"; });
+  CHECK_FALSE(card_of(host.engine->devices()).foreign);
+  CHECK(qemu.count("device_add") == 0);
+  Config other = host.config;
+  other.pci_rules[0].enabled = false;
+  host.engine->reload(other);
+  host.wait_until("its guest is asked", [&] { return qemu.count("device_del") == 1; });
+  host.wait_until("it is told", [&] { return !card_of(host.engine->devices()).degraded.empty(); });
+  CHECK_THAT(card_of(host.engine->devices()).degraded, ContainsSubstring("has not let go of"));
+}
+
+TEST_CASE("a card on a bus that can not let go of it stays, is told with QEMU's reason, and QEMU is left in peace") {
+  Host host;
+  add_card(host);
+  FakeQemu qemu(host.socket("a"), first("device_del", 1'000, Fate::refused));
+  put_card_into(qemu);
+  host.config.pci_rules[0].enabled = false;
+  host.start_and_connect();
+  host.wait_until("it is told", [&] { return !card_of(host.engine->devices()).degraded.empty(); });
+  CHECK_THAT(card_of(host.engine->devices()).degraded, ContainsSubstring("does not support hotplugging"));
+  CHECK(card_of(host.engine->devices()).vm == "a");
+  CHECK(host.engine->vms().at(0).link == LinkState::connected);
+  CHECK(qemu.count("device_del") == 1);
+}
+
+TEST_CASE("a card that its guest lets go of without having been asked stays with the host") {
+  Host host;
+  add_card(host);
+  FakeQemu qemu(host.socket("a"));
+  put_card_into(qemu);
+  host.start_and_connect();
+  host.wait_until("it is known", [&] { return card_of(host.engine->devices()).vm == "a"; });
+  qemu.lose(card_in_qemu);
+  host.wait_until("it is out", [&] { return !card_of(host.engine->devices()).vm; });
+  CHECK_THAT(card_of(host.engine->devices()).degraded, ContainsSubstring("its VM let go of it"));
+  CHECK_FALSE(card_of(host.engine->devices()).target);
+  CHECK(qemu.count("device_add") == 0);
 }

@@ -11,6 +11,7 @@
 
 #include <asio/executor_work_guard.hpp>
 
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -31,6 +32,11 @@ class Service {
     host_.add_vm("vm2");
     host_.add_rule("Stick", "vm1").vms.push_back("vm2");
     host_.add_rule("Mouse", "vm2");
+    std::ofstream(table()) << "table";
+    AcpiRule& tables = host_.config.acpi_rules.emplace_back();
+    tables.vm = "vm1";
+    tables.allow.resize(1);
+    tables.allow[0].file = table();
     host_.options.attach_connected = false;
     host_.host.plug(host_.root, 3, 1, 5, "Stick A");
     host_.host.plug(host_.root, 3, 2, 6, "Stick B\x1b[31m");
@@ -58,6 +64,7 @@ class Service {
   }
   test::Testbed& usb() { return host_.host; }
   const std::string& root() const { return host_.root; }
+  std::string table() const { return (host_.dir / "SSDT.aml").string(); } ///< of vm1
 
  private:
   test::ApiHost host_;
@@ -178,7 +185,11 @@ TEST_CASE("qemuctl explains where a device goes, and passes on what the service 
   CHECK_THAT(output_of(service.command({"explain", "3-3"})),
              ContainsSubstring("no rule matches: it stays with the host"));
   CHECK_THAT(output_of(service.command({"explain", "01:00.0"})), ContainsSubstring("82574L"));
-  CHECK_THAT(errors_of(service.command({"vmm-args", "vm1"})), ContainsSubstring("generates no arguments"));
+  CHECK(output_of(service.command({"vmm-args", "vm1", "--bus-prefix", "rp", "--bus-start", "2"})) ==
+        "-acpitable\nfile=" + service.table() + "\n");
+  CHECK(output_of(service.command({"vmm-args", "vm2"})).empty());
+  CHECK_THAT(errors_of(service.command({"vmm-args", "vm1", "--bus-prefix", "r,p"})),
+             ContainsSubstring("qemu_bus_prefix"));
   CHECK_THAT(errors_of(service.command({"reload"})), ContainsSubstring("no file that could be read anew"));
 }
 

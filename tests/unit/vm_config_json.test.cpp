@@ -168,7 +168,7 @@ TEST_CASE("the keys of other devices arrive in their members") {
   expected.usb_devices = {{"usb-redir", "c2"}};
   expected.host_devices = {UsbHostDevice{0x46d, 0xc52b, 0, 0, ""}, UsbHostDevice{-1, -1, 3, 0, "1.2"},
                            PciHostDevice{"0000:01:00.0", "/rom"}};
-  expected.hotplug = HotplugConfig{6, "/rules.json", {}};
+  expected.hotplug = HotplugConfig{6, true, "/rules.json", {}};
   expected.secrets = {{"s1", "", "/secret", "base64"}};
   CHECK(parse_vm_config(R"({
     "display": "spice",
@@ -181,7 +181,7 @@ TEST_CASE("the keys of other devices arrive in their members") {
     "usbDevices": [{"type": "usb-redir", "chardev": "c2"}],
     "hostDevices": [{"type": "usb", "vendorId": "046d", "productId": "0xC52B"}, {"type": "usb", "bus": 3, "port": "1.2"},
                     {"type": "pci", "address": "0000:01:00.0", "romFile": "/rom"}],
-    "hotplug": {"pciePorts": 6, "rulesFile": "/rules.json"},
+    "hotplug": {"pciePorts": 6, "atStart": true, "rulesFile": "/rules.json"},
     "secrets": [{"id": "s1", "file": "/secret", "format": "base64"}]
   })") == expected);
 }

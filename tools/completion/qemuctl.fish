@@ -8,7 +8,7 @@ function __qemuctl_words -d 'The commands so far, without options'
     for word in (commandline -opc)[2..-1]
         if test $skip = 1
             set skip 0
-        else if contains -- $word --socket --tcp --vsock --token-file --pid --vm-socket --timeout --tag
+        else if contains -- $word --socket --tcp --vsock --token-file --pid --vm-socket --timeout --tag --bus-prefix --bus-start
             set skip 1
         else if not string match -q -- '-*' $word
             echo $word

@@ -15,9 +15,10 @@ namespace hotplug {
 struct ApiServerOptions {
   ApiServerOptions() = default; // no aggregate: see `qemuctl::QmpClientOptions`
 
-  LogHandler log;               ///< also of who changed what: lines that begin with "audit:"
-  std::function<void()> reload; ///< for the request of that name; may throw `qemuctl::Error`. Default: refused
-  std::string version;          ///< what the request of that name is answered
+  LogHandler log;                   ///< also of who changed what: lines that begin with "audit:"
+  std::function<void()> reload;     ///< for the request of that name; may throw `qemuctl::Error`. Default: refused
+  std::string ovmf_code, ovmf_vars; ///< see `GeneralConfig`
+  std::string version;              ///< what the request of that name is answered
 };
 
 /// The device API: newline-delimited JSON over Unix sockets, TCP and VSOCK, as vhotplug's clients speak it, and more;

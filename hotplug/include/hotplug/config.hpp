@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hotplug/acpi_rule.hpp>
 #include <hotplug/input_rule.hpp>
 #include <hotplug/pci_rule.hpp>
 #include <hotplug/usb_rule.hpp>
@@ -98,8 +99,19 @@ struct GeneralConfig {
   /// first of them. 0: as long as it takes.
   int select_timeout = 0;
   std::string modprobe = "/sbin/modprobe"; ///< loads vfio-pci
+  /// UEFI firmware for `vmm_args`, and its variables; empty: where distributions have them.
+  std::string ovmf_code, ovmf_vars;
   int max_arrivals_per_minute = 8; ///< of one device; one that comes more often is kept out for a while. 0: no limit
   bool operator==(const GeneralConfig&) const = default;
+};
+
+/// Which USB devices the host itself may use. New ones are not authorised by the kernel then, before they have been
+/// looked at: those that are on their way to a VM are, and those of `host_allow`.
+struct UsbAuthorization {
+  bool enable = false;
+  bool deauthorize_unmatched = false; ///< also what is there already and no rule is for is taken away from the host
+  std::vector<UsbMatch> host_allow;
+  bool operator==(const UsbAuthorization&) const = default;
 };
 
 /// What the service does: which VMs there are, and which devices go where.
@@ -108,6 +120,8 @@ struct Config {
   std::vector<UsbRule> usb_rules;
   std::vector<InputRule> input_rules;
   std::vector<PciRule> pci_rules;
+  std::vector<AcpiRule> acpi_rules;
+  UsbAuthorization usb_authorization;
   GeneralConfig general;
   bool operator==(const Config&) const = default;
 };

@@ -5,8 +5,10 @@
 #include <hotplug/config.hpp>
 #include <hotplug/notification.hpp>
 #include <hotplug/rules.hpp>
+#include <hotplug/start_arguments.hpp>
 #include <hotplug/state.hpp>
 #include <qemuctl/instance.hpp>
+#include <qemuctl/vm_config.hpp>
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
@@ -92,8 +94,9 @@ class Engine {
   Engine& operator=(Engine&&) noexcept;
   ~Engine();
 
-  /// Adds a VM that this program launched or attached to; its monitor stays connected. To be called before `run`. The
-  /// rules name it by `name`. It is forgotten when it ends.
+  /// Adds a VM that this program launched or attached to; its monitor stays connected. The rules name it by `name`. It
+  /// is forgotten when it ends. `run` ends with the last of its VMs, so the first is to be added before, or when
+  /// `prepare_start` has been called.
   void add_vm(std::string name, std::shared_ptr<qemuctl::Instance> instance);
 
   /// Works until it is cancelled or `stop` is called, or, when all its VMs were known by `add_vm` or a PID, until the
@@ -112,6 +115,16 @@ class Engine {
   /// Launches a VM that is known by its `config`. The PID of QEMU. Throws `qemuctl::Error`: `not_found`,
   /// `not_supported` (it has no `config`), `already_running`, and as `qemuctl::Instance::launch`.
   asio::awaitable<int> start_vm(std::string name);
+
+  /// What QEMU is to be started with so that the VM of that name has its PCI and input devices, and its ACPI tables,
+  /// from the start; the engine then knows them as attached. The devices are taken from their drivers, and given back
+  /// when no QEMU has opened them within 60 s. While `run` runs; the VM need not be one of the engine's. Throws
+  /// `qemuctl::Error`: `command_failed` with the first device that can not be had, and why, `interrupted`.
+  asio::awaitable<StartArguments> prepare_start(std::string vm, StartOptions options = {});
+  /// The same for a VM that is to be launched from `config`: it has the devices in `extra_args`, each on a port of its
+  /// own where the machine has such. Unchanged when its `hotplug` section does not say `at_start`. Throws likewise, and
+  /// as `qemuctl::plan_launch`.
+  asio::awaitable<qemuctl::VmConfig> with_start_devices(qemuctl::VmConfig config);
 
   /// What is there now, in the order of their paths.
   std::vector<DeviceState> devices() const;

@@ -19,14 +19,14 @@ struct Notification {
     detached,
     select_vm, ///< a person has to choose
     degraded,  ///< it is not where it is to be, and `text` says why
-    vm_state,
+    vm_state,  ///< of the VM itself; what becomes of its monitor is told by `Engine::vms` alone
   };
   Kind kind = Kind::connected;
   DeviceState device;     ///< as it is after the change (before it, for `disconnected`); not for `vm_state`
   std::string vm;         ///< of `attached`, `detached` and `vm_state`
-  std::string text;       ///< of `degraded`; of `vm_state` what is in the way, empty: nothing
+  std::string text;       ///< of `degraded`
   std::uint64_t lost = 0; ///< those that were dropped just before this one, because the reader's queue was full
-  LinkState link = LinkState::waiting; ///< of `vm_state`
+  qemuctl::State state = qemuctl::State::unknown; ///< of `vm_state`
 };
 
 /// "usb_connected", ...: the names of the device API's events; "device_degraded" and "vm_state" for all kinds of

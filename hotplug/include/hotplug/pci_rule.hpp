@@ -28,8 +28,8 @@ struct PciRule : RuleBase {
   std::vector<PciMatch> allow, deny;
   bool iommu_add_all = false;        ///< with all others of its IOMMU group that no rule sends elsewhere
   bool iommu_skip_if_shared = false; ///< not at all, when there are others in its IOMMU group
-  bool auto_ovmf = false;            ///< a VM that is started with it has UEFI firmware
-  bool use_root_bus = false;         ///< a VM that is started with it has it on its root bus
+  bool auto_ovmf = false;    ///< a VM that is started with it has UEFI firmware, if it is a graphics card of NVIDIA's
+  bool use_root_bus = false; ///< a VM that is started with it has it on its root bus, not behind a port
   bool operator==(const PciRule&) const = default;
 };
 

@@ -24,12 +24,18 @@ struct DeviceRemoved {
   std::string sys_path;
 };
 
+/// A USB hub is there, or something about it has changed. Nobody is told when it goes.
+struct HubArrived {
+  UsbHub hub;
+};
+
 /// Events were lost, or this is the beginning: these are all devices that are there now, and no other is.
 struct DeviceSnapshot {
   std::vector<Device> devices;
+  std::vector<UsbHub> hubs;
 };
 
-using DeviceEvent = std::variant<DeviceArrived, DeviceRemoved, DeviceSnapshot>;
+using DeviceEvent = std::variant<DeviceArrived, DeviceRemoved, DeviceSnapshot, HubArrived>;
 
 /// The devices of the host that can be passed to VMs, and what becomes of them, as udev tells it.
 ///

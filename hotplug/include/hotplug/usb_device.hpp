@@ -58,6 +58,15 @@ struct UsbDevice {
   bool operator==(const UsbDevice&) const = default;
 };
 
+/// A USB hub, which never goes to a VM.
+struct UsbHub {
+  std::string sys_path;
+  std::string sys_name;   ///< "3-1"; "usb3" of a root hub
+  bool authorized = true; ///< the kernel uses it
+  bool is_root() const { return sys_name.starts_with("usb"); }
+  bool operator==(const UsbHub&) const = default;
+};
+
 /// What udev and sysfs know of a device. Any of it may be missing: devices settle, vanish and lie.
 struct UsbRecord {
   std::string sys_path;
@@ -76,6 +85,9 @@ const std::vector<std::string>& usb_attributes();
 /// The device that a record describes. Pure. nullopt: it is no device to pass to a VM (a hub, an interface, or there is
 /// no bus or address in it).
 std::optional<UsbDevice> make_usb_device(const UsbRecord& record);
+
+/// The hub that a record describes. Pure. nullopt: it is none.
+std::optional<UsbHub> make_usb_hub(const UsbRecord& record);
 
 /// The interfaces in a device's binary descriptors, of all configurations; sorted, each once. What is cut off or
 /// inconsistent ends the list, and is no error.

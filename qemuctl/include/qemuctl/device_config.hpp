@@ -47,6 +47,9 @@ using HostDevice = std::variant<UsbHostDevice, PciHostDevice>;
 struct HotplugConfig {
   /// 0 to 200. -1: 4 on q35 and virt. Others have none, and need none: pci.0 of "pc" takes devices at any time.
   int pcie_ports = -1;
+  /// PCI and input devices of the rules that are there belong to the VM from its start on, not from a moment later.
+  /// `hotplug::Engine::with_start_devices` does it; `Instance::launch` does not look at it.
+  bool at_start = false;
   std::string rules_file; ///< path of the rules for the hotplug engine; empty: none, or those in `rules`
   /// The rules themselves, as `hotplug::read_rules` takes them; null: none. Nobody looks at them when a VM is launched.
   Json rules;

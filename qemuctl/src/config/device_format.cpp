@@ -73,6 +73,8 @@ Format<HotplugConfig> hotplug_format() {
       rules_key("evdevPassthrough", "Rules for input devices, likewise"),
       rules_key("acpiPassthrough", "ACPI tables, likewise"),
       key<T>("rulesFile", &T::rules_file, file_path(), "A file with such rules, instead of rules here"),
+      key<T>("atStart", &T::at_start, boolean(),
+             "PCI and input devices that are there belong to the VM from its start on. Default: false"),
       key<T>("pciePorts", &T::pcie_ports, whole_number(0, max_hotplug_ports),
              "Empty PCI Express root ports. Default: 4 on q35 and virt, and none where none are needed"),
   });

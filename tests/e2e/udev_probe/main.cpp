@@ -57,6 +57,7 @@ Json to_json(const DeviceEvent& event) {
     const bool usb = removed->sys_path.find("/usb") != std::string::npos;
     return usb ? Json::object({{"event", "removed"}, {"sysPath", removed->sys_path}}) : Json();
   }
+  if (std::holds_alternative<HubArrived>(event)) return {};
   Json devices = Json::array();
   for (const Device& device : std::get<DeviceSnapshot>(event).devices)
     if (const auto* usb = std::get_if<UsbDevice>(&device)) devices.push_back(to_json(*usb));

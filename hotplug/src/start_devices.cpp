@@ -1,0 +1,162 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#include "start_devices.hpp"
+
+#include <qemuctl/command_line.hpp>
+#include <qemuctl/error.hpp>
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <map>
+#include <system_error>
+#include <tuple>
+#include <utility>
+
+namespace hotplug::detail {
+
+namespace fs = std::filesystem;
+using qemuctl::escape_option;
+
+namespace {
+
+constexpr std::uint16_t nvidia = 0x10de;
+constexpr std::uint8_t display_class = 3;
+
+/// What "auto" means to vhotplug: graphics cards of others start with any firmware, and a disk that was installed for
+/// another one would not.
+bool wants_uefi(const PciRule& rule, const PciDevice& device) {
+  return rule.auto_ovmf && device.vendor_id == nvidia && device.device_class.code == display_class;
+}
+
+/// The next port of each name.
+class Ports {
+ public:
+  explicit Ports(const StartOptions& options) : options_(options) {}
+
+  /// ",bus=rp3,addr=0x0"; empty: on the machine's own bus.
+  std::string next(const std::string& prefix) {
+    if (prefix.empty()) return {};
+    const int number = options_.first_bus + used_[prefix]++;
+    return fmt::format(",bus={}{},addr=0x0", escape_option(prefix), number);
+  }
+  int used() const {
+    const auto found = used_.find(options_.bus_prefix);
+    return found == used_.end() ? 0 : found->second;
+  }
+
+ private:
+  const StartOptions& options_;
+  std::map<std::string, int> used_;
+};
+
+/// The id of a user or a group that `find` knows; -1: `name` is empty. false: there is none of that name.
+template<typename Id, typename Find, typename Member>
+bool look_up(const std::string& name, const Find& find, Member member, Id& id) {
+  id = static_cast<Id>(-1);
+  if (name.empty()) return true;
+  const auto* entry = find(name.c_str());
+  if (entry) id = entry->*member;
+  return entry != nullptr;
+}
+
+/// What is wrong; empty: it has its owners now.
+std::string give_to_owners(const AcpiTable& table) {
+  uid_t user = 0;
+  gid_t group = 0;
+  if (!look_up(table.set_user, ::getpwnam, &passwd::pw_uid, user))
+    return fmt::format("there is no user {}", table.set_user);
+  if (!look_up(table.set_group, ::getgrnam, &::group::gr_gid, group))
+    return fmt::format("there is no group {}", table.set_group);
+  if (::chown(table.file.c_str(), user, group) != 0) return std::generic_category().message(errno);
+  return {};
+}
+
+/// The configured file, or the first that is there.
+std::string firmware_file(const std::string& configured, const char* key, const std::array<const char*, 2>& usual) {
+  std::error_code ec;
+  if (!configured.empty() && fs::exists(configured, ec)) return configured;
+  if (configured.empty())
+    for (const char* file : usual)
+      if (fs::exists(file, ec)) return file;
+  qemuctl::Diagnostics diagnostics;
+  diagnostics.operation = "find UEFI firmware";
+  diagnostics.subject = configured.empty() ? usual.front() : configured;
+  diagnostics.detail = "there is no such file";
+  diagnostics.advice = fmt::format("Install OVMF, or say with general.{} where it is.", key);
+  throw qemuctl::Error(qemuctl::errc::not_found, std::move(diagnostics));
+}
+
+} // namespace
+
+StartArguments start_arguments(std::vector<StartDevice> devices, const Rules& rules, const StartOptions& options) {
+  // Cards before input devices; of the same rule by their addresses.
+  const auto order = [](const StartDevice& each) {
+    return std::tuple(kind_of(each.device) != DeviceKind::pci, each.rule, sys_name_of(each.device));
+  };
+  std::ranges::sort(devices, [&](const auto& left, const auto& right) { return order(left) < order(right); });
+  StartArguments result;
+  Ports ports(options);
+  const auto add = [&](std::string properties) {
+    result.arguments.emplace_back("-device");
+    result.arguments.push_back(std::move(properties));
+  };
+  for (const StartDevice& each : devices) {
+    if (const auto* pci = std::get_if<PciDevice>(&each.device)) {
+      const PciRule& rule = rules.pci().rules().at(each.rule);
+      result.uefi = result.uefi || wants_uefi(rule, *pci);
+      const std::string port = rule.use_root_bus ? std::string() : ports.next(options.bus_prefix);
+      add(fmt::format("vfio-pci,host={},id={}{}", pci->address(), each.id, port));
+    } else if (const auto* input = std::get_if<InputDevice>(&each.device)) {
+      const InputRule& rule = rules.input().rules().at(each.rule);
+      const std::string port =
+          ports.next(rule.port_prefix.empty() && options.input_on_buses ? options.bus_prefix : rule.port_prefix);
+      add(fmt::format("virtio-input-host-pci,evdev={},id={}{}", escape_option(input->device_node), each.id, port));
+    }
+  }
+  result.buses = ports.used();
+  return result;
+}
+
+std::vector<std::string> acpi_arguments(const std::vector<AcpiRule>& rules, const std::string& vm,
+                                        const std::function<void(const std::string&)>& warn) {
+  std::vector<std::string> arguments;
+  for (const AcpiRule& rule : rules) {
+    if (!rule.enabled || rule.vm != vm) continue;
+    for (const AcpiTable& table : rule.allow) {
+      if (!table.enabled) continue;
+      std::error_code ec;
+      std::string problem = fs::is_regular_file(table.file, ec) ? "" : "there is no such file";
+      if (problem.empty() && !(table.set_user.empty() && table.set_group.empty())) problem = give_to_owners(table);
+      if (!problem.empty()) {
+        warn(fmt::format("the ACPI table {} is passed over: {}", table.file, problem));
+        continue;
+      }
+      arguments.emplace_back("-acpitable");
+      arguments.push_back("file=" + escape_option(table.file));
+    }
+  }
+  return arguments;
+}
+
+std::vector<std::string> ovmf_arguments(const std::string& code, const std::string& vars) {
+  constexpr std::array usual_code{"/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd"};
+  constexpr std::array usual_vars{"/usr/share/OVMF/OVMF_VARS.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"};
+  const std::array files{firmware_file(code, "ovmfCode", usual_code), firmware_file(vars, "ovmfVars", usual_vars)};
+  std::vector<std::string> arguments;
+  for (std::size_t unit = 0; unit < files.size(); ++unit) {
+    arguments.emplace_back("-drive");
+    arguments.push_back(
+        fmt::format("if=pflash,format=raw,unit={},readonly=on,file={}", unit, escape_option(files[unit])));
+  }
+  return arguments;
+}
+
+} // namespace hotplug::detail

@@ -1,0 +1,36 @@
+// SPDX-FileCopyrightText: The qemuctl authors
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <hotplug/acpi_rule.hpp>
+#include <hotplug/device.hpp>
+#include <hotplug/rules.hpp>
+#include <hotplug/start_arguments.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace hotplug::detail {
+
+/// A device that a VM starts with.
+struct StartDevice {
+  Device device;
+  std::size_t rule = 0; ///< which one sends it there, of those for its kind
+  std::string id;       ///< of the qdev
+};
+
+/// The arguments for PCI and input devices, in the order of their rules. Pure.
+StartArguments start_arguments(std::vector<StartDevice> devices, const Rules& rules, const StartOptions& options);
+
+/// The arguments for the tables of a VM. Files get their owners; `warn` is told of those that are passed over.
+std::vector<std::string> acpi_arguments(const std::vector<AcpiRule>& rules, const std::string& vm,
+                                        const std::function<void(const std::string&)>& warn);
+
+/// The arguments for UEFI firmware; an empty path means where distributions have it. Throws `qemuctl::Error`
+/// (`not_found`).
+std::vector<std::string> ovmf_arguments(const std::string& code, const std::string& vars);
+
+} // namespace hotplug::detail
