@@ -122,7 +122,7 @@ asio::awaitable<qemuctl::VmConfig> Engine::Impl::with_start_devices(qemuctl::VmC
     if (ports < 0) ports = default_ports;
     how.bus_prefix = port_prefix;
     how.first_bus = ports; // as many as are wanted stay empty
-    how.input_on_buses = true;
+    how.input_on_buses = how.json = true;
   }
   StartArguments start = co_await request_start_arguments(config.name, std::move(how));
   config.hotplug->pcie_ports += start.buses;

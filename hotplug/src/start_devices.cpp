@@ -4,6 +4,7 @@
 
 #include <qemuctl/command_line.hpp>
 #include <qemuctl/error.hpp>
+#include <qemuctl/json.hpp>
 
 #include <fmt/format.h>
 #include <grp.h>
@@ -24,6 +25,7 @@ namespace hotplug::detail {
 
 namespace fs = std::filesystem;
 using qemuctl::escape_option;
+using qemuctl::Json;
 
 namespace {
 
@@ -36,16 +38,30 @@ bool wants_uefi(const PciRule& rule, const PciDevice& device) {
   return rule.auto_ovmf && device.vendor_id == nvidia && device.device_class.code == display_class;
 }
 
+/// Of a device, the first is its driver.
+using Properties = std::vector<std::pair<std::string, std::string>>;
+
+std::string device_argument(const Properties& properties, bool json) {
+  Json object;
+  std::string text = properties.front().second;
+  for (const auto& [key, value] : properties) {
+    object.set(key, value);
+    if (key != properties.front().first) text += fmt::format(",{}={}", key, escape_option(value));
+  }
+  return json ? object.dump() : text;
+}
+
 /// The next port of each name.
 class Ports {
  public:
   explicit Ports(const StartOptions& options) : options_(options) {}
 
-  /// ",bus=rp3,addr=0x0"; empty: on the machine's own bus.
-  std::string next(const std::string& prefix) {
-    if (prefix.empty()) return {};
+  /// Adds it; with an empty prefix the device is on the machine's own bus.
+  void add_next(Properties& properties, const std::string& prefix) {
+    if (prefix.empty()) return;
     const int number = options_.first_bus + used_[prefix]++;
-    return fmt::format(",bus={}{},addr=0x0", escape_option(prefix), number);
+    properties.emplace_back("bus", fmt::format("{}{}", prefix, number));
+    properties.emplace_back("addr", "0x0");
   }
   int used() const {
     const auto found = used_.find(options_.bus_prefix);
@@ -104,21 +120,23 @@ StartArguments start_arguments(std::vector<StartDevice> devices, const Rules& ru
   std::ranges::sort(devices, [&](const auto& left, const auto& right) { return order(left) < order(right); });
   StartArguments result;
   Ports ports(options);
-  const auto add = [&](std::string properties) {
+  const auto add = [&](const Properties& properties) {
     result.arguments.emplace_back("-device");
-    result.arguments.push_back(std::move(properties));
+    result.arguments.push_back(device_argument(properties, options.json));
   };
   for (const StartDevice& each : devices) {
     if (const auto* pci = std::get_if<PciDevice>(&each.device)) {
       const PciRule& rule = rules.pci().rules().at(each.rule);
       result.uefi = result.uefi || wants_uefi(rule, *pci);
-      const std::string port = rule.use_root_bus ? std::string() : ports.next(options.bus_prefix);
-      add(fmt::format("vfio-pci,host={},id={}{}", pci->address(), each.id, port));
+      Properties properties{{"driver", "vfio-pci"}, {"host", pci->address()}, {"id", each.id}};
+      if (!rule.use_root_bus) ports.add_next(properties, options.bus_prefix);
+      add(properties);
     } else if (const auto* input = std::get_if<InputDevice>(&each.device)) {
       const InputRule& rule = rules.input().rules().at(each.rule);
-      const std::string port =
-          ports.next(rule.port_prefix.empty() && options.input_on_buses ? options.bus_prefix : rule.port_prefix);
-      add(fmt::format("virtio-input-host-pci,evdev={},id={}{}", escape_option(input->device_node), each.id, port));
+      Properties properties{{"driver", "virtio-input-host-pci"}, {"evdev", input->device_node}, {"id", each.id}};
+      ports.add_next(properties,
+                     rule.port_prefix.empty() && options.input_on_buses ? options.bus_prefix : rule.port_prefix);
+      add(properties);
     }
   }
   result.buses = ports.used();

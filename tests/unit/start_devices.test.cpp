@@ -86,6 +86,9 @@ TEST_CASE("input devices of the start go to the ports that their rule names, and
   options.input_on_buses = true;
   const StartArguments all = detail::start_arguments(devices, rules(), options);
   CHECK(all.arguments[3] == "virtio-input-host-pci,evdev=/dev/input/event2,id=a,bus=rp1,addr=0x0");
+  options.json = true;
+  CHECK(detail::start_arguments(devices, rules(), options).arguments[3] ==
+        R"({"driver":"virtio-input-host-pci","evdev":"/dev/input/event2","id":"a","bus":"rp1","addr":"0x0"})");
   CHECK(all.buses == 2);
 }
 

@@ -14,7 +14,10 @@ struct StartOptions {
   /// Its empty PCI Express ports, one for each card: their ids without the number, "rp". Empty: the machine's own bus,
   /// on which QEMU can let go of a device only where that is conventional PCI ("pc").
   std::string bus_prefix;
-  int first_bus = 0;           ///< the number of the first of them, and of those that rules for input devices name
+  int first_bus = 0; ///< the number of the first of them, and of those that rules for input devices name
+  /// `-device` with JSON, as the ports must be then: QEMU makes devices that are not described so before those that
+  /// are.
+  bool json = false;
   bool input_on_buses = false; ///< input devices, too, get such a port when their rule names none
 };
 
