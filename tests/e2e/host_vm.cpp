@@ -42,7 +42,9 @@ VmConfig configuration(const TempDir& folder, const HostVm::Options& options) {
   config.boot.initrd = host.initrd.string();
   // Without a hypervisor that it knows, Linux checks that ten ticks of the timer come in time, which on a busy machine
   // they do not, and gives up.
-  config.boot.append = "console=ttyS0 quiet panic=-1 no_timer_check " + options.kernel_arguments;
+  // A hub without devices is put to sleep at once. QEMU's forgets to wake Linux for what is plugged into it between the
+  // two steps of that (`xhci_wakeup` does nothing before the port is in U3), so hubs stay awake.
+  config.boot.append = "console=ttyS0 quiet panic=-1 no_timer_check usbcore.autosuspend=-1 " + options.kernel_arguments;
   SerialConfig& console = config.serials.emplace_back();
   console.type = "file";
   console.path = folder / "console";
