@@ -98,19 +98,22 @@ struct TrackedVm {
 
   VmEntry entry;
   VmState state;
-  std::shared_ptr<qemuctl::Instance> instance; ///< set while it is connected
-  bool started = false;                        ///< `entry.auto_start` has been followed
-  bool owned = false;                          ///< by `Engine::add_vm`: the engine does not connect to it
-  bool hold = false;                           ///< its monitor is not given back
-  bool pass_descriptors = false;               ///< its QEMU is another user's
-  VmDevices has;                               ///< as QEMU showed it last
-  bool stale = false;                          ///< `has` may not be true any more
-  bool busy = false;                           ///< a step is on its way
-  std::map<std::string, Unplug> unplugs;       ///< by qdev: what the guest was asked to let go of
-  std::string deleting;                        ///< the qdev that this step deletes; empty: none
-  bool wanted = true;                          ///< the engine wants to be connected
-  int users = 0;                               ///< of `Engine::connect_vm`
-  bool removed = false;                        ///< by a new configuration
+  std::shared_ptr<qemuctl::Instance> instance;  ///< set while it is connected
+  bool started = false;                         ///< `entry.auto_start` has been followed
+  bool owned = false;                           ///< by `Engine::add_vm`: the engine does not connect to it
+  bool hold = false;                            ///< its monitor is not given back
+  bool pass_descriptors = false;                ///< its QEMU is another user's
+  VmDevices has;                                ///< as QEMU showed it last
+  bool stale = false;                           ///< `has` may not be true any more
+  bool busy = false;                            ///< a step is on its way
+  std::map<std::string, Unplug> unplugs;        ///< by qdev: what the guest was asked to let go of
+  time_point booting_until = time_point::min(); ///< its guest may miss what is plugged in
+  std::map<std::string, time_point> to_verify;  ///< by qdev: when it is asked whether the guest has noticed it
+  std::set<std::string> missed;                 ///< the qdevs that it has not
+  std::string deleting;                         ///< the qdev that this step deletes; empty: none
+  bool wanted = true;                           ///< the engine wants to be connected
+  int users = 0;                                ///< of `Engine::connect_vm`
+  bool removed = false;                         ///< by a new configuration
   std::optional<time_point> idle_since;
   Tasks tasks;
   qemuctl::detail::Wakeup wakeup; ///< `wanted` has changed
@@ -217,6 +220,9 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   asio::awaitable<void> attach(detail::VmPtr vm, std::string sys_path, detail::AttachRequest request);
   asio::awaitable<void> detach(detail::VmPtr vm, detail::Qdev qdev, std::string sys_path);
   asio::awaitable<void> look_again(detail::VmPtr vm);
+  /// Starts what is due of `to_verify`, or says when it is; true: the monitor is needed for it.
+  bool verify_missed(const detail::VmPtr& vm, detail::time_point now, detail::time_point& next);
+  asio::awaitable<void> verify(detail::VmPtr vm, std::string id);
   void on_attach_failed(detail::TrackedVm& vm, const std::string& sys_path, const std::exception_ptr& failed);
 
   /// An attempt to attach the device has failed; sets when to try again.
@@ -284,7 +290,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   void on_ended(detail::TrackedVm& vm);
   void disconnect(detail::TrackedVm& vm, LinkState link, std::string problem);
   void set_link(detail::TrackedVm& vm, LinkState link, std::string problem = {});
-  void set_state(detail::TrackedVm& vm, qemuctl::State state);
+  void set_status(detail::TrackedVm& vm, qemuctl::VmStatus status);
 };
 
 } // namespace hotplug

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "engine_impl.hpp"
+#include "pci_port.hpp"
 
 #include <hotplug/explanation.hpp>
 #include <qemuctl/error.hpp>
@@ -120,7 +121,11 @@ time_point Engine::Impl::reconcile() {
     planned_devices.push_back({path, detail::host_key(device.state.device), device.state.target});
   }
   std::vector<PlannedVm> planned_vms;
-  for (const VmPtr& vm : vms) planned_vms.push_back({vm->state.name, vm->has.devices});
+  for (const VmPtr& vm : vms) {
+    PlannedVm& planned = planned_vms.emplace_back(vm->state.name, vm->has.devices);
+    for (detail::Qdev& qdev : planned.devices)
+      if (vm->missed.contains(qdev.id)) qdev.attached = false; // so far QEMU alone has it
+  }
   const Plan plan = make_plan(planned_devices, planned_vms);
 
   std::set<std::string> at_work; // VMs that have something to do, now or later
@@ -158,6 +163,7 @@ time_point Engine::Impl::reconcile() {
   follow_authorization(now, next);
 
   for (const VmPtr& vm : vms) {
+    if (verify_missed(vm, now, next)) at_work.insert(vm->state.name);
     if (vm->stale && vm->state.link == LinkState::connected && !vm->busy) {
       vm->busy = true;
       vm->tasks.start(look_again(vm));
@@ -251,7 +257,7 @@ bool Engine::Impl::awaits_guest(TrackedVm& vm, const Detach& step, time_point& w
   if (!std::exchange(unplug.late, true) && device == devices.end()) log(LogLevel::warning, "{}", problem);
   if (device != devices.end()) device->second.problem = problem;
   // No monitor is kept for it meanwhile: when the VM is looked at again, it shows what is left.
-  const time_point again = unplug.asked + std::max<std::chrono::milliseconds>(long_pause, options.unplug_timeout);
+  const time_point again = unplug.asked + std::max(options.ask_again_after, options.unplug_timeout);
   at_work = now >= again;
   if (at_work) return false; // as soon as the VM is connected, which is told
   wake = std::min(wake, again);
@@ -329,6 +335,9 @@ asio::awaitable<void> Engine::Impl::attach(VmPtr vm, std::string sys_path, detai
     device->failures = 0;
     device->problem.clear();
     log(LogLevel::info, "VM {} has {} now, as {}", vm->state.name, short_description(device->state.device), id);
+    const time_point now = steady_clock::now();
+    if (kind_of(device->state.device) != DeviceKind::usb && now < vm->booting_until)
+      vm->to_verify.emplace(id, now + options.verify_after);
   }
 }
 
@@ -388,6 +397,43 @@ asio::awaitable<void> Engine::Impl::detach(VmPtr vm, detail::Qdev qdev, std::str
   } else if (std::ranges::find(vm->has.devices, id, &detail::Qdev::id) == vm->has.devices.end()) {
     if (device && device->state.target != vm->state.name) device->claim = {};
     log(LogLevel::info, "VM {} has {} no more", vm->state.name, device ? short_description(device->state.device) : id);
+  }
+}
+
+bool Engine::Impl::verify_missed(const VmPtr& vm, time_point now, time_point& next) {
+  const auto due = std::ranges::min_element(vm->to_verify, {}, [](const auto& entry) { return entry.second; });
+  if (due == vm->to_verify.end()) return false;
+  if (due->second > now) {
+    next = std::min(next, due->second);
+    return false;
+  }
+  if (vm->state.link == LinkState::connected && !vm->busy && !vm->stale) {
+    vm->busy = true;
+    vm->tasks.start(verify(vm, due->first));
+  }
+  return true;
+}
+
+asio::awaitable<void> Engine::Impl::verify(VmPtr vm, std::string id) {
+  const detail::Step step(shared_from_this(), vm);
+  const std::shared_ptr<qemuctl::Instance> instance = vm->instance;
+  vm->to_verify.erase(id);
+  if (!instance) co_return;
+  bool noticed = false;
+  std::exception_ptr failed;
+  try {
+    noticed = co_await detail::is_noticed(*instance, id);
+  } catch (const qemuctl::Error&) {
+    failed = std::current_exception();
+  }
+  if (vm->instance != instance) co_return;
+  if (failed) {
+    disconnect(*vm, LinkState::connecting, detail::as_error(failed).what());
+  } else if (!noticed) {
+    log(LogLevel::warning,
+        "the guest of VM {} has not noticed {}, which came while it may have been booting: it is plugged in again",
+        vm->state.name, id);
+    vm->missed.insert(id);
   }
 }
 

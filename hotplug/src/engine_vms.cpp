@@ -90,6 +90,13 @@ Obstacle obstacle(const Error& error, bool by_pid) {
   return {Obstacle::Kind::other, error.what()};
 }
 
+qemuctl::VmStatus not_running() {
+  qemuctl::VmStatus status;
+  status.state = qemuctl::State::shutdown;
+  status.process_alive = false;
+  return status;
+}
+
 } // namespace
 
 void Engine::Impl::set_link(TrackedVm& vm, LinkState link, std::string problem) {
@@ -98,12 +105,17 @@ void Engine::Impl::set_link(TrackedVm& vm, LinkState link, std::string problem) 
   vm.state.problem = std::move(problem);
   const LogLevel level = vm.state.problem.empty() ? LogLevel::debug : LogLevel::warning;
   log(level, "VM {}: {}{}{}", vm.state.name, to_string(link), vm.state.problem.empty() ? "" : ": ", vm.state.problem);
-  if (link == LinkState::waiting && vm.state.state != qemuctl::State::crashed) set_state(vm, qemuctl::State::shutdown);
+  if (link == LinkState::waiting) vm.booting_until = detail::time_point::min();
+  if (link == LinkState::waiting && vm.state.status.process_alive) set_status(vm, not_running());
   changed();
 }
 
-void Engine::Impl::set_state(TrackedVm& vm, qemuctl::State state) {
-  if (std::exchange(vm.state.state, state) == state) return;
+void Engine::Impl::set_status(TrackedVm& vm, qemuctl::VmStatus status) {
+  const qemuctl::State before = vm.state.status.state, state = status.state;
+  if (vm.state.status == status) return;
+  vm.state.status = std::move(status);
+  changed();
+  if (state == before) return;
   log(LogLevel::debug, "VM {} is {}", vm.state.name, qemuctl::to_string(state));
   Notification notification;
   notification.kind = Notification::Kind::vm_state;
@@ -126,6 +138,8 @@ void Engine::Impl::disconnect(TrackedVm& vm, LinkState link, std::string problem
 void Engine::Impl::on_connected(const VmPtr& vm, detail::VmDevices has) {
   const bool another_qemu = vm->state.pid != vm->instance->pid();
   if (another_qemu) vm->has = {};
+  if (another_qemu || vm->booting_until == detail::time_point::min())
+    vm->booting_until = std::chrono::steady_clock::now() + options.boot_time;
   on_seen(*vm, std::move(has));
   vm->stale = false;
   vm->state.pid = vm->instance->pid();
@@ -142,6 +156,9 @@ void Engine::Impl::on_connected(const VmPtr& vm, detail::VmDevices has) {
   for (const detail::Qdev& qdev : vm->has.devices)
     for (auto& [path, device] : devices)
       if (qdev.ours && qdev.host == detail::host_key(device.state.device)) device.wish.taken = true;
+  // A monitor that is given back at once would have no time to tell.
+  const qemuctl::VmStatus status = vm->instance->status();
+  if (status.state != qemuctl::State::unknown) set_status(*vm, status);
   set_link(*vm, LinkState::connected);
 }
 
@@ -153,8 +170,13 @@ void Engine::Impl::on_seen(TrackedVm& vm, detail::VmDevices has) {
       if (before.host == detail::host_key(device.state.device)) device.wish.left = true;
   }
   vm.has = std::move(has);
+  const auto is_gone = [&](const std::string& id) {
+    return std::ranges::find(vm.has.devices, id, &detail::Qdev::id) == vm.has.devices.end();
+  };
+  std::erase_if(vm.missed, is_gone);
+  std::erase_if(vm.to_verify, [&](const auto& entry) { return is_gone(entry.first); });
   std::erase_if(vm.unplugs, [&](const auto& entry) {
-    const bool gone = std::ranges::find(vm.has.devices, entry.first, &detail::Qdev::id) == vm.has.devices.end();
+    const bool gone = is_gone(entry.first);
     if (gone) log(LogLevel::info, "VM {} has {} no more", vm.state.name, entry.first);
     return gone;
   });
@@ -162,14 +184,16 @@ void Engine::Impl::on_seen(TrackedVm& vm, detail::VmDevices has) {
 
 void Engine::Impl::on_ended(TrackedVm& vm) {
   log(LogLevel::info, "VM {} has ended", vm.state.name);
-  const bool crashed = vm.instance && vm.instance->state() == qemuctl::State::crashed;
-  set_state(vm, crashed ? qemuctl::State::crashed : qemuctl::State::shutdown);
+  const qemuctl::VmStatus last = vm.instance ? vm.instance->status() : not_running();
+  set_status(vm, last.process_alive ? not_running() : last);
   vm.instance.reset();
   for (auto& [path, device] : devices)
     if (device.state.allowed_vms.size() == 1 && device.state.allowed_vms.front() == vm.state.name)
       device.wish.left = false;
   vm.has = {};
   vm.unplugs.clear();
+  vm.to_verify.clear();
+  vm.missed.clear();
   vm.state.pid.reset();
   vm.idle_since.reset();
   vm.wanted = true;
@@ -183,7 +207,7 @@ asio::awaitable<void> Engine::Impl::follow_status(VmPtr vm, qemuctl::StatusSubsc
     const std::optional<qemuctl::VmStatus> status = co_await statuses.next();
     // Of one that is not connected any more nothing is known.
     if (!status || !status->process_alive || instance.expired() || vm->instance != instance.lock()) co_return;
-    if (status->state != qemuctl::State::unknown) set_state(*vm, status->state);
+    if (status->state != qemuctl::State::unknown) set_status(*vm, *status);
   }
 }
 
@@ -251,6 +275,7 @@ asio::awaitable<void> Engine::Impl::follow_events(VmPtr vm, qemuctl::EventSubscr
     const bool known = device && device->is_string() &&
                        std::any_of(vm->has.devices.begin(), vm->has.devices.end(),
                                    [&](const detail::Qdev& qdev) { return qdev.id == device->as_string(); });
+    if (event->name == "RESET") vm->booting_until = std::chrono::steady_clock::now() + options.boot_time;
     // A deletion that was asked for is already known, or its step is on its way and will know.
     if (event->lost > 0 || event->name == "RESET" || (known && device->as_string() != vm->deleting)) {
       vm->stale = true;

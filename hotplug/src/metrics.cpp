@@ -72,11 +72,11 @@ void Metrics::observe(const std::vector<DeviceState>& devices, time_point now) {
   }
 }
 
-std::string Metrics::text(const std::vector<VmView>& vms, const std::vector<DeviceState>& devices) const {
+std::string Metrics::text(const std::vector<VmState>& vms, const std::vector<DeviceState>& devices) const {
   std::string text = head("qemuctl_vms", "gauge", "VMs by state.");
   for (const qemuctl::State state : vm_states) {
     std::size_t count = 0;
-    for (const VmView& vm : vms) count += vm.status.state == state ? 1 : 0;
+    for (const VmState& vm : vms) count += vm.status.state == state ? 1 : 0;
     text += fmt::format("qemuctl_vms{{state=\"{}\"}} {}\n", qemuctl::to_string(state), count);
   }
   std::map<std::pair<std::string, std::string_view>, std::size_t> there;

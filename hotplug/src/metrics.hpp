@@ -29,7 +29,7 @@ class Metrics {
   void observe(const std::vector<DeviceState>& devices, time_point now);
 
   /// All of it, and what is there now, in Prometheus' text format.
-  std::string text(const std::vector<VmView>& vms, const std::vector<DeviceState>& devices) const;
+  std::string text(const std::vector<VmState>& vms, const std::vector<DeviceState>& devices) const;
 
  private:
   static constexpr std::array<double, 10> limits{0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300}; ///< seconds

@@ -24,6 +24,7 @@ using qemuctl::Json;
 namespace {
 
 constexpr const char* peripheral = "/machine/peripheral";
+constexpr int deepest_bus = 32;
 
 /// The names of the ports, as people count them.
 asio::awaitable<std::vector<std::string>> ports_of(Instance& vm) {
@@ -80,7 +81,39 @@ asio::awaitable<bool> add(Instance& vm, Json properties, std::chrono::millisecon
   co_return true;
 }
 
+/// Regions without an address have the highest one (`PCI_BAR_UNMAPPED`), which is signed in QMP.
+bool has_addresses(const Json& device) {
+  const Json* regions = device.find("regions");
+  if (!regions || !regions->is_array() || regions->as_array().empty()) return true; // it needs none
+  return std::ranges::any_of(regions->as_array(), [](const Json& region) {
+    const Json* address = region.find("address");
+    return address && *address != Json(-1);
+  });
+}
+
+/// QEMU does not list what is behind a port that the firmware has not set up yet.
+bool is_noticed_on(const Json& bus, std::string_view id, int depth) {
+  const Json* devices = bus.find("devices");
+  if (depth == 0 || !devices || !devices->is_array()) return false;
+  return std::ranges::any_of(devices->as_array(), [&](const Json& device) {
+    const Json* name = device.find("qdev_id");
+    if (name && name->is_string() && name->as_string() == id) return has_addresses(device);
+    const Json* bridge = device.find("pci_bridge");
+    return bridge && is_noticed_on(*bridge, id, depth - 1);
+  });
+}
+
 } // namespace
+
+bool is_noticed(const Json& buses, std::string_view id) {
+  if (!buses.is_array()) return false;
+  return std::ranges::any_of(buses.as_array(), [&](const Json& bus) { return is_noticed_on(bus, id, deepest_bus); });
+}
+
+asio::awaitable<bool> is_noticed(Instance& vm, std::string id) {
+  const Json buses = co_await vm.execute("query-pci");
+  co_return is_noticed(buses, id);
+}
 
 asio::awaitable<void> add_to_pci_port(Instance& vm, Json properties, std::string prefix,
                                       std::chrono::milliseconds timeout) {

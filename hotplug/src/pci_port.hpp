@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 
 namespace hotplug::detail {
 
@@ -23,5 +24,12 @@ namespace hotplug::detail {
 /// with QEMU's words; otherwise as `Instance::execute`.
 asio::awaitable<void> add_to_pci_port(qemuctl::Instance& vm, qemuctl::Json properties, std::string prefix,
                                       std::chrono::milliseconds timeout);
+
+/// Whether the guest has noticed the PCI device with this id, as far as QEMU can tell: it has given it addresses, which
+/// it does when it has a driver for it. Throws `qemuctl::Error` as `Instance::execute`.
+asio::awaitable<bool> is_noticed(qemuctl::Instance& vm, std::string id);
+
+/// The same in an answer to `query-pci`. Pure; whatever is wrong in the answer is as if it were not there.
+bool is_noticed(const qemuctl::Json& buses, std::string_view id);
 
 } // namespace hotplug::detail

@@ -130,8 +130,8 @@ HttpResponse means_nothing(const std::string& member) {
 
 } // namespace
 
-RestApi::RestApi(Engine& engine, ApiServerOptions options, View view)
-    : engine_(engine), options_(std::move(options)), view_(std::move(view)), actions_(engine, options_) {}
+RestApi::RestApi(Engine& engine, ApiServerOptions options)
+    : engine_(engine), options_(std::move(options)), actions_(engine, options_) {}
 
 RestApi::Picture RestApi::look(const Rights& rights) const {
   Picture picture;
@@ -148,7 +148,7 @@ RestApi::Picture RestApi::look(const Rights& rights) const {
 }
 
 Json RestApi::vm_json(const VmState& vm, const Picture& picture) const {
-  return vm_resource(view_(vm), picture.devices, picture.ids);
+  return vm_resource(vm, picture.devices, picture.ids);
 }
 
 Json RestApi::device_json(std::size_t index, const Picture& picture) const {

@@ -11,7 +11,6 @@
 
 #include <asio/awaitable.hpp>
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,10 +20,7 @@ namespace hotplug::detail {
 /// The resources below `/api/1`, but for the events. Knows nothing of connections. Bound to the engine's executor.
 class RestApi {
  public:
-  /// What is known of a VM now.
-  using View = std::function<VmView(const VmState&)>;
-
-  RestApi(Engine& engine, ApiServerOptions options, View view);
+  RestApi(Engine& engine, ApiServerOptions options);
 
   /// The answer to a request for that path below `/api/1`. Throws `qemuctl::Error`.
   asio::awaitable<HttpResponse> answer(HttpRequest request, std::vector<std::string> path, Rights rights);
@@ -48,7 +44,6 @@ class RestApi {
 
   Engine& engine_;
   ApiServerOptions options_;
-  View view_;
   ApiActions actions_;
 };
 

@@ -171,15 +171,6 @@ std::vector<std::string> device_ids(const std::vector<DeviceState>& devices) {
   return ids;
 }
 
-VmView view_of(const VmState& vm) {
-  VmView view;
-  view.vm = vm;
-  if (vm.link != LinkState::waiting && vm.link != LinkState::ended) return view;
-  view.status.state = qemuctl::State::shutdown;
-  view.status.process_alive = false;
-  return view;
-}
-
 std::string why_not(const VmState& vm) {
   switch (vm.link) {
   case LinkState::waiting:
@@ -236,14 +227,13 @@ Json device_resource(const DeviceState& device, const std::string& id, const std
   return json;
 }
 
-Json vm_resource(const VmView& view, const std::vector<DeviceState>& devices, const std::vector<std::string>& ids) {
-  const VmState& vm = view.vm;
+Json vm_resource(const VmState& vm, const std::vector<DeviceState>& devices, const std::vector<std::string>& ids) {
   const bool runs = vm.link != LinkState::waiting && vm.link != LinkState::ended;
   Json json;
   json.set("name", vm.name);
-  json.set("state", qemuctl::to_string(view.status.state));
-  json.set("runState", text_or_null(view.status.run_state));
-  json.set("reason", text_or_null(view.status.reason));
+  json.set("state", qemuctl::to_string(vm.status.state));
+  json.set("runState", text_or_null(vm.status.run_state));
+  json.set("reason", text_or_null(vm.status.reason));
   json.set("running", runs);
   json.set("monitor", to_string(vm.link));
   json.set("problem", text_or_null(vm.problem));
@@ -256,9 +246,9 @@ Json vm_resource(const VmView& view, const std::vector<DeviceState>& devices, co
   Json actions = Json::array();
   if (!runs && vm.can_start) actions.push_back("start");
   if (runs && vm.link != LinkState::blocked) {
-    const bool paused = view.status.state == qemuctl::State::paused || view.status.state == qemuctl::State::prelaunch;
+    const bool paused = vm.status.state == qemuctl::State::paused || vm.status.state == qemuctl::State::prelaunch;
     for (const char* action : {"shutdown", "stop", "reset", "send-key"}) actions.push_back(action);
-    if (view.status.state != qemuctl::State::shutdown) actions.push_back(paused ? "resume" : "pause");
+    if (vm.status.state != qemuctl::State::shutdown) actions.push_back(paused ? "resume" : "pause");
   }
   json.set("actions", std::move(actions));
   return json;

@@ -20,15 +20,6 @@ namespace hotplug::detail {
 /// The same while a device stays where it is. Pure.
 std::vector<std::string> device_ids(const std::vector<DeviceState>& devices);
 
-/// A VM with what is known of its guest.
-struct VmView {
-  VmState vm;
-  qemuctl::VmStatus status;
-};
-
-/// What to show of a VM without asking QEMU: that it does not run, or that its state is not known.
-VmView view_of(const VmState& vm);
-
 /// Why a VM can take no device now; empty: it can.
 std::string why_not(const VmState& vm);
 
@@ -37,7 +28,7 @@ qemuctl::Json device_resource(const DeviceState& device, const std::string& id, 
                               const Rules& rules);
 
 /// A VM, with the ids of the devices that it has. Pure.
-qemuctl::Json vm_resource(const VmView& view, const std::vector<DeviceState>& devices,
+qemuctl::Json vm_resource(const VmState& vm, const std::vector<DeviceState>& devices,
                           const std::vector<std::string>& ids);
 
 /// What somebody may do.

@@ -35,7 +35,6 @@ using detail::HttpStream;
 using detail::Peer;
 using detail::problem;
 using detail::Rights;
-using detail::VmView;
 using qemuctl::Json;
 
 namespace {
@@ -130,10 +129,10 @@ HttpResponse file_response(const HttpRequest& request, const detail::WebFile& fi
 
 struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
   Impl(const asio::any_io_executor& io, Engine& served, RestConfig chosen, RestServerOptions more)
-      : executor(io), engine(served), config(std::move(chosen)), options(std::move(more)),
-        api(engine, api_options(), [this](const VmState& vm) { return view(vm); }), webvirt(engine, config.devices_dir),
-        notifications(engine.subscribe(max_notifications)), events(random_epoch(), max_events, max_event_bytes),
-        told(io), tasks(io, [this](const std::exception_ptr& error) {
+      : executor(io), engine(served), config(std::move(chosen)), options(std::move(more)), api(engine, api_options()),
+        webvirt(engine, config.devices_dir), notifications(engine.subscribe(max_notifications)),
+        events(random_epoch(), max_events, max_event_bytes), told(io),
+        tasks(io, [this](const std::exception_ptr& error) {
           log(LogLevel::error, fmt::format("the REST API: {}", detail::what_of(error)));
         }) {
     permissions.permissions = options.permissions;
@@ -163,7 +162,6 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
   NotificationSubscription notifications;
   detail::EventLog events;
   qemuctl::detail::Wakeup told;                                ///< there are more events
-  std::map<std::string, qemuctl::VmStatus> statuses;           ///< by VM: as QEMU told last
   std::map<std::string, std::string> shown_vms, shown_devices; ///< as the events told last; by name and id
   std::size_t streams = 0;
   bool ending = false;
@@ -178,13 +176,6 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
 
   void log(LogLevel level, std::string_view text) const {
     if (options.log) options.log(level, text);
-  }
-
-  VmView view(const VmState& vm) const {
-    VmView result = detail::view_of(vm);
-    const auto known = statuses.find(vm.name);
-    if (result.status.process_alive && known != statuses.end()) result.status = known->second;
-    return result;
   }
 
   /// Who asks, and what for, as the log has it.
@@ -293,9 +284,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
       return std::move(response.set("Allow", "GET, HEAD"));
     }
     if (rights.everywhere < ApiLevel::read) return problem(403, "not-permitted", "these are numbers about all VMs");
-    std::vector<VmView> views;
-    for (const VmState& vm : engine.vms()) views.push_back(view(vm));
-    return HttpResponse(200, "text/plain; version=0.0.4; charset=utf-8", metrics.text(views, engine.devices()));
+    return HttpResponse(200, "text/plain; version=0.0.4; charset=utf-8", metrics.text(engine.vms(), engine.devices()));
   }
 
   asio::awaitable<HttpResponse> answer(HttpRequest request, Path path, Caller caller) {
@@ -341,10 +330,9 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
 
   asio::awaitable<void> ask_vm(std::string name) {
     try {
-      const std::shared_ptr<qemuctl::Instance> instance = co_await engine.connect_vm(name);
-      statuses[name] = co_await instance->query_status();
+      co_await engine.connect_vm(name); // and so the engine knows what it does
     } catch (const qemuctl::Error&) {
-      statuses.erase(name); // its state is not known, and that is an answer, too
+      // What is in the way is in its state.
     }
   }
 
@@ -498,8 +486,6 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
 
   asio::awaitable<void> follow_notifications() {
     const auto self = shared_from_this();
-    for (const VmState& vm : engine.vms())
-      if (vm.link == LinkState::connected) tasks.start(follow_vm(vm.name));
     for (;;) {
       const std::optional<Notification> next = co_await notifications.next();
       if (!next) co_return;
@@ -509,12 +495,8 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
   }
 
   void on_notification(const Notification& notification) {
-    const bool of_vm = notification.kind == Notification::Kind::vm_state;
-    if (of_vm && notification.link == LinkState::connected) tasks.start(follow_vm(notification.vm));
-    if (of_vm && (notification.link == LinkState::waiting || notification.link == LinkState::ended))
-      statuses.erase(notification.vm);
     metrics.count(notification);
-    if (of_vm) return; // the VM itself is told
+    if (notification.kind == Notification::Kind::vm_state) return; // the VM itself is told
     Json json;
     json.set("what", word_of(notification.kind));
     const std::vector<DeviceState> one(1, notification.device);
@@ -523,29 +505,6 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
     json.set("vm", notification.vm.empty() ? Json() : Json(notification.vm));
     json.set("text", notification.text.empty() ? Json() : Json(notification.text));
     announce("notification", json);
-  }
-
-  /// What becomes of a VM while its monitor is connected.
-  asio::awaitable<void> follow_vm(std::string name) {
-    const auto self = shared_from_this();
-    try {
-      qemuctl::StatusSubscription changes;
-      {
-        const std::shared_ptr<qemuctl::Instance> instance = co_await engine.connect_vm(name);
-        changes = instance->subscribe_status();
-        statuses[name] = co_await instance->query_status();
-      }
-      show_changes();
-      for (;;) {
-        const std::optional<qemuctl::VmStatus> next = co_await changes.next();
-        if (!next) break;
-        if (next->state == qemuctl::State::unknown) continue; // its monitor has been given back
-        statuses[name] = *next;
-        show_changes();
-      }
-    } catch (const qemuctl::Error& error) {
-      log(LogLevel::debug, fmt::format("VM {}: {}", name, error.what()));
-    }
   }
 };
 

@@ -266,6 +266,18 @@ Json FakeQemu::answer(const Command& command, Fate fate, std::string& deleted) {
       throw Refused{"DeviceNotFound", "Device '" + std::exchange(deleted, "") + "' not found"};
     return Json::object();
   }
+  if (command.name == "query-pci") { // what is not bound has no addresses
+    Json list = Json::array();
+    for (const auto& [id, device] : devices_) {
+      const Json region = Json::object({{"bar", 0}, {"type", "memory"}, {"address", device.bound ? 4096 : -1}});
+      Json regions = Json::array();
+      regions.push_back(region);
+      list.push_back(Json::object({{"qdev_id", id}, {"regions", regions}}));
+    }
+    Json buses = Json::array();
+    buses.push_back(Json::object({{"bus", 0}, {"devices", list}}));
+    return buses;
+  }
   throw Refused{"CommandNotFound", "The command " + command.name + " has not been found"};
 }
 

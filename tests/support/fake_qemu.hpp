@@ -36,7 +36,7 @@ class FakeQemu {
   /// What becomes of a command.
   enum class Fate {
     done,
-    unbound,   ///< `device_add`: done, but the device is not bound
+    unbound,   ///< `device_add`: done, but a USB device is not bound, and a PCI device not noticed by the guest
     refused,   ///< with the text of QEMU for a device that is not there (yet)
     ignored,   ///< never answered, and nothing after it until the client has left
     cut,       ///< the connection ends, and nothing is done

@@ -235,6 +235,8 @@ TEST_CASE("a device that becomes another one in its port stays in its VM") {
   host.add_rule("Stick|Modem", "a").vms.push_back("b"); // somebody has to choose
   FakeQemu a(host.socket("a")), b(host.socket("b"));
   host.start_and_connect();
+  // When a VM comes, nobody is asked any more about what was there before.
+  host.wait_until("b is connected", [&] { return host.engine->vms().at(1).link == LinkState::connected; });
   const std::string stick = host.host.plug(host.root, 3, 1, 5);
   host.wait_until("it is there", [&] { return host.is_there("3-1") && host.state("3-1").select; });
   test::run(host.io, host.engine->attach("/sys" + stick, "b"));
@@ -450,6 +452,19 @@ TEST_CASE("a card on a bus that can not let go of it stays, is told with QEMU's 
   CHECK(qemu.count("device_del") == 1);
 }
 
+TEST_CASE("a guest that is too busy to let go of a card is asked again later") {
+  Host host;
+  host.options.ask_again_after = host.options.unplug_timeout = 50ms;
+  add_card(host);
+  FakeQemu qemu(host.socket("a"), first("device_del", 2, Fate::refused));
+  put_card_into(qemu);
+  host.config.pci_rules[0].enabled = false;
+  host.start_and_connect();
+  host.wait_until("it is asked a third time", [&] { return qemu.count("device_del") >= 3; });
+  qemu.lose(card_in_qemu);
+  host.wait_until("it is out", [&] { return !card_of(host.engine->devices()).vm; });
+}
+
 TEST_CASE("a card that its guest lets go of without having been asked stays with the host") {
   Host host;
   add_card(host);
@@ -462,4 +477,36 @@ TEST_CASE("a card that its guest lets go of without having been asked stays with
   CHECK_THAT(card_of(host.engine->devices()).degraded, ContainsSubstring("its VM let go of it"));
   CHECK_FALSE(card_of(host.engine->devices()).target);
   CHECK(qemu.count("device_add") == 0);
+}
+
+TEST_CASE("what a guest has missed while it booted is taken out and put in again") {
+  Host host;
+  host.options.verify_after = 50ms;
+  host.add_vm("a");
+  InputMatch keyboard;
+  keyboard.name = "AT keyboard";
+  InputRule rule;
+  rule.vms.push_back("a");
+  rule.allow.push_back(keyboard);
+  host.config.input_rules.push_back(rule);
+  host.host.add_input(2, 2, "AT keyboard", "platform-i8042-serio-0");
+  const bool missed = GENERATE(true, false), booting = GENERATE(true, false);
+  if (!booting) host.options.boot_time = 0ms;
+  FakeQemu qemu(host.socket("a"), first("device_add", missed ? 1 : 0, Fate::unbound));
+  host.start();
+  host.wait_until("it is in the VM", [&] { return qemu.devices().size() == 1; });
+  const std::string before = qemu.devices().begin()->first;
+  const auto in_vm = [&] { return host.engine->devices().at(0).vm == std::optional<std::string>("a"); };
+  if (missed && booting) {
+    host.wait_until("its guest is asked", [&] { return qemu.count("device_del") == 1; });
+    host.wait_until("it is known", [&] { return !in_vm(); });
+    qemu.lose(before); // the guest has booted meanwhile
+    host.wait_until("it is in again", [&] { return qemu.count("device_add") == 2; });
+    host.wait_until("it is looked at again", [&] { return qemu.count("query-pci") == 2; });
+  } else if (booting) {
+    host.wait_until("it is looked at", [&] { return qemu.count("query-pci") == 1; });
+  }
+  host.wait_until("it is known", in_vm);
+  CHECK(qemu.count("device_del") == (missed && booting ? 1 : 0));
+  CHECK((booting || qemu.count("query-pci") == 0));
 }

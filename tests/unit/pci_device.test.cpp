@@ -3,12 +3,14 @@
 #include "catch.hpp"
 #include "loans.hpp"
 #include "pci_group.hpp"
+#include "pci_port.hpp"
 #include "temp_dir.hpp"
 #include "vfio.hpp"
 #include "vm_pci.hpp"
 
 #include <hotplug/explanation.hpp>
 #include <hotplug/rules.hpp>
+#include <qemuctl/json.hpp>
 
 #include <functional>
 #include <optional>
@@ -165,4 +167,22 @@ TEST_CASE("the ids of PCI devices in QEMU tell their addresses") {
   CHECK(pci_key_in("pcihost-0000.01.00.0-5f3a01c2") == host_key(device("0000:01:00.0")));
   for (const char* other : {"", "pcihost-", "pcihost-0000.01.00.0", "pcihost-01.00.0-5f3a01c2", "net0"})
     CHECK_FALSE(pci_key_in(other));
+}
+
+TEST_CASE("a card has been noticed by the guest when it has addresses, on whatever bus") {
+  const qemuctl::Json buses = qemuctl::parse_json(R"([{"bus": 0, "devices": [
+    {"qdev_id": "root", "regions": [{"bar": 0, "type": "memory", "address": 4096, "size": 4096}]},
+    {"qdev_id": "rp0", "regions": [], "pci_bridge": {"bus": {"number": 1}, "devices": [
+      {"qdev_id": "missed", "regions": [{"bar": 0, "type": "io", "address": -1, "size": 32},
+                                        {"bar": 1, "type": "memory", "address": -1, "size": 4096}]},
+      {"qdev_id": "noticed", "regions": [{"bar": 0, "type": "io", "address": -1, "size": 32},
+                                         {"bar": 1, "type": "memory", "address": 4261412864, "size": 4096}]},
+      {"qdev_id": "without", "regions": []}]}}]}])");
+  CHECK(is_noticed(buses, "root"));
+  CHECK(is_noticed(buses, "noticed"));
+  CHECK(is_noticed(buses, "without"));
+  CHECK_FALSE(is_noticed(buses, "missed"));
+  CHECK_FALSE(is_noticed(buses, "behind a port that is not set up"));
+  CHECK_FALSE(is_noticed(qemuctl::Json(), "root"));
+  CHECK_FALSE(is_noticed(qemuctl::parse_json(R"([{"devices": 3}, {"devices": [1, null]}])"), "root"));
 }

@@ -44,9 +44,16 @@ struct EngineOptions {
   std::chrono::milliseconds command_timeout{10'000};
   /// How long the kernel is given to change the driver of a PCI device, before whoever asked it is abandoned.
   std::chrono::milliseconds driver_timeout{10'000};
-  /// How long a guest is given to let go of a PCI or input device before that is told; then it is asked again, every 30
-  /// s.
+  /// How long a guest is given to let go of a PCI or input device before that is told.
   std::chrono::milliseconds unplug_timeout{10'000};
+  /// A guest that has not let go of it, or can not now, is asked again so often.
+  std::chrono::milliseconds ask_again_after{30'000};
+  /// How long a guest may be booting after its QEMU was first seen, and after a reset: it may miss what is plugged in
+  /// meanwhile.
+  std::chrono::milliseconds boot_time{120'000};
+  /// After so long it is asked whether the guest has noticed a PCI or input device that was plugged in meanwhile. If it
+  /// has not, the device is taken out and put in again.
+  std::chrono::milliseconds verify_after{60'000};
   /// For what a person asked for.
   std::chrono::milliseconds request_timeout{30'000};
   LogHandler log; ///< default: nothing is logged

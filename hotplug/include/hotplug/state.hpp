@@ -29,8 +29,9 @@ std::string_view to_string(LinkState state) noexcept;
 struct VmState {
   std::string name;
   LinkState link = LinkState::waiting;
-  /// What QEMU said last; `shutdown` when it does not run, `crashed` when it ended so, as far as that was seen.
-  qemuctl::State state = qemuctl::State::unknown;
+  /// What QEMU said last, which of a monitor that was given back may be long ago; how it ended, as far as that was
+  /// seen.
+  qemuctl::VmStatus status;
   std::optional<int> pid; ///< of QEMU, when it runs and the kernel tells
   std::string problem;    ///< what is in the way, with what to do about it; empty: nothing
   bool can_start = false; ///< it has a vm.json, for `Engine::start_vm`
