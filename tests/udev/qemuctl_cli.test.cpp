@@ -132,7 +132,15 @@ TEST_CASE("qemuctl takes a device by what a person calls it, and lists what it c
              ContainsSubstring("there is no device \"none\"; there are:\n  3-1"));
   CHECK_THAT(errors_of(service.command({"usb", "attach", "stick a", "vm7"})),
              ContainsSubstring("the rules do not let it into VM vm7"));
-  // Without a terminal nobody is asked.
+  // A person is asked; without a terminal nobody is.
+  Program asking(service.command({"usb", "attach", "stick a"}), Program::Io::terminal);
+  CHECK_THAT(asking.wait_for("Which VM? "), ContainsSubstring("1  vm1") && ContainsSubstring("2  vm2"));
+  asking.type("vm7\n");
+  asking.wait_for("Which VM? ");
+  asking.type("1\n");
+  asking.wait_for("is in VM vm1 now");
+  CHECK(asking.wait_for_end() == 0);
+  CHECK(output_of(service.command({"usb", "detach", "stick a"})).starts_with("3-1"));
   CHECK_THAT(errors_of(service.command({"usb", "attach", "stick a"})), ContainsSubstring("one of vm1, vm2"));
 }
 
