@@ -143,9 +143,10 @@ asio::awaitable<void> Engine::Impl::authorize(std::string sys_path, bool wanted)
     co_return;
   }
   device->authorize_at = steady_clock::now() + pause_after_failure;
-  device->problem =
-      fmt::format("it can not be {}: {}", wanted ? "authorised" : "taken away from the host", outcome.problem);
-  log(LogLevel::warning, "{}: {}", short_description(usb), device->problem);
+  device->problem = {
+      ProblemKind::kernel,
+      fmt::format("it can not be {}: {}", wanted ? "authorised" : "taken away from the host", outcome.problem)};
+  log(LogLevel::warning, "{}: {}", short_description(usb), device->problem.text);
   if (wanted) note_failure(*device);
 }
 

@@ -45,12 +45,27 @@ using time_point = std::chrono::steady_clock::time_point;
 [[noreturn]] void refuse(qemuctl::errc code, const char* operation, std::string subject, std::string detail,
                          std::string advice = {});
 
+/// Why a device is not where it is to be; without a text: it is.
+struct Problem {
+  Problem() = default;
+  Problem(ProblemKind of_kind, std::string words)
+      : kind(words.empty() ? ProblemKind::none : of_kind), text(std::move(words)) {}
+  /// What QEMU or the operating system refused.
+  explicit Problem(const qemuctl::Error& error);
+
+  bool empty() const noexcept { return text.empty(); }
+  void clear() { *this = {}; }
+
+  ProblemKind kind = ProblemKind::none;
+  std::string text;
+};
+
 /// What the engine keeps of a device of the host. `state` is what others see.
 struct TrackedDevice {
   DeviceState state;
   Wish wish;
   Claim claim;
-  std::string problem;                   ///< becomes `state.degraded`
+  Problem problem;                       ///< becomes `state.degraded`
   bool busy = false;                     ///< a step for it is on its way
   std::optional<std::string> remembered; ///< the VM that the state file says it is attached to
   std::string stays;                     ///< why it stays with the host although a rule matches; empty: it does not

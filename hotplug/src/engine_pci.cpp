@@ -53,8 +53,9 @@ bool Engine::Impl::is_guarded(TrackedDevice& device) const {
   const std::string use = detail::host_use_of(sys_path_of(device.state.device));
   if (use.empty()) return false;
   device.guarded = true;
-  device.problem =
-      fmt::format("the host uses it: {}; it is taken when that has ended, or with \"force\" in its rule", use);
+  device.problem = {
+      ProblemKind::guarded,
+      fmt::format("the host uses it: {}; it is taken when that has ended, or with \"force\" in its rule", use)};
   return true;
 }
 
@@ -63,13 +64,13 @@ bool Engine::Impl::take_claim(TrackedDevice& device, const std::string& for_whom
   if (!device.claim)
     device.claim =
         detail::Claim::take(options.runtime_dir / "claims", sys_name_of(device.state.device), for_whom, holder);
-  if (!device.claim) device.problem = fmt::format("another engine has it: {}", holder);
+  if (!device.claim) device.problem = {ProblemKind::in_use, fmt::format("another engine has it: {}", holder)};
   return static_cast<bool>(device.claim);
 }
 
 bool Engine::Impl::prepare_pci(const std::string& vm, std::optional<int> pid, TrackedDevice& device) {
   const PciDevice& pci = *pci_of(device);
-  device.problem = detail::rom_file_problem(device.wish.rom_file);
+  device.problem = {ProblemKind::rom_file, detail::rom_file_problem(device.wish.rom_file)};
   if (!device.problem.empty()) return false;
   std::vector<GroupMember> members;
   std::vector<TrackedDevice*> missing;
@@ -80,27 +81,30 @@ bool Engine::Impl::prepare_pci(const std::string& vm, std::optional<int> pid, Tr
     members.push_back({*member, each.state.target});
     if (each.state.target == vm && member->driver != detail::vfio_driver) missing.push_back(&each);
   }
-  device.problem = detail::group_obstacle(pci, vm, members);
+  device.problem = {ProblemKind::group, detail::group_obstacle(pci, vm, members)};
   if (!device.problem.empty()) return false;
   if (missing.empty()) {
     for (const detail::DeviceUser& user : detail::users_of(detail::group_node(*pci.iommu_group)))
       if (pid && user.pid != *pid)
-        device.problem = fmt::format("process {} ({}) uses its IOMMU group", user.pid, user.command);
+        device.problem = {ProblemKind::in_use,
+                          fmt::format("process {} ({}) uses its IOMMU group", user.pid, user.command)};
     return device.problem.empty();
   }
   for (TrackedDevice* each : missing) {
     if (each->busy) continue;
     if (each->stuck) {
-      device.problem = fmt::format("the kernel is still busy with the driver of {}", sys_name_of(each->state.device));
+      device.problem = {ProblemKind::kernel,
+                        fmt::format("the kernel is still busy with the driver of {}", sys_name_of(each->state.device))};
       return false;
     }
     if (each != &device && each->retry_at > steady_clock::now()) {
-      device.problem = fmt::format("{}: {}", sys_name_of(each->state.device), each->problem);
+      device.problem = {each->problem.kind, fmt::format("{}: {}", sys_name_of(each->state.device), each->problem.text)};
       return false;
     }
     if (is_guarded(*each) || !take_claim(*each, "VM " + vm)) {
       if (each != &device)
-        device.problem = fmt::format("{} of its IOMMU group: {}", sys_name_of(each->state.device), each->problem);
+        device.problem = {each->problem.kind, fmt::format("{} of its IOMMU group: {}", sys_name_of(each->state.device),
+                                                          each->problem.text)};
       device.guarded = each->guarded;
       return false;
     }
@@ -135,8 +139,8 @@ asio::awaitable<void> Engine::Impl::lend(std::string sys_path) {
     log(LogLevel::debug, "{}: {} has it now", pci.address(), detail::vfio_driver);
     co_return;
   }
-  device->problem = fmt::format("it can not be taken from its driver{}{}: {}", pci.driver.empty() ? "" : " ",
-                                pci.driver, outcome.problem);
+  device->problem = {ProblemKind::kernel, fmt::format("it can not be taken from its driver{}{}: {}",
+                                                      pci.driver.empty() ? "" : " ", pci.driver, outcome.problem)};
   note_failure(*device);
 }
 
@@ -182,7 +186,7 @@ void Engine::Impl::start_give_back(TrackedDevice& device, time_point now) {
   const PciDevice& pci = *pci_of(device);
   device.return_at = now + pause_after_failed_return;
   const bool claimed = static_cast<bool>(device.claim);
-  const std::string problem = device.problem;
+  const detail::Problem problem = device.problem;
   try {
     if (!take_claim(device, "its driver")) { // it lives, and gives it back itself
       device.problem = problem;
@@ -190,7 +194,7 @@ void Engine::Impl::start_give_back(TrackedDevice& device, time_point now) {
       return;
     }
   } catch (const qemuctl::Error& error) {
-    device.problem = error.what();
+    device.problem = detail::Problem(error);
     return;
   }
   // While a QEMU has the group open the kernel would keep whoever takes a device of it away.
@@ -221,8 +225,8 @@ asio::awaitable<void> Engine::Impl::give_back(std::string sys_path) {
   after_driver_change(*device, std::move(outcome.stuck));
   device->return_failed = !outcome.problem.empty();
   if (device->return_failed) {
-    device->problem = fmt::format("it can not be given back to the host: {}", outcome.problem);
-    log(LogLevel::error, "{}: {}", loan.address, device->problem);
+    device->problem = {ProblemKind::kernel, fmt::format("it can not be given back to the host: {}", outcome.problem)};
+    log(LogLevel::error, "{}: {}", loan.address, device->problem.text);
     co_return;
   }
   loans.remove(loan.address);

@@ -81,6 +81,11 @@ qemuctl::Error detail::as_error(const std::exception_ptr& caught) {
   }
 }
 
+detail::Problem::Problem(const qemuctl::Error& error) : kind(ProblemKind::refused), text(error.what()) {
+  if (error.code() == errc::not_supported) kind = ProblemKind::no_place;
+  if (breaks_link(error.code())) kind = ProblemKind::timeout;
+}
+
 detail::Step::Step(std::shared_ptr<Engine::Impl> engine, VmPtr vm, std::string sys_path)
     : engine_(std::move(engine)), vm_(std::move(vm)), sys_path_(std::move(sys_path)) {
   if (vm_) vm_->busy = true;
@@ -197,18 +202,19 @@ void Engine::Impl::show(TrackedDevice& device, const Holding* holding) {
   }
   if (!vm && !state.target && !device.busy && !device.loan) device.claim = {};
   if (device.quarantined_until)
-    device.problem = "it came and went too often, and is let back when it has stayed for a while";
+    device.problem = {ProblemKind::flapping,
+                      "it came and went too often, and is let back when it has stayed for a while"};
   else if (!vm && !state.target && !device.stays.empty())
-    device.problem = device.stays;
+    device.problem = {ProblemKind::group, device.stays};
   else if (!vm && device.wish.left)
-    device.problem = left_by_guest;
+    device.problem = {ProblemKind::left, left_by_guest};
   else if (vm == state.target && !foreign && (vm || !device.loan))
     device.problem.clear();
   const bool select = device.wish.taken && device.wish.ask && !device.wish.detached && !device.wish.suspended &&
                       !state.target && !vm && state.allowed_vms.size() > 1;
 
   if (state.vm != vm || state.foreign != foreign || state.detached != device.wish.detached ||
-      state.suspended != device.wish.suspended || state.select != select || state.degraded != device.problem) {
+      state.suspended != device.wish.suspended || state.select != select || state.degraded != device.problem.text) {
     const DeviceState before = state;
     state.vm = vm;
     state.foreign = foreign;
@@ -221,7 +227,8 @@ void Engine::Impl::show(TrackedDevice& device, const Holding* holding) {
       changed(); // so that the end is waited for
     }
     state.select = select;
-    state.degraded = device.problem;
+    state.degraded = device.problem.text;
+    state.problem = device.problem.kind;
     for (const Notification& notification : difference(&before, &state)) {
       if (notification.kind == Notification::Kind::degraded)
         log(LogLevel::warning, "{}: {}", short_description(state.device), notification.text);
@@ -255,7 +262,8 @@ bool Engine::Impl::awaits_guest(TrackedVm& vm, const Detach& step, time_point& w
                         qemuctl::detail::duration_text(options.unplug_timeout))
           : unplug.refused;
   if (!std::exchange(unplug.late, true) && device == devices.end()) log(LogLevel::warning, "{}", problem);
-  if (device != devices.end()) device->second.problem = problem;
+  const ProblemKind kind = unplug.refused.empty() ? ProblemKind::unplug : ProblemKind::refused;
+  if (device != devices.end()) device->second.problem = {kind, problem};
   // No monitor is kept for it meanwhile: when the VM is looked at again, it shows what is left.
   const time_point again = unplug.asked + std::max(options.ask_again_after, options.unplug_timeout);
   at_work = now >= again;
@@ -285,7 +293,7 @@ void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
                usb && !usb->authorized && authorization_of(device)) {
       return; // it is going to be, and then looked at again
     } else if (const auto user = used_by_other(device)) {
-      device.problem = fmt::format("process {} ({}) uses it", user->pid, user->command);
+      device.problem = {ProblemKind::in_use, fmt::format("process {} ({}) uses it", user->pid, user->command)};
       device.claim = {};
     } else {
       vm->busy = device.busy = true;
@@ -307,7 +315,7 @@ void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
       return;
     }
   } catch (const qemuctl::Error& error) {
-    device.problem = error.what();
+    device.problem = detail::Problem(error);
   }
   // What a person has to do something about is told of, or seen, when it is done.
   if (device.guarded) device.failures = std::max(device.failures, quick_attempts);
@@ -354,7 +362,7 @@ void Engine::Impl::on_attach_failed(TrackedVm& vm, const std::string& sys_path, 
   note_failure(device);
   // Only USB devices are in reset now and then.
   const bool quiet = kind_of(device.state.device) == DeviceKind::usb && device.failures <= quiet_failures;
-  if (!quiet) device.problem = error.what();
+  if (!quiet) device.problem = detail::Problem(error);
 }
 
 void Engine::Impl::note_failure(TrackedDevice& device) {

@@ -108,7 +108,7 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
       co_return;
     }
     if (!now.problem.empty())
-      problem = now.problem;
+      problem = now.problem.text;
     else if (vm->state.link == LinkState::blocked || vm->state.link == LinkState::waiting)
       problem = vm->state.problem.empty() ? fmt::format("VM {} does not run", vm_name) : vm->state.problem;
     else if (steady_clock::now() >= deadline)
@@ -146,7 +146,7 @@ asio::awaitable<void> Engine::Impl::request_detach(std::string sys_path) {
     if (found == devices.end() || (!found->second.state.vm && !found->second.busy)) co_return;
     if (stopped) refuse(errc::interrupted, detaching, node, "the engine ends");
     if (found->second.request != request) refuse(errc::interrupted, detaching, node, "another request came meanwhile");
-    if (!found->second.problem.empty()) refuse(errc::timed_out, detaching, node, found->second.problem);
+    if (!found->second.problem.empty()) refuse(errc::timed_out, detaching, node, found->second.problem.text);
     if (steady_clock::now() >= deadline)
       refuse(errc::timed_out, detaching, node, fmt::format("VM {} still has it", found->second.state.vm.value_or("?")),
              "It is tried again.");

@@ -80,12 +80,12 @@ asio::awaitable<StartArguments> Engine::Impl::request_start_arguments(std::strin
       if (device.busy) {
         waits = true;
       } else if (!device.problem.empty()) {
-        problem = fmt::format("{}: {}", short_description(device.state.device), device.problem);
+        problem = fmt::format("{}: {}", short_description(device.state.device), device.problem.text);
       } else if (!device.state.vm && !has_its_driver(device)) {
         waits = true;
         // Of another device of its group, or of its own.
         if (!prepare_pci(vm, std::nullopt, device) && !device.problem.empty())
-          problem = fmt::format("{}: {}", short_description(device.state.device), device.problem);
+          problem = fmt::format("{}: {}", short_description(device.state.device), device.problem.text);
       }
     }
     if (waits && problem.empty() && steady_clock::now() >= deadline) problem = "it took too long";
@@ -98,7 +98,8 @@ asio::awaitable<StartArguments> Engine::Impl::request_start_arguments(std::strin
     device.promised_until = steady_clock::now();
     if (!problem.empty() || !device.state.rule) continue;
     *device.promised_until += time_to_start;
-    ready.push_back({device.state.device, *device.state.rule, detail::new_qdev_id(device.state.device, next_id++)});
+    ready.push_back({device.state.device, *device.state.rule, detail::new_qdev_id(device.state.device, next_id++),
+                     device.wish.rom_file});
   }
   changed();
   if (!problem.empty()) refuse(errc::command_failed, vm, problem);

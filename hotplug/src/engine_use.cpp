@@ -141,7 +141,7 @@ asio::awaitable<void> Engine::Impl::request_resume(DeviceKind kind, std::string 
       const TrackedDevice& device = found->second;
       const bool failed = !device.problem.empty();
       if (failed && problem.empty())
-        problem = fmt::format("{}: {}", short_description(device.state.device), device.problem);
+        problem = fmt::format("{}: {}", short_description(device.state.device), device.problem.text);
       return failed || device.state.vm == device.state.target;
     });
     if (stopped) co_return;

@@ -44,7 +44,7 @@ void Metrics::count(const Notification& notification) {
   const std::string kind = kind_name(notification.device);
   if (notification.kind == Notification::Kind::attached) ++attached_[kind];
   if (notification.kind == Notification::Kind::detached) ++detached_[kind];
-  if (notification.kind == Notification::Kind::degraded) ++failed_[kind];
+  if (notification.kind == Notification::Kind::degraded) ++failed_[{kind, notification.device.problem}];
 }
 
 void Metrics::count_failure(std::string_view name) {
@@ -88,7 +88,11 @@ std::string Metrics::text(const std::vector<VmState>& vms, const std::vector<Dev
                           there[{std::string(kind), state}]);
   text += by_kind("qemuctl_attaches_total", "Devices that VMs got.", attached_);
   text += by_kind("qemuctl_detaches_total", "Devices that left VMs.", detached_);
-  text += by_kind("qemuctl_device_problems_total", "Times that a device was not where it was to be.", failed_);
+  text +=
+      head("qemuctl_device_problems_total", "counter", "Times that a device was not where it was to be, by reason.");
+  for (const auto& [of, count] : failed_)
+    text += fmt::format("qemuctl_device_problems_total{{kind=\"{}\",class=\"{}\"}} {}\n", of.first,
+                        to_string(of.second), count);
   text += head("qemuctl_request_failures_total", "counter", "Requests to the REST API that failed, by class.");
   for (const auto& [name, count] : problems_)
     text += fmt::format("qemuctl_request_failures_total{{class=\"{}\"}} {}\n", name, count);

@@ -13,6 +13,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace hotplug::detail {
@@ -34,10 +35,11 @@ class Metrics {
  private:
   static constexpr std::array<double, 10> limits{0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300}; ///< seconds
 
-  std::map<std::string, std::uint64_t> attached_, detached_, failed_; ///< by kind
-  std::map<std::string, std::uint64_t, std::less<>> problems_;        ///< by class
-  std::map<std::string, time_point> on_the_way_;                      ///< by path in sysfs: since when
-  std::array<std::uint64_t, limits.size()> within_{};                 ///< attached in at most that time
+  std::map<std::string, std::uint64_t> attached_, detached_; ///< by kind
+  std::map<std::pair<std::string, ProblemKind>, std::uint64_t> failed_;
+  std::map<std::string, std::uint64_t, std::less<>> problems_; ///< by class
+  std::map<std::string, time_point> on_the_way_;               ///< by path in sysfs: since when
+  std::array<std::uint64_t, limits.size()> within_{};          ///< attached in at most that time
   std::uint64_t measured_ = 0;
   double seconds_ = 0;
 };

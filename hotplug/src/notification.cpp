@@ -24,6 +24,36 @@ std::string_view to_string(LinkState state) noexcept {
   return "";
 }
 
+std::string_view to_string(ProblemKind kind) noexcept {
+  switch (kind) {
+  case ProblemKind::none:
+    return "";
+  case ProblemKind::refused:
+    return "refused";
+  case ProblemKind::timeout:
+    return "timeout";
+  case ProblemKind::unplug:
+    return "unplug";
+  case ProblemKind::no_place:
+    return "no-place";
+  case ProblemKind::guarded:
+    return "guarded";
+  case ProblemKind::in_use:
+    return "in-use";
+  case ProblemKind::group:
+    return "group";
+  case ProblemKind::kernel:
+    return "kernel";
+  case ProblemKind::rom_file:
+    return "rom-file";
+  case ProblemKind::left:
+    return "left";
+  case ProblemKind::flapping:
+    return "flapping";
+  }
+  return "";
+}
+
 std::optional<UsbState> as_usb(const DeviceState& state) {
   const auto* device = std::get_if<UsbDevice>(&state.device);
   if (!device) return std::nullopt;

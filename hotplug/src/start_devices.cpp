@@ -129,6 +129,7 @@ StartArguments start_arguments(std::vector<StartDevice> devices, const Rules& ru
       const PciRule& rule = rules.pci().rules().at(each.rule);
       result.uefi = result.uefi || wants_uefi(rule, *pci);
       Properties properties{{"driver", "vfio-pci"}, {"host", pci->address()}, {"id", each.id}};
+      if (!each.rom_file.empty()) properties.emplace_back("romfile", each.rom_file);
       if (!rule.use_root_bus) ports.add_next(properties, options.bus_prefix);
       add(properties);
     } else if (const auto* input = std::get_if<InputDevice>(&each.device)) {

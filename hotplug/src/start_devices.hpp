@@ -18,8 +18,9 @@ namespace hotplug::detail {
 /// A device that a VM starts with.
 struct StartDevice {
   Device device;
-  std::size_t rule = 0; ///< which one sends it there, of those for its kind
-  std::string id;       ///< of the qdev
+  std::size_t rule = 0;   ///< which one sends it there, of those for its kind
+  std::string id;         ///< of the qdev
+  std::string rom_file{}; ///< of a card; empty: its own ROM
 };
 
 /// The arguments for PCI and input devices, in the order of their rules. Pure.

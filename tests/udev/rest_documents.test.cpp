@@ -17,6 +17,7 @@ using namespace hotplug;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::StartsWith;
 using qemuctl::Json;
+using test::ask;
 using test::FakeQemu;
 using test::HttpAnswer;
 using test::HttpWire;
@@ -149,6 +150,45 @@ TEST_CASE("REST: the document is shown with nothing from elsewhere") {
       CHECK(text.find(elsewhere) == text.npos);
     }
   }
+}
+
+TEST_CASE("REST: numbers for Prometheus tell why devices were not where they were to be") {
+  BusyHost host;
+  host.options.attach_connected = false;
+  host.host.add_pci("0000:0f:00.0", "82574L"); // without an IOMMU
+  PciMatch match;
+  match.vendor_id = 0x8086;
+  PciRule rule;
+  rule.vms.emplace_back("a");
+  rule.allow.push_back(match);
+  host.config.pci_rules.push_back(rule);
+  host.config.general.max_arrivals_per_minute = 1;
+  bool refuse = true;
+  host.add_vm("strict");
+  const FakeQemu strict(host.socket("strict"), [&](const FakeQemu::Command& command) {
+    return command.name == "device_add" && refuse ? FakeQemu::Fate::refused : FakeQemu::Fate::done;
+  });
+  host.add_rule("Key", "strict");
+  host.start_rest();
+  const auto wait_for = [&](const std::string& port) {
+    host.wait_until(("something is said of " + port).c_str(),
+                    [&] { return host.is_there(port) && !host.state(port).degraded.empty(); });
+  };
+  host.host.plug(host.root, 3, 4, 8, "Key");
+  wait_for("3-4");
+  for (const int address : {9, 10}) {
+    host.wait_until("it is gone", [&] { return !host.is_there("3-6"); });
+    const std::string lamp = host.host.plug(host.root, 3, 6, address, "Lamp");
+    host.wait_until("it is there", [&] { return host.is_there("3-6"); });
+    if (address == 9) host.host.pull(lamp);
+  }
+  wait_for("3-6");
+  CHECK(ask(host, "PUT", "/api/1/devices/pci-0000:0f:00.0/attachment").status == 502);
+  const std::string text = ask(host, "GET", "/metrics").body;
+  for (const char* line : {"qemuctl_device_problems_total{kind=\"pci\",class=\"group\"} 1",
+                           "qemuctl_device_problems_total{kind=\"usb\",class=\"refused\"} 1",
+                           "qemuctl_device_problems_total{kind=\"usb\",class=\"flapping\"} 1"})
+    CHECK_THAT(text, ContainsSubstring(std::string(line) + "\n"));
 }
 
 TEST_CASE("REST: numbers for Prometheus count what has happened") {

@@ -74,6 +74,12 @@ TEST_CASE("a VM that starts with a graphics card of NVIDIA's has UEFI firmware w
   CHECK_FALSE(uefi(card("0000:01:00.0", amd, 3), 1));
 }
 
+TEST_CASE("a card of the start has the ROM file that a person has chosen") {
+  const std::vector<StartDevice> devices{{card("0000:01:00.0"), 0, "c", "/a,b.rom"}};
+  CHECK(detail::start_arguments(devices, rules(), StartOptions()).arguments ==
+        Words{"-device", "vfio-pci,host=0000:01:00.0,id=c,romfile=/a,,b.rom"});
+}
+
 TEST_CASE("input devices of the start go to the ports that their rule names, and to others only when that is wanted") {
   StartOptions options;
   options.bus_prefix = "rp";

@@ -38,6 +38,25 @@ struct VmState {
   bool operator==(const VmState&) const = default;
 };
 
+/// What kind of reason keeps a device from where it is to be.
+enum class ProblemKind {
+  none,
+  refused,  ///< QEMU did not take it, or did not let go of it
+  timeout,  ///< QEMU gave no answer
+  unplug,   ///< its guest has not let go of it
+  no_place, ///< its VM has no port for it
+  guarded,  ///< the host uses it
+  in_use,   ///< another engine or process has it
+  group,    ///< others of its IOMMU group
+  kernel,   ///< it did not change its driver, or whether the host may use it
+  rom_file, ///< it can not be read
+  left,     ///< its guest let go of it, and nobody had asked for that
+  flapping, ///< it came and went too often
+};
+
+/// "refused", "no-place", ...; empty for `none`.
+std::string_view to_string(ProblemKind kind) noexcept;
+
 /// Where a device is, where it is to be, and why the two differ.
 struct Placement {
   std::vector<std::string> allowed_vms; ///< of the rule that decides; empty: it stays with the host
@@ -50,6 +69,7 @@ struct Placement {
   bool suspended = false;               ///< it is out until `Engine::resume`
   bool select = false;                  ///< a person has to choose among `allowed_vms`
   std::string degraded;                 ///< why it is not where it is to be; empty: it is, or is on its way
+  ProblemKind problem = ProblemKind::none; ///< the kind of reason that is
   bool operator==(const Placement&) const = default;
 };
 
