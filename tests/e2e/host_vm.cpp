@@ -87,6 +87,10 @@ std::string contents(const std::filesystem::path& path) {
 
 } // namespace
 
+std::vector<std::string> nested_machine() {
+  return {"-nodefaults", "-accel", "tcg", "-M", "q35", "-display", "none", "-device", "qemu-xhci,p2=15,p3=15,id=xhci"};
+}
+
 std::string as_nobody() {
   // QEMU 10 has not got the old option any more, 7.2 not yet the new one.
   return fmt::format("$({} -help | grep -q '^-runas ' && echo -runas nobody || echo -run-with user=nobody)",
@@ -107,7 +111,7 @@ HostVm::HostVm(Options options) {
 
 HostVm::~HostVm() {
   try {
-    run("tail -n 20 /tmp/*.qemu.log", std::chrono::seconds(5)); // what QEMUs said before they died
+    run("tail -n 20 /tmp/*.qemu.log /tmp/*.console 2>/dev/null", std::chrono::seconds(5)); // what QEMUs and guests said
   } catch (const std::exception&) {
     journal_ += "(no answer any more)\n";
   }
@@ -126,7 +130,9 @@ asio::awaitable<void> HostVm::boot(VmConfig config) {
   machine_.emplace(co_await Instance::launch(std::move(config), std::move(options)));
   const asio::local::stream_protocol::endpoint endpoint((folder_ / "agent").string());
   co_await agent_.async_connect(endpoint, asio::use_awaitable);
-  co_await answer(); // that it is up
+  co_await answer();                             // that it is up
+  const std::string never = "mkfifo /run/never"; // for `wait_until`: what comes out of it never comes
+  co_await exchange(never);
 }
 
 asio::awaitable<CommandResult> HostVm::answer() {
@@ -208,8 +214,9 @@ void HostVm::wait_for_removal(const std::string& sys_path, std::chrono::seconds 
 }
 
 void HostVm::wait_until(const std::string& command, std::chrono::seconds deadline) {
-  output_of(fmt::format("timeout {} bash -c {}", deadline.count(), quoted("until " + command + "; do sleep 0.1; done")),
-            deadline * 2);
+  // A pause without a process: starting one takes as long as the pause here, which nested VMs would be without.
+  const std::string loop = "exec {never}<>/run/never; until " + command + "; do read -rt 0.1 -u $never || :; done";
+  output_of(fmt::format("timeout {} bash -c {}", deadline.count(), quoted(loop)), deadline * 2);
 }
 
 void HostVm::wait_until(const std::string& what, const std::function<bool()>& holds, std::chrono::seconds deadline) {
@@ -231,10 +238,10 @@ NestedQemu HostVm::start_qemu(const std::string& name, const std::string& argume
   const int port = next_port_++;
   output_of(fmt::format("rm -f {}", vm.socket_)); // of one that was killed
   // The monitors listen in their order.
-  vm.pid_ = spawn(fmt::format("{} -name {} -nodefaults -accel tcg -M q35 -display none "
-                              "-device qemu-xhci,p2=15,p3=15,id=xhci -qmp tcp:0.0.0.0:{},server=on,wait=off "
+  vm.pid_ = spawn(fmt::format("{} -name {} {} -qmp tcp:0.0.0.0:{},server=on,wait=off "
                               "-qmp unix:{},server=on,wait=off {}",
-                              quoted(qemus().front().string()), name, port, vm.socket_, arguments),
+                              quoted(qemus().front().string()), name, quote_for_shell(nested_machine()), port,
+                              vm.socket_, arguments),
                   fmt::format("/tmp/{}.qemu.log", name));
   wait_until(fmt::format("test -S {} || ! test -e /proc/{}", vm.socket_, vm.pid_));
   QmpClientOptions options;

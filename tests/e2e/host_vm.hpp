@@ -53,6 +53,9 @@ class NestedQemu {
   std::unique_ptr<qemuctl::QmpClient> qmp_;
 };
 
+/// The machine of a QEMU in a host in a VM, as arguments.
+std::vector<std::string> nested_machine();
+
 /// The arguments with which QEMU goes on as the user nobody once it is ready, for `HostVm::start_qemu`.
 std::string as_nobody();
 

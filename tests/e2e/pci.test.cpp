@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
 #include "hotplug_host.hpp"
-#include "machine.hpp"
+#include "saved_guest.hpp"
 
 #include <chrono>
 #include <string>
@@ -63,7 +63,7 @@ struct PciHost : test::HotplugHost {
   }
   void wait_for_driver(const std::string& address, const std::string& driver,
                        std::chrono::seconds deadline = test::HostVm::patience) {
-    host.wait_until("test $(basename $(readlink /sys/bus/pci/devices/" + address + "/driver)) = " + driver, deadline);
+    host.wait_until("test /sys/bus/pci/devices/" + address + "/driver -ef /sys/bus/pci/drivers/" + driver, deadline);
   }
   void wait_for_cards(std::size_t count) {
     host.wait_until(std::to_string(count) + " cards in the VM",
@@ -303,21 +303,29 @@ TEST_CASE("a card has the ROM file that a request of webvirt's names, and is lef
   CHECK(rom_of_card() == Json("/tmp/patched.rom"));
 }
 
-TEST_CASE("a guest sees a card that comes, and lets go of it when it is asked to") {
+TEST_CASE("a guest sees the cards that come, and lets go of them when it is asked to") {
+  test::SavedGuest guest;
   PciHost host;
-  const std::string card = host.plug_card("e1000e", "card", "rp0");
-  host.wait_for_driver(card, "e1000e");
-  const test::DemoGuest guest = test::demo_guest();
-  host.start_vm("a", "-m 256 -kernel " + guest.kernel.string() + " -initrd " + guest.initrd.string() +
-                         " -append 'console=ttyS0 no_timer_check' -serial file:/tmp/guest.log "
-                         "-device pcie-root-port,id=ep0,chassis=1,slot=1");
-  host.host.wait_until("grep -q 'Run /init' /tmp/guest.log", std::chrono::minutes(8));
-  host.more_rules = PciHost::rules_for(PciHost::by_address(card));
+  const std::string network = host.plug_card("e1000e", "network", "rp0");
+  const std::string disk = host.plug_card("nvme", "disk", "rp1");
+  host.wait_for_driver(network, "e1000e");
+  host.wait_for_driver(disk, "nvme");
+  host.start_vm("a", guest.arguments());
+  host.more_rules = PciHost::rules_for(PciHost::by_address(network) + ", " + PciHost::by_address(disk));
   host.start_daemon("[]", {}, "-a");
-  host.wait_for_cards(1);
-  host.host.wait_until("grep -q '8086:10d3' /tmp/guest.log");
+  host.wait_for_cards(2);
+  guest.wait_for(host.host, R"(pci .*: \[8086:10d3\] type 00 class 0x020000)");
+  guest.wait_for(host.host, R"(pci .*: \[1b36:0010\] type 00 class 0x010802)");
+  CHECK(host.driver_of(network) == "vfio-pci");
+  CHECK(host.driver_of(disk) == "vfio-pci");
+
   host.more_rules = PciHost::rules_for(R"({"deviceClass": 255})");
   host.write_config("[]");
-  // A guest in a VM in a VM may have to be asked twice.
-  host.wait_for_driver(card, "e1000e", std::chrono::minutes(4));
+  host.wait_for_cards(0);
+  host.wait_for_driver(network, "e1000e");
+  host.wait_for_driver(disk, "nvme");
+  CHECK(host.host.output_of(std::string("ls ") + lent).empty());
+  // It was the guest that let go of them, and none of them is left there.
+  guest.run(host.host, "echo left: $(cat /sys/bus/pci/devices/*/class | grep -c -e 0x020000 -e 0x010802)");
+  guest.wait_for(host.host, "^left: 0");
 }

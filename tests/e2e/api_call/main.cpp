@@ -1,8 +1,11 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// api_call SOCKET REQUEST: sends a line to the device API and prints the answer.
+// api_call SOCKET REQUEST: sends a line to the device API and prints the answer. SOCKET is a path or vsock:CID:PORT.
 // api_call SOCKET REQUEST --follow: the same, and prints whatever comes after it.
+//
+// Linked statically: guests have no libraries.
+#include <linux/vm_sockets.h> // after the sockets it needs
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -12,13 +15,30 @@
 #include <cstring>
 #include <string>
 
+namespace {
+
+template<class Address>
+int connect_to(const Address& address, int family) {
+  const int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  return fd < 0 || ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ? -1 : fd;
+}
+
+int connect_to(const char* where) {
+  sockaddr_vm vsock{};
+  vsock.svm_family = AF_VSOCK;
+  if (std::sscanf(where, "vsock:%u:%u", &vsock.svm_cid, &vsock.svm_port) == 2) return connect_to(vsock, AF_VSOCK);
+  sockaddr_un local{};
+  local.sun_family = AF_UNIX;
+  std::strncpy(local.sun_path, where, sizeof local.sun_path - 1);
+  return connect_to(local, AF_UNIX);
+}
+
+} // namespace
+
 int main(int argc, char** argv) {
   if (argc < 3) return 2;
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, argv[1], sizeof address.sun_path - 1);
-  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0 || ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  const int fd = connect_to(argv[1]);
+  if (fd < 0) {
     std::perror("connect");
     return 1;
   }
