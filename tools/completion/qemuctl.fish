@@ -16,12 +16,9 @@ function __qemuctl_words -d 'The commands so far, without options'
     end
 end
 
-function __qemuctl_at -d 'The commands so far match one of these'
+function __qemuctl_at -d 'The commands so far match this regular expression'
     set -l words (string join ' ' (__qemuctl_words))
-    for pattern in $argv
-        string match -q -- $pattern "$words"; and return 0
-    end
-    return 1
+    string match -qr -- "^($argv)\$" "$words"
 end
 
 function __qemuctl_service -d 'Where the service is'
@@ -36,9 +33,11 @@ function __qemuctl_vms
 end
 
 function __qemuctl_devices
-    set -l kind (__qemuctl_words)[1]
-    contains -- $kind usb pci evdev; or set kind usb
-    qemuctl (__qemuctl_service) $kind list --names 2>/dev/null
+    set -l kinds (__qemuctl_words)[1]
+    contains -- $kinds usb pci evdev; or set kinds usb pci evdev
+    for kind in $kinds
+        qemuctl (__qemuctl_service) $kind list --names 2>/dev/null
+    end
 end
 
 complete -c qemuctl -f
@@ -54,7 +53,8 @@ complete -c qemuctl -l version -d Version
 complete -c qemuctl -n '__qemuctl_at ""' -a 'vm usb pci evdev listen explain vmm-args reload'
 complete -c qemuctl -n '__qemuctl_at vm' \
     -a 'list status start shutdown stop pause resume reset screenshot send-key'
-complete -c qemuctl -n '__qemuctl_at usb pci evdev' -a 'list attach detach suspend resume'
-complete -c qemuctl -n '__qemuctl_at "* attach" "* detach" explain' -a '(__qemuctl_devices)'
-complete -c qemuctl -n '__qemuctl_at "usb attach *" "pci attach *" "evdev attach *" "* suspend" "usb resume" "pci resume" "evdev resume" vmm-args' -a '(__qemuctl_vms)'
-complete -c qemuctl -n '__qemuctl_at "vm s*" "vm pause" "vm re*"' -a '(__qemuctl_vms)'
+complete -c qemuctl -n '__qemuctl_at "usb|pci|evdev"' -a 'list attach detach suspend resume'
+complete -c qemuctl -n '__qemuctl_at "\S+ (attach|detach)|explain"' -a '(__qemuctl_devices)'
+complete -c qemuctl -n '__qemuctl_at "\S+ attach \S+|(usb|pci|evdev) (suspend|resume)|vmm-args"' -a '(__qemuctl_vms)'
+complete -c qemuctl -n '__qemuctl_at "vm (s\S+|pause|re\S+)"' -a '(__qemuctl_vms)'
+complete -c qemuctl -n '__qemuctl_at "vm screenshot \S+"' -F
