@@ -24,6 +24,8 @@ using qemuctl::Json;
 namespace {
 
 constexpr const char* console_in_host = "/run/guest.console";
+/// For one step of the guest, in a VM in a VM.
+constexpr std::chrono::seconds patience{180};
 constexpr const char* log_in_host = "/tmp/guest.console";
 
 /// What has to be the same where it is saved and where it goes on.
@@ -111,9 +113,8 @@ void SavedGuest::wait_for(HostVm& host, const std::string& pattern) {
   const std::string wait = fmt::format("coproc log {{ exec tail -n +1 -f {}; }}; grep -qm1 -e {} <&${{log[0]}}; "
                                        "found=$?; kill $log_PID; exit $found",
                                        log_in_host, qemuctl::quote_for_shell(std::vector(1, pattern)));
-  host.output_of(
-      fmt::format("timeout {} bash -c {}", HostVm::patience.count(), qemuctl::quote_for_shell(std::vector(1, wait))),
-      HostVm::patience * 2);
+  host.output_of(fmt::format("timeout {} bash -c {}", patience.count(), qemuctl::quote_for_shell(std::vector(1, wait))),
+                 patience * 2);
 }
 
 } // namespace test
