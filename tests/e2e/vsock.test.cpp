@@ -4,6 +4,7 @@
 // The device API over VSOCK, which a kernel that is ours to change loops back.
 #include "catch.hpp"
 #include "hotplug_host.hpp"
+#include "saved_guest.hpp"
 
 #include <string>
 
@@ -51,4 +52,59 @@ TEST_CASE("devices are moved over VSOCK by those who may, and nobody else gets a
   CHECK(other.status == 1);
   CHECK_THAT(other.output, ContainsSubstring("CID 1 is not in general.api.allowedCids"));
   host.host.wait_until(std::string("grep -q 'CID 1 on vsock: refused' ") + test::HotplugHost::log_path);
+}
+
+TEST_CASE("a process in a guest sees and moves only what its own VM may have") {
+  test::SavedGuest guest;
+  test::HotplugHost host;
+  host.host.output_of("modprobe vhost_vsock");
+  host.start_vm("a", guest.arguments() + " -device vhost-vsock-pci,guest-cid=42");
+  host.start_vm("b");
+  host.plug_tablet("mine", "3", "mine");
+  host.plug_tablet("other", "4", "other");
+  host.plug_tablet("both", "5", "both");
+  for (const char* port : {"3", "4", "5"}) host.host.wait_for_device(std::string("/sys/bus/usb/devices/1-") + port);
+  host.more_rules = parse_json(R"({"general": {"persistency": false, "api": {"enable": true, "port": 2000,
+    "transports": ["unix", "vsock"], "unixSocket": ")" +
+                               std::string(test::HotplugHost::api_path) + R"(", "permissions": [
+      {"who": {"transport": "unix"}, "may": "admin"},
+      {"who": {"transport": "vsock"}, "may": "attach", "ownVm": true}]}}})");
+  host.start_daemon(R"([{"targetVm": "a", "allow": [{"serial": "mine"}]},
+                        {"targetVm": "b", "allow": [{"serial": "other"}]},
+                        {"allowedVms": ["a", "b"], "allow": [{"serial": "both"}]}])",
+                    {}, "-a");
+  host.wait_for("1-3", "a");
+  host.wait_for("1-4", "b");
+  host.request(R"({"action": "usb_attach", "port_path": "1-5", "vm": "b"})");
+  host.wait_for("1-5", "b");
+
+  guest.run(host.host, "echo 1 >/sys/bus/pci/rescan");
+  int answers = 0;
+  const auto ask = [&](const std::string& request) {
+    const std::string file = "/tmp/" + std::to_string(++answers);
+    guest.run(host.host, "/call vsock:2:2000 '" + request + "' >" + file + "; sed 's/^/answer " +
+                             std::to_string(answers) + ": /' " + file);
+    return parse_json(
+        host.host.output_of("sed -n 's/^answer " + std::to_string(answers) + ": //p' /tmp/guest.console | tr -d '\r'"));
+  };
+  const Json vms = ask(R"({"action": "vm_list"})");
+  REQUIRE(vms.at("vms").size() == 1);
+  CHECK(vms.at("vms").as_array()[0].at("name") == Json("a"));
+  // What is in the other VM is not seen, even where it might come from there.
+  const Json list = ask(R"({"action": "usb_list"})");
+  std::string seen;
+  for (const Json& device : list.at("usb_devices").as_array()) seen += device.at("port_path").as_string() + " ";
+  CHECK(seen == "1-3 1-5 ");
+  CHECK(ask(R"({"action": "usb_detach", "port_path": "1-4"})").at("result") == Json("failed"));
+  CHECK(ask(R"({"action": "usb_attach", "port_path": "1-5", "vm": "a"})").at("result") == Json("failed"));
+  CHECK(ask(R"({"action": "vm_pause", "vm": "a"})").at("result") == Json("failed"));
+  host.wait_for("1-4", "b");
+  host.wait_for("1-5", "b");
+
+  CHECK(ask(R"({"action": "usb_detach", "port_path": "1-3"})").at("result") == Json("ok"));
+  host.wait_for("1-3", "");
+  CHECK(ask(R"({"action": "usb_attach", "port_path": "1-3"})").at("result") == Json("ok"));
+  host.wait_for("1-3", "a");
+  const std::string log = host.host.output_of(std::string("grep audit: ") + test::HotplugHost::log_path);
+  CHECK_THAT(log, ContainsSubstring("audit: CID 42 (VM a) on vsock: usb_detach"));
 }
