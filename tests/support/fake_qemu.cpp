@@ -98,6 +98,13 @@ void FakeQemu::have(const std::string& id, Json properties) {
   devices_.emplace(id, Device{std::move(properties), true});
 }
 
+void FakeQemu::lose_child(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  Json event = qemuctl::parse_json(deleted_event(id));
+  event.set("data", Json::object({{"path", std::string(peripheral) + "/" + id + "/virtio-backend"}}));
+  if (client_ >= 0) send(client_, event.dump());
+}
+
 void FakeQemu::lose(const std::string& id) {
   const std::lock_guard lock(mutex_);
   devices_.erase(id);
@@ -254,6 +261,7 @@ Json FakeQemu::answer(const Command& command, Fate fate, std::string& deleted) {
     return Json::object();
   }
   if (command.name == "device_del") {
+    if (fate == Fate::pending) return Json::object();
     deleted = arguments.at("id").as_string();
     const auto found = devices_.find(deleted);
     const bool usb = found == devices_.end() || found->second.properties.at("driver") == Json("usb-host");

@@ -40,6 +40,7 @@ class FakeQemu {
     refused,   ///< with the text of QEMU for a device that is not there (yet)
     ignored,   ///< never answered, and nothing after it until the client has left
     cut,       ///< the connection ends, and nothing is done
+    pending,   ///< `device_del`: accepted, and done when `lose` says so
     done_lost, ///< done, but the connection ends before its answer
   };
   /// Runs in the thread of the server.
@@ -59,8 +60,10 @@ class FakeQemu {
   int count(std::string_view command) const;
   /// Puts a device in, as somebody else does, or as one that QEMU began with. `properties` has its driver.
   void have(const std::string& id, qemuctl::Json properties);
-  /// Takes a device out without having been asked, and tells it.
+  /// Takes a device out without having been asked, or some time after, and tells it.
   void lose(const std::string& id);
+  /// Tells that a child of the device is gone, as QEMU does of some devices before it tells of the device.
+  void lose_child(const std::string& id);
 
  private:
   struct Device {

@@ -176,6 +176,38 @@ TEST_CASE("a device that somebody took out while another one was deleted is put 
   CHECK(qemu.devices().size() == 1);
 }
 
+TEST_CASE("a device is out of its VM when QEMU tells so of it, not of a child of it") {
+  Host host;
+  host.add_vm("a");
+  host.add_vm("b");
+  host.add_rule("Stick", "a").vms.push_back("b");
+  FakeQemu* vm = nullptr;
+  FakeQemu a(host.socket("a"), [&](const FakeQemu::Command& command) {
+    if (command.name != "device_del") return Fate::done;
+    vm->lose_child(command.arguments.at("id").as_string());
+    return Fate::pending;
+  });
+  vm = &a;
+  FakeQemu b(host.socket("b"));
+  host.start();
+  const std::string stick = host.host.plug(host.root, 3, 1, 5);
+  host.wait_until("it is there", [&] { return host.is_there("3-1"); });
+  test::run(host.io, host.engine->attach("/sys" + stick, "a"));
+  const std::string id = a.devices().begin()->first;
+  bool moved = false;
+  asio::co_spawn(host.io, host.engine->attach("/sys" + stick, "b"), [&](std::exception_ptr) { moved = true; });
+  host.wait_until("QEMU was asked", [&] { return a.count("device_del") == 1; });
+  // By the time that another one is in the other VM, this one would be, too.
+  const std::string second = host.host.plug(host.root, 3, 2, 6);
+  host.wait_until("another one is there", [&] { return host.is_there("3-2"); });
+  test::run(host.io, host.engine->attach("/sys" + second, "b"));
+  CHECK(b.count("device_add") == 1);
+  CHECK_FALSE(moved);
+  a.lose(id);
+  host.wait_for("3-1", "b");
+  CHECK(a.devices().empty());
+}
+
 TEST_CASE("what a rule says of guest resets is what QEMU is told") {
   Host host;
   host.add_vm("a");
