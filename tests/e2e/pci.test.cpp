@@ -124,6 +124,24 @@ TEST_CASE("of two cards that are alike the right one is in its VM, and with its 
   CHECK(host.host.output_of(std::string("ls ") + lent).empty());
 }
 
+TEST_CASE("a card that is plugged into the host goes to its VM, and may be pulled out again") {
+  PciHost host;
+  host.more_rules = PciHost::rules_for(R"({"vendorId": "8086", "deviceId": "10d3"})");
+  // Before its firmware has run, a VM's ports have no power, and so it lets go of what is in them without a guest.
+  host.start_vm("a", std::string(port) + " -S -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off");
+  host.start_daemon("[]");
+  for (int time = 0; time < 2; ++time) {
+    const std::string card = host.plug_card("e1000e", "one", "rp0");
+    host.wait_for_cards(1);
+    CHECK(host.driver_of(card) == "vfio-pci");
+    host.host.pull("one");
+    host.wait_for_cards(0);
+    host.host.wait_until("test ! -e /sys/bus/pci/devices/" + card + " && test ! -e " + lent + card);
+  }
+  const Json list = host.request(R"({"action": "pci_list"})");
+  for (const Json& each : list.at("pci_devices").as_array()) CHECK(each.at("did") != Json("10d3"));
+}
+
 TEST_CASE("an IOMMU group of two goes to a VM only as a whole") {
   // The IOMMU can not tell apart what is behind a bridge to PCI without Express.
   PciHost host({"-device", R"({"driver": "pcie-pci-bridge", "id": "bridge", "bus": "rp0"})", "-device",
