@@ -30,6 +30,13 @@ struct RestService : test::HotplugHost {
                     [&] { return status("GET", target) == wanted; });
   }
   Json vm() { return ask("GET", "/api/1/vms/own").at("body"); }
+  void write_vm() {
+    host.write_file("/tmp/vms/own.json", R"({"name": "own", "memory": 64, "machine": {"type": "q35", "accel": "tcg"},
+    "display": {"video": "vga"}, "socketDir": "/run/vms"})");
+  }
+  void wait_until_running() {
+    host.wait_until("it runs", [&] { return vm().at("state") == Json("running"); });
+  }
 };
 
 } // namespace
@@ -39,9 +46,7 @@ TEST_CASE(
   RestService service;
   service.start_daemon("[]");
   CHECK(service.status("GET", "/api/1/vms/own") == 404);
-  service.host.write_file("/tmp/vms/own.json",
-                          R"({"name": "own", "memory": 64, "machine": {"type": "q35", "accel": "tcg"},
-    "display": {"video": "vga"}, "socketDir": "/run/vms"})");
+  service.write_vm();
   service.wait_for_status("/api/1/vms/own", 200);
   CHECK(service.vm().at("state") == Json("shutdown"));
 
@@ -49,7 +54,7 @@ TEST_CASE(
   CHECK(started.at("status") == Json(200));
   const std::string pid = service.host.output_of("pgrep -f [g]uest=own");
   CHECK(started.at("body").at("pid").dump() == pid);
-  service.host.wait_until("it runs", [&] { return service.vm().at("state") == Json("running"); });
+  service.wait_until_running();
   const Json picture = service.ask("GET", "/api/1/vms/own/screenshot.png");
   CHECK(picture.at("status") == Json(200));
   CHECK(picture.at("type") == Json("image/png"));
@@ -67,9 +72,40 @@ TEST_CASE(
   service.host.wait_until("! test -e /proc/" + pid);
   service.host.wait_until("it has ended", [&] { return service.vm().at("running") == Json(false); });
   CHECK(service.status("POST", "/api/1/vms/own/actions/start") == 200); // and again
-  service.host.wait_until("it runs", [&] { return service.vm().at("state") == Json("running"); });
+  service.wait_until_running();
   CHECK(service.status("POST", "/api/1/vms/own/actions/stop", R"({"timeout": 0})") == 200);
 
   service.host.output_of("rm /tmp/vms/own.json");
   service.wait_for_status("/api/1/vms/own", 404);
+}
+
+TEST_CASE("under systemd a VM outlives the service that has started it, however that ends") {
+  RestService service;
+  test::HostVm& host = service.host;
+  service.write_config("[]");
+  service.write_vm();
+  // A systemd of its own, which starts nothing but the service, as its unit says.
+  const std::string program = std::string(QEMUCTL_HOTPLUGD) + " -d -c " + test::HotplugHost::config_path;
+  host.output_of("sed -e 's|^ExecStart=.*|ExecStart=" + program + "|' -e 's|^.Unit.$|&\\nDefaultDependencies=no|' " +
+                 QEMUCTL_SOURCE_DIR + "/tools/systemd/qemuctl-hotplugd.service.in " +
+                 ">/etc/systemd/system/qemuctl-hotplugd.service; mount -t cgroup2 none /sys/fs/cgroup");
+  host.spawn("unshare --pid --fork --mount --mount-proc --kill-child env container=test /lib/systemd/systemd "
+             "--unit=qemuctl-hotplugd.service",
+             "/tmp/systemd.log");
+  const std::string systemctl = "nsenter --pid --mount --target $(pgrep -x systemd) systemctl ";
+  const std::string is_active = systemctl + "is-active qemuctl-hotplugd";
+  host.wait_until(is_active);
+  CHECK(service.ask("POST", "/api/1/vms/own/actions/start").at("status") == Json(200));
+  service.wait_until_running();
+  const Json pid = service.vm().at("pid");
+  for (const char* end : {"restart", "kill --signal KILL --kill-who main", "stop"}) {
+    const std::string main = systemctl + "show -P MainPID qemuctl-hotplugd", before = host.output_of(main);
+    host.output_of(systemctl + end + " qemuctl-hotplugd");
+    if (end == std::string("stop")) host.output_of(systemctl + "start qemuctl-hotplugd");
+    host.wait_until(is_active + " && test $(" + main + ") != " + before);
+    service.wait_until_running();
+    CHECK(service.vm().at("pid") == pid);
+  }
+  CHECK(service.status("POST", "/api/1/vms/own/actions/stop", R"({"timeout": 0})") == 200);
+  host.wait_until("it has ended", [&] { return service.vm().at("running") == Json(false); });
 }
