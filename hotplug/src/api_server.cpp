@@ -44,6 +44,7 @@ namespace {
 constexpr std::size_t max_connections = 4096;
 constexpr std::size_t max_nesting = 16;
 constexpr std::chrono::seconds pause_after_failed_accept{1};
+constexpr int most_taken_at_once = 64;
 /// For a client to show its token.
 constexpr std::chrono::seconds time_to_authenticate{10};
 /// Between two looks of the engine more than this never happens; otherwise those who listen begin anew.
@@ -99,6 +100,7 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
 
   asio::awaitable<void> accept(ApiListener& listener) {
     const auto self = shared_from_this();
+    listener.acceptor.non_blocking(true);
     for (;;) {
       std::error_code ec;
       detail::ApiSocket socket = co_await listener.acceptor.async_accept(asio::redirect_error(asio::use_awaitable, ec));
@@ -110,6 +112,18 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
         co_await timer.async_wait(asio::use_awaitable);
         continue;
       }
+      take(std::move(socket), listener.transport);
+      take_waiting(listener);
+    }
+  }
+
+  /// Who has come meanwhile would otherwise be taken one by one, each after a request of everybody who is there.
+  void take_waiting(ApiListener& listener) {
+    for (int count = 0; count < most_taken_at_once; ++count) {
+      std::error_code ec;
+      detail::ApiSocket socket(executor);
+      listener.acceptor.accept(socket, ec);
+      if (ec) return; // nobody waits; what is wrong otherwise, the next wait tells
       take(std::move(socket), listener.transport);
     }
   }
