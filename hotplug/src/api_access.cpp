@@ -116,6 +116,27 @@ Rights rights_of(const Peer& peer, const ApiConfig& config) {
   return rights;
 }
 
+bool may_see(const Rights& rights, const Placement& place) {
+  const auto may = [&](const std::string& vm) { return rights.in(vm) >= ApiLevel::read; };
+  return rights.everywhere >= ApiLevel::read || (place.vm && may(*place.vm)) ||
+         std::any_of(place.allowed_vms.begin(), place.allowed_vms.end(), may);
+}
+
+DeviceState as_seen_by(const Rights& rights, DeviceState device) {
+  const auto hidden = [&](const std::string& vm) { return rights.in(vm) < ApiLevel::read; };
+  std::erase_if(device.allowed_vms, hidden);
+  const bool elsewhere = device.vm && hidden(*device.vm), wanted_elsewhere = device.target && hidden(*device.target);
+  if (!elsewhere && !wanted_elsewhere) return device;
+  if (elsewhere) {
+    device.vm.reset();
+    device.foreign = false;
+  }
+  if (wanted_elsewhere) device.target.reset();
+  device.degraded = elsewhere ? "it is in a VM that you may not see" : "it is meant for a VM that you may not see";
+  device.problem = ProblemKind::in_use;
+  return device;
+}
+
 std::vector<Token> parse_tokens(std::string_view text, const std::string& source) {
   std::vector<Token> tokens;
   int number = 0;

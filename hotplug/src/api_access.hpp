@@ -3,6 +3,7 @@
 #pragma once
 
 #include <hotplug/config.hpp>
+#include <hotplug/state.hpp>
 
 #include <cstdint>
 #include <filesystem>
@@ -45,6 +46,13 @@ struct Rights {
 
 /// Pure.
 Rights rights_of(const Peer& peer, const ApiConfig& config);
+
+/// Whether somebody with these rights may know of the device: it is in one of their VMs, or may go there. Pure.
+bool may_see(const Rights& rights, const Placement& place);
+
+/// A device that they may see, without the names of VMs that they may not: neither where it may go, nor where it is or
+/// is to be, nor why it is not there. Pure.
+DeviceState as_seen_by(const Rights& rights, DeviceState device);
 
 struct Token {
   std::string name, secret;

@@ -69,12 +69,6 @@ const VmState* find_vm(const std::vector<VmState>& vms, const std::string& name)
 
 } // namespace
 
-bool may_see(const Rights& rights, const Placement& place) {
-  const auto may = [&](const std::string& vm) { return rights.in(vm) >= ApiLevel::read; };
-  return rights.everywhere >= ApiLevel::read || (place.vm && may(*place.vm)) ||
-         std::any_of(place.allowed_vms.begin(), place.allowed_vms.end(), may);
-}
-
 std::vector<DeviceState> ApiActions::visible(const Rights& rights, std::optional<DeviceKind> kind) const {
   std::vector<DeviceState> devices = engine_.devices();
   std::erase_if(devices, [&](const DeviceState& each) {

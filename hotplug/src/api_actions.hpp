@@ -18,9 +18,6 @@
 
 namespace hotplug::detail {
 
-/// Whether somebody with these rights sees the device, or hears of it.
-bool may_see(const Rights& rights, const Placement& place);
-
 /// Does what clients of the device API ask for. Bound to the engine's executor.
 class ApiActions {
  public:

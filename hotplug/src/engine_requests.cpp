@@ -66,8 +66,8 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
            fmt::format("the rules do not let it into VM {}, but into {}", vm_name, fmt::join(allowed, ", ")));
   const VmPtr vm = find_vm(vm_name);
   if (!vm || vm->state.link == LinkState::waiting || vm->state.link == LinkState::ended)
-    refuse(errc::not_found, attaching, node, fmt::format("VM {} does not run", vm_name));
-  if (vm->state.link == LinkState::blocked) refuse(errc::timed_out, attaching, node, vm->state.problem);
+    refuse(errc::not_running, attaching, node, fmt::format("VM {} does not run", vm_name));
+  if (vm->state.link == LinkState::blocked) refuse(errc::monitor_in_use, attaching, node, vm->state.problem);
 
   if (!rom_file.empty() && kind_of(device.state.device) != DeviceKind::pci)
     refuse(errc::invalid_argument, attaching, node, "only PCI devices have a ROM");
@@ -95,10 +95,10 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
   for (;;) {
     co_await settled.wait_until(deadline);
     const auto found = devices.find(sys_path);
-    if (stopped) refuse(errc::interrupted, attaching, node, "the engine ends");
+    if (stopped) refuse(errc::aborted, attaching, node, "the engine ends");
     if (found == devices.end()) refuse(errc::not_found, attaching, node, "it was pulled meanwhile");
     TrackedDevice& now = found->second;
-    if (now.request != request) refuse(errc::interrupted, attaching, node, "another request came meanwhile");
+    if (now.request != request) refuse(errc::aborted, attaching, node, "another request came meanwhile");
     if (now.state.vm == vm_name) {
       detail::Choice& choice = choice_of(now.state.device);
       choice.selected = vm_name;
@@ -144,8 +144,8 @@ asio::awaitable<void> Engine::Impl::request_detach(std::string sys_path) {
     co_await settled.wait_until(deadline);
     const auto found = devices.find(sys_path);
     if (found == devices.end() || (!found->second.state.vm && !found->second.busy)) co_return;
-    if (stopped) refuse(errc::interrupted, detaching, node, "the engine ends");
-    if (found->second.request != request) refuse(errc::interrupted, detaching, node, "another request came meanwhile");
+    if (stopped) refuse(errc::aborted, detaching, node, "the engine ends");
+    if (found->second.request != request) refuse(errc::aborted, detaching, node, "another request came meanwhile");
     if (!found->second.problem.empty()) refuse(errc::timed_out, detaching, node, found->second.problem.text);
     if (steady_clock::now() >= deadline)
       refuse(errc::timed_out, detaching, node, fmt::format("VM {} still has it", found->second.state.vm.value_or("?")),

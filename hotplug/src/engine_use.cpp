@@ -58,13 +58,13 @@ asio::awaitable<std::shared_ptr<Instance>> Engine::Impl::request_connection(std:
   for (;;) {
     const LinkState link = vm->state.link;
     if (vm->removed || link == LinkState::waiting || link == LinkState::ended)
-      refuse(errc::not_found, operation, subject, "it does not run");
-    if (link == LinkState::blocked) refuse(errc::timed_out, operation, subject, vm->state.problem);
+      refuse(errc::not_running, operation, subject, "it does not run");
+    if (link == LinkState::blocked) refuse(errc::monitor_in_use, operation, subject, vm->state.problem);
     if (link == LinkState::connected && vm->instance) {
       use->instance = vm->instance;
       co_return std::shared_ptr<Instance>(use, use->instance.get());
     }
-    if (stopped) refuse(errc::interrupted, operation, subject, "the engine ends");
+    if (stopped) refuse(errc::aborted, operation, subject, "the engine ends");
     if (steady_clock::now() >= deadline) refuse(errc::timed_out, operation, subject, "it does not answer");
     co_await settled.wait_until(deadline);
   }

@@ -65,6 +65,8 @@ Meaning meaning_of(const std::error_code& code) {
   if (code == errc::not_found) return {404, "not-found"};
   if (code == errc::not_supported) return {409, "not-supported"};
   if (code == errc::already_running) return {409, "already-running"};
+  if (code == errc::not_running) return {409, "not-running"};
+  if (code == errc::aborted) return {409, "aborted"};
   if (code == errc::command_failed) return {502, "refused"};
   if (code == errc::launch_failed) return {502, "launch-failed"};
   if (code == errc::timed_out) return {504, "timed-out"};

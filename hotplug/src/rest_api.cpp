@@ -304,15 +304,7 @@ asio::awaitable<HttpResponse> RestApi::act(HttpRequest request, std::string name
     refused = problem(400, "wrong-body", error.what());
   }
   if (refused) co_return std::move(*refused);
-  Json answer;
-  try {
-    answer = co_await actions_.carry_out(std::move(what), rights);
-  } catch (const qemuctl::Error& error) {
-    // That it is there has been seen.
-    if (error.code() != errc::not_found || action == "start") throw;
-    refused = problem(409, "not-running", error.what());
-  }
-  if (refused) co_return std::move(*refused);
+  const Json answer = co_await actions_.carry_out(std::move(what), rights);
   Json json;
   for (const auto& [key, value] : answer.as_object())
     if (key != "result") json.set(key, value);
@@ -325,19 +317,11 @@ asio::awaitable<HttpResponse> RestApi::act(HttpRequest request, std::string name
 asio::awaitable<HttpResponse> RestApi::screenshot(std::string name, Rights rights) {
   if (rights.in(name) < ApiLevel::admin)
     co_return problem(403, "not-permitted", "the screen of a VM takes the level \"admin\"");
-  Screenshot picture;
-  std::optional<HttpResponse> refused;
-  try {
-    const std::shared_ptr<qemuctl::Instance> vm = co_await engine_.connect_vm(name);
-    picture = co_await take_screenshot(vm);
-  } catch (const qemuctl::Error& error) {
-    if (error.code() != errc::not_found) throw;
-    refused = problem(409, "not-running", error.what());
-  }
-  if (refused) co_return std::move(*refused);
+  const std::shared_ptr<qemuctl::Instance> vm = co_await engine_.connect_vm(name);
+  const Screenshot picture = co_await take_screenshot(vm);
   if (picture.format != qemuctl::ScreenshotFormat::png)
     co_return problem(409, "not-supported", "this QEMU writes no PNG: it is older than 7.1, or built without");
-  co_return HttpResponse(200, "image/png", std::move(picture.bytes));
+  co_return HttpResponse(200, "image/png", picture.bytes);
 }
 
 } // namespace hotplug::detail

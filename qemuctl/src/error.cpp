@@ -41,6 +41,10 @@ class Category final : public std::error_category {
       return "the deadline passed";
     case errc::overloaded:
       return "too much is waiting already";
+    case errc::not_running:
+      return "the VM does not run";
+    case errc::aborted:
+      return "it was given up before it was done";
     }
     return "unknown error " + std::to_string(code);
   }

@@ -113,7 +113,7 @@ TEST_CASE("REST: what can not be is told as a problem") {
   problem_of(wire.ask("PUT", place, {}, R"({"vm":"a")"), 400);
   problem_of(wire.ask("PUT", place, {}, "[]"), 400);
   problem_of(wire.ask("PUT", place, "Content-Type: text/plain\r\n", R"({"vm":"a"})"), 415);
-  CHECK_THAT(problem_of(wire.ask("PUT", place, {}, R"({"vm":"b"})"), 404), ContainsSubstring("does not run"));
+  CHECK_THAT(problem_of(wire.ask("PUT", place, {}, R"({"vm":"b"})"), 409), ContainsSubstring("does not run"));
   problem_of(wire.ask("PUT", place, {}, R"({"vm":"a"})"), 502);
   problem_of(wire.ask("PUT", "/api/1/devices/usb-9-9/attachment", {}, R"({"vm":"a"})"), 404);
   problem_of(wire.ask("GET", "/api/1/devices/usb-9-9"), 404);

@@ -155,6 +155,40 @@ TEST_CASE("what several permissions allow is allowed, each with its VMs") {
   CHECK(found.anywhere() == ApiLevel::attach);
 }
 
+TEST_CASE("who may see only some VMs is shown a device without the names of the others") {
+  DeviceState device;
+  device.device = usb("3-1.4");
+  device.allowed_vms = {"a", "b"};
+  device.vm = device.target = "b";
+  device.foreign = true;
+  Rights of_a;
+  of_a.in_vm["a"] = ApiLevel::attach;
+  REQUIRE(may_see(of_a, device));
+  const DeviceState elsewhere = as_seen_by(of_a, device);
+  CHECK(elsewhere.allowed_vms == std::vector<std::string>{"a"});
+  CHECK_FALSE(elsewhere.vm);
+  CHECK_FALSE(elsewhere.target);
+  CHECK_FALSE(elsewhere.foreign);
+  CHECK(elsewhere.degraded == "it is in a VM that you may not see");
+
+  device.vm.reset();
+  device.degraded = "process 7 (qemu-b) has the monitor of VM b";
+  const DeviceState wanted = as_seen_by(of_a, device);
+  CHECK_FALSE(wanted.target);
+  CHECK(wanted.degraded == "it is meant for a VM that you may not see");
+
+  device.target = "a";
+  device.degraded = "no free port";
+  DeviceState own = device;
+  own.allowed_vms = {"a"};
+  CHECK(as_seen_by(of_a, device) == own);
+
+  Rights of_all;
+  of_all.everywhere = ApiLevel::read;
+  device.target = "b";
+  CHECK(as_seen_by(of_all, device) == device);
+}
+
 TEST_CASE("a client is called so that a person recognises it") {
   Peer peer = on_unix(1000);
   peer.pid = 77;

@@ -27,6 +27,8 @@ enum class errc {
   disconnected,         ///< the connection is over; the command was not sent
   timed_out,            ///< the deadline passed before anything was sent or before what was waited for happened
   overloaded,           ///< a bounded queue is full; nothing was sent
+  not_running,          ///< the VM is known, but does not run now
+  aborted,              ///< given up before it was done: a later request, or the end of the service, came first
 };
 
 /// The category of `errc`; its name is "qemuctl".
