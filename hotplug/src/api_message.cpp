@@ -80,13 +80,8 @@ std::string member_name(DeviceKind kind) {
 }
 
 const RuleBase* rule_of(const DeviceState& state, const Rules& rules) {
-  if (!state.rule) return nullptr;
-  const DeviceKind kind = kind_of(state.device);
   // That of an event may have gone with another configuration since.
-  const std::size_t count = kind == DeviceKind::usb     ? rules.usb().rules().size()
-                            : kind == DeviceKind::input ? rules.input().rules().size()
-                                                        : rules.pci().rules().size();
-  return *state.rule < count ? &rules.rule(kind, *state.rule) : nullptr;
+  return state.rule ? rules.find(kind_of(state.device), *state.rule) : nullptr;
 }
 
 Json to_json(const DeviceState& state, const Rules& rules) {

@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config_format.hpp"
 
+#include <array>
 #include <cstdint>
 #include <limits>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace hotplug::detail {
 
@@ -74,46 +78,52 @@ Format<InterfaceSet> interface_set() {
   });
 }
 
-/// The conditions that both formats have.
-std::vector<Key<UsbMatch>> common_conditions() {
-  using T = UsbMatch;
+template<typename T>
+Key<T> for_people() {
+  return key<T>("description", &T::description, text(), "For people");
+}
+
+/// The conditions that both formats have, for a `UsbMatch` or what is made of one.
+template<typename T>
+std::vector<Key<T>> common_conditions() {
   return {
       key<T>("vendorId", &T::vendor_id, id(), "`\"046d\"`"),
       key<T>("productId", &T::product_id, id(), "`\"c52b\"`"),
       key<T>("vendorName", &T::vendor_name, expression(), "A regular expression, matched from the start"),
       key<T>("productName", &T::product_name, expression(), "A regular expression, matched from the start"),
-      key<T>("description", &T::description, text(), "For people"),
+      for_people<T>(),
       switches<T>().first,
       switches<T>().second,
   };
 }
 
-void set_class(UsbMatch& match, std::uint8_t value) {
-  match.interface.code = value;
-}
-void set_subclass(UsbMatch& match, std::uint8_t value) {
-  match.interface.subclass = value;
-}
-void set_protocol(UsbMatch& match, std::uint8_t value) {
-  match.interface.protocol = value;
+/// `names`: of the class, the subclass and the protocol of one interface.
+template<typename T>
+std::vector<Key<T>> interface_conditions(const std::array<const char*, 3>& names) {
+  const auto field = [](std::optional<std::uint8_t> InterfaceMatch::*part) {
+    return [part](T& match, std::uint8_t value) { match.interface.*part = value; };
+  };
+  return {
+      key<T>(names[0], field(&InterfaceMatch::code), byte(), "Of an interface"),
+      key<T>(names[1], field(&InterfaceMatch::subclass), byte(), "Of the same interface"),
+      key<T>(names[2], field(&InterfaceMatch::protocol), byte(), "Of the same interface"),
+  };
 }
 
-std::vector<Key<UsbMatch>> first_conditions() {
-  using T = UsbMatch;
-  std::vector<Key<T>> keys = common_conditions();
-  keys.push_back(key<T>("class", set_class, byte(), "Of an interface"));
-  keys.push_back(key<T>("subclass", set_subclass, byte(), "Of the same interface"));
-  keys.push_back(key<T>("protocol", set_protocol, byte(), "Of the same interface"));
+template<typename T>
+std::vector<Key<T>> with(std::vector<Key<T>> keys, const std::vector<Key<T>>& more) {
+  keys.insert(keys.end(), more.begin(), more.end());
   return keys;
+}
+
+template<typename T>
+std::vector<Key<T>> first_conditions() {
+  return with(common_conditions<T>(), interface_conditions<T>({"class", "subclass", "protocol"}));
 }
 
 Format<UsbMatch> usb_match() {
   using T = UsbMatch;
-  std::vector<Key<T>> keys = common_conditions();
   const std::vector<Key<T>> more{
-      key<T>("interfaceClass", set_class, byte(), "Of an interface"),
-      key<T>("interfaceSubclass", set_subclass, byte(), "Of the same interface"),
-      key<T>("interfaceProtocol", set_protocol, byte(), "Of the same interface"),
       key<T>("interfaces", &T::interfaces, interface_set(), "Of all interfaces together"),
       key<T>("deviceClass", &T::device_class, byte(), "Of the device"),
       key<T>("deviceSubclass", &T::device_subclass, byte(), "Of the device"),
@@ -128,8 +138,9 @@ Format<UsbMatch> usb_match() {
              "Mb/s: 12, 480, 5000, ..."),
       key<T>("driverPath", &T::driver_path, expression(), "The kernel module of a device without a valid interface"),
   };
-  keys.insert(keys.end(), more.begin(), more.end());
-  return object<T>(std::move(keys));
+  const std::vector<Key<T>> one_interface =
+      interface_conditions<T>({"interfaceClass", "interfaceSubclass", "interfaceProtocol"});
+  return object<T>(with(with(common_conditions<T>(), one_interface), more));
 }
 
 Format<UsbAuthorization> usb_authorization() {
@@ -143,24 +154,36 @@ Format<UsbAuthorization> usb_authorization() {
   });
 }
 
+/// What all rules have. `match`: how a condition is written.
+template<typename T, typename Match>
+std::vector<Key<T>> rule_keys(const Format<Match>& match) {
+  const auto set_target = [](T& rule, std::string vm) { rule.vms = {std::move(vm)}; };
+  return {
+      for_people<T>(),
+      key<T>("targetVm", set_target, text(), "The VM"),
+      required(key<T>("allow", &T::allow, list_of(match), "Devices: each with conditions that must all hold")),
+      key<T>("deny", &T::deny, list_of(match), "Exceptions"),
+      switches<T>().first,
+      switches<T>().second,
+      key<T>("skipOnSuspend", &T::skip_on_suspend, boolean(), "Stays in the VM when the host suspends. Default: false"),
+      key<T>("tag", &T::tag, text(), "For requests that name many devices at once"),
+  };
+}
+
+template<typename T>
+Key<T> force_key() {
+  return key<T>("force", &T::force, boolean(), "Also what the host itself uses. Default: false");
+}
+
 Format<UsbRule> usb_rule() {
   using T = UsbRule;
-  const auto set_target = [](T& rule, std::string vm) { rule.vms = {std::move(vm)}; };
-  const auto [enable, disable] = switches<T>();
-  return object<T>({
-      key<T>("description", &T::description, text(), "For people"),
-      key<T>("targetVm", set_target, text(), "The VM"),
-      instead_of({"targetVm"}, key<T>("allowedVms", &T::vms, list_of(text()), "The VMs a person chooses from")),
-      required(key<T>("allow", &T::allow, list_of(usb_match()), "Devices: each with conditions that must all hold")),
-      key<T>("deny", &T::deny, list_of(usb_match()), "Exceptions"),
-      enable,
-      disable,
-      key<T>("skipOnSuspend", &T::skip_on_suspend, boolean(), "Stays in the VM when the host suspends. Default: false"),
-      key<T>("force", &T::force, boolean(), "Also what the host itself uses. Default: false"),
-      key<T>("tag", &T::tag, text(), "For requests that name many devices at once"),
+  const std::vector<Key<T>> more{
+      instead_of({"targetVm"}, key<T>("allowedVms", &T::vms, list_of(text()), "The VMs a user chooses from")),
+      force_key<T>(),
       key<T>("guestReset", &T::guest_reset, boolean(), "QEMU's `guest-reset`. Default: QEMU's"),
       key<T>("guestResetsAll", &T::guest_resets_all, boolean(), "QEMU's `guest-resets-all`. Default: QEMU's"),
-  });
+  };
+  return object<T>(with(rule_keys<T>(usb_match()), more));
 }
 
 Format<InputMatch> input_match() {
@@ -170,7 +193,7 @@ Format<InputMatch> input_match() {
       key<T>("pathTag", &T::path_tag, expression(), "The same, for udev's `ID_PATH_TAG`"),
       key<T>("property", &T::property, text(), "One of udev's, such as `\"ID_INPUT_TOUCHPAD\"`; needs `value`"),
       key<T>("value", &T::value, text(), "Its value, exactly"),
-      key<T>("description", &T::description, text(), "For people"),
+      for_people<T>(),
       switches<T>().first,
       switches<T>().second,
   });
@@ -178,19 +201,10 @@ Format<InputMatch> input_match() {
 
 Format<InputRule> input_rule() {
   using T = InputRule;
-  const auto set_target = [](T& rule, std::string vm) { rule.vms = {std::move(vm)}; };
-  const auto [enable, disable] = switches<T>();
-  return object<T>({
-      key<T>("description", &T::description, text(), "For people"),
-      key<T>("targetVm", set_target, text(), "The VM"),
-      required(key<T>("allow", &T::allow, list_of(input_match()), "Devices: each with conditions that must all hold")),
-      key<T>("deny", &T::deny, list_of(input_match()), "Exceptions"),
-      enable,
-      disable,
-      key<T>("skipOnSuspend", &T::skip_on_suspend, boolean(), "Stays in the VM when the host suspends. Default: false"),
-      key<T>("tag", &T::tag, text(), "For requests that name many devices at once"),
+  const std::vector<Key<T>> more{
       key<T>("pcieBusPrefix", &T::port_prefix, text(), "The ids of the ports it may go to begin with this"),
-  });
+  };
+  return object<T>(with(rule_keys<T>(input_match()), more));
 }
 
 Format<PciMatch> pci_match() {
@@ -202,7 +216,7 @@ Format<PciMatch> pci_match() {
       key<T>("deviceClass", &T::device_class, byte(), "Its class: 2 of network cards"),
       key<T>("deviceSubclass", &T::device_subclass, byte(), "Its subclass"),
       key<T>("deviceProgIf", &T::device_prog_if, byte(), "Its programming interface"),
-      key<T>("description", &T::description, text(), "For people"),
+      for_people<T>(),
       switches<T>().first,
       switches<T>().second,
   });
@@ -210,29 +224,19 @@ Format<PciMatch> pci_match() {
 
 Format<PciRule> pci_rule() {
   using T = PciRule;
-  const auto set_target = [](T& rule, std::string vm) { rule.vms = {std::move(vm)}; };
-  const auto [enable, disable] = switches<T>();
-  return object<T>({
-      key<T>("description", &T::description, text(), "For people"),
-      key<T>("targetVm", set_target, text(), "The VM"),
-      required(key<T>("allow", &T::allow, list_of(pci_match()), "Devices: each with conditions that must all hold")),
-      key<T>("deny", &T::deny, list_of(pci_match()), "Exceptions"),
-      enable,
-      disable,
+  const std::vector<Key<T>> more{
+      force_key<T>(),
       key<T>("pciIommuAddAll", &T::iommu_add_all, boolean(),
              "With all others of its IOMMU group that no rule sends elsewhere. Default: false"),
       key<T>("pciIommuSkipIfShared", &T::iommu_skip_if_shared, boolean(),
              "Not at all, when there are others in its IOMMU group. Default: false"),
-      key<T>("skipOnSuspend", &T::skip_on_suspend, boolean(), "Stays in the VM when the host suspends. Default: false"),
-      key<T>("force", &T::force, boolean(), "Also what the host itself uses. Default: false"),
-      key<T>("tag", &T::tag, text(), "For requests that name many devices at once"),
-      key<T>(
-          "autoOvmf", &T::auto_ovmf, boolean(),
-          "A VM that starts with a graphics card of NVIDIA's has UEFI firmware. No effect on a VM that runs. Default: "
-          "false"),
+      key<T>("autoOvmf", &T::auto_ovmf, boolean(),
+             "A VM that starts with an NVIDIA graphics card has UEFI firmware. No effect on a running VM. Default: "
+             "false"),
       key<T>("qemuUseRootBus", &T::use_root_bus, boolean(),
-             "A VM that starts with it has it on its root bus. No effect on a VM that runs. Default: false"),
-  });
+             "A VM that starts with it has it on its root bus. No effect on a running VM. Default: false"),
+  };
+  return object<T>(with(rule_keys<T>(pci_match()), more));
 }
 
 Format<AcpiTable> acpi_table() {
@@ -241,7 +245,7 @@ Format<AcpiTable> acpi_table() {
       required(key<T>("acpiTable", &T::file, file_path(), "`\"/sys/firmware/acpi/tables/NHLT\"`")),
       key<T>("setUser", &T::set_user, text(), "The file is given to that user before QEMU starts"),
       key<T>("setGroup", &T::set_group, text(), "The same with a group"),
-      key<T>("description", &T::description, text(), "For people"),
+      for_people<T>(),
       switches<T>().first,
       switches<T>().second,
   });
@@ -249,13 +253,12 @@ Format<AcpiTable> acpi_table() {
 
 Format<AcpiRule> acpi_rule() {
   using T = AcpiRule;
-  const auto [enable, disable] = switches<T>();
   return object<T>({
-      key<T>("description", &T::description, text(), "For people"),
+      for_people<T>(),
       key<T>("targetVm", &T::vm, text(), "The VM"),
       required(key<T>("allow", &T::allow, list_of(acpi_table()), "The tables")),
-      enable,
-      disable,
+      switches<T>().first,
+      switches<T>().second,
   });
 }
 
@@ -364,31 +367,22 @@ struct GeneralPart : GeneralConfig {
 
 Format<GeneralPart> general() {
   using T = GeneralPart;
-  const auto set_api = [](T& part, ApiConfig value) { part.api = std::move(value); };
-  const auto set_rest = [](T& part, RestConfig value) { part.rest = std::move(value); };
-  const auto set_persistency = [](T& part, bool value) { part.persistency = value; };
-  const auto set_state_path = [](T& part, std::string value) { part.state_path = std::move(value); };
-  const auto set_select_timeout = [](T& part, int value) { part.select_timeout = value; };
-  const auto set_modprobe = [](T& part, std::string value) { part.modprobe = std::move(value); };
-  const auto set_ovmf_code = [](T& part, std::string value) { part.ovmf_code = std::move(value); };
-  const auto set_ovmf_vars = [](T& part, std::string value) { part.ovmf_vars = std::move(value); };
-  const auto set_max_arrivals = [](T& part, int value) { part.max_arrivals_per_minute = value; };
   return object<T>({
-      key<T>("api", set_api, api(), "The device API"),
-      key<T>("rest", set_rest, rest(), "The REST API and the web page"),
-      key<T>("persistency", set_persistency, boolean(), "People's choices are kept in a file. Default: true"),
-      key<T>("statePath", set_state_path, file_path(), "That file. Default: `/var/lib/vhotplug/vhotplug.state`"),
-      key<T>("selectTimeout", set_select_timeout, whole_number(0, 86'400),
+      key<T>("api", &T::api, api(), "The device API"),
+      key<T>("rest", &T::rest, rest(), "The REST API and the web page"),
+      key<T>("persistency", &T::persistency, boolean(), "People's choices are kept in a file. Default: true"),
+      key<T>("statePath", &T::state_path, file_path(), "That file. Default: `/var/lib/vhotplug/vhotplug.state`"),
+      key<T>("selectTimeout", &T::select_timeout, whole_number(0, 86'400),
              "Seconds for a person to choose a VM; then the last one, or the first of them, is taken; 0: no limit. "
              "Default: 0"),
-      key<T>("maxArrivalsPerMinute", set_max_arrivals, whole_number(0, 10'000),
+      key<T>("maxArrivalsPerMinute", &T::max_arrivals_per_minute, whole_number(0, 10'000),
              "A device that is plugged in more often is kept out until it has stayed for 30 s; 0: never. Default: 8"),
       hotplug::detail::skipped<T>("crosvm", "general.crosvm", other_hypervisor),
-      key<T>("modprobe", set_modprobe, file_path(), "The program that loads vfio-pci. Default: `/sbin/modprobe`"),
+      key<T>("modprobe", &T::modprobe, file_path(), "The program that loads vfio-pci. Default: `/sbin/modprobe`"),
       hotplug::detail::skipped<T>("modinfo", "general.modinfo", not_needed),
-      key<T>("ovmfCode", set_ovmf_code, file_path(),
+      key<T>("ovmfCode", &T::ovmf_code, file_path(),
              "UEFI firmware for `autoOvmf`. Default: `/usr/share/OVMF/OVMF_CODE.fd`, or what is there instead"),
-      key<T>("ovmfVars", set_ovmf_vars, file_path(),
+      key<T>("ovmfVars", &T::ovmf_vars, file_path(),
              "Its variables. Default: `/usr/share/OVMF/OVMF_VARS.fd`, likewise"),
   });
 }
@@ -443,8 +437,7 @@ Format<ConfigFile> whole() {
   });
 }
 
-struct FirstRule {
-  UsbMatch match;
+struct FirstRule : UsbMatch {
   std::vector<UsbMatch> ignore;
 };
 
@@ -454,26 +447,16 @@ struct FirstInput {
   std::string port_prefix;
 };
 
-struct FirstVm {
-  VmEntry vm;
+struct FirstVm : VmEntry {
   std::vector<FirstRule> rules;
   FirstInput input;
 };
 
 Format<FirstRule> first_rule() {
   using T = FirstRule;
-  std::vector<Key<T>> keys;
-  for (const Key<UsbMatch>& condition : first_conditions()) {
-    Key<T> lifted;
-    static_cast<AnyKey&>(lifted) = condition;
-    lifted.read = [read = condition.read](void* object, const Json& json, const std::string& path,
-                                          ReadContext& context) {
-      read(&static_cast<T*>(object)->match, json, path, context);
-    };
-    keys.push_back(std::move(lifted));
-  }
-  keys.push_back(key<T>("ignore", &T::ignore, list_of(object<UsbMatch>(first_conditions())), "Exceptions"));
-  return object<T>(std::move(keys));
+  const Format<UsbMatch> exception = object<UsbMatch>(first_conditions<UsbMatch>());
+  const std::vector<Key<T>> more{key<T>("ignore", &T::ignore, list_of(exception), "Exceptions")};
+  return object<T>(with(first_conditions<T>(), more));
 }
 
 Format<FirstInput> first_input() {
@@ -486,11 +469,9 @@ Format<FirstInput> first_input() {
 
 Format<ConfigFile> first_whole() {
   using V = FirstVm;
-  const auto set_name = [](V& part, std::string value) { part.vm.name = std::move(value); };
-  const auto set_socket = [](V& part, std::string value) { part.vm.socket = std::move(value); };
   auto vm = object<V>({
-      required(key<V>("name", set_name, text(), "What it is called")),
-      required(key<V>("qmpSocket", set_socket, file_path(), "Its QMP socket")),
+      required(key<V>("name", &V::name, text(), "What it is called")),
+      required(key<V>("qmpSocket", &V::socket, file_path(), "Its QMP socket")),
       key<V>("usbPassthrough", &V::rules, list_of(first_rule()), "The USB devices it gets"),
       key<V>("evdevPassthrough", &V::input, first_input(), "The input devices that are not behind USB"),
   });
@@ -499,21 +480,22 @@ Format<ConfigFile> first_whole() {
     for (V& part : vms) {
       for (FirstRule& first : part.rules) {
         UsbRule rule;
-        rule.description = first.match.description;
-        rule.vms = {part.vm.name};
-        rule.enabled = first.match.enabled;
-        first.match.enabled = true;
-        rule.allow = {std::move(first.match)};
+        rule.description = first.description;
+        rule.vms = {part.name};
+        rule.enabled = std::exchange(first.enabled, true);
         rule.deny = std::move(first.ignore);
+        UsbMatch& match = first;
+        rule.allow = {std::move(match)};
         file.config.usb_rules.push_back(std::move(rule));
       }
       if (part.input.enabled) {
         InputRule& rule = file.config.input_rules.emplace_back();
-        rule.vms = {part.vm.name};
+        rule.vms = {part.name};
         rule.allow = all_input_matches();
         rule.port_prefix = part.input.port_prefix;
       }
-      file.config.vms.push_back(std::move(part.vm));
+      VmEntry& entry = part;
+      file.config.vms.push_back(std::move(entry));
     }
   };
   return object<T>({required(key<T>("vms", set_vms, list_of(std::move(vm)), "The VMs")), general_key()});

@@ -8,9 +8,9 @@
 
 namespace hotplug {
 
-namespace {
+namespace detail {
 
-void check(const InputMatch& match, const InputDevice& device, detail::Conditions& conditions) {
+void check(const InputMatch& match, const InputDevice& device, Conditions& conditions) {
   conditions.expression("name", match.name, device.name);
   conditions.expression("pathTag", match.path_tag, device.path_tag);
   if (!match.property || conditions.done()) return;
@@ -21,41 +21,14 @@ void check(const InputMatch& match, const InputDevice& device, detail::Condition
                  found != device.properties.end() && value == match.value.value_or(""));
 }
 
-} // namespace
-
-struct InputRules::Compiled {
-  std::vector<InputRule> rules;
-  detail::Expressions expressions;
-
-  Verdict decide(const InputDevice& device, bool explain) const {
-    return detail::decide(
-        rules, expressions,
-        [&](const InputMatch& match, detail::Conditions& conditions) { check(match, device, conditions); }, explain);
-  }
-};
-
-InputRules::InputRules(std::vector<InputRule> rules) {
-  auto compiled = std::make_shared<Compiled>();
-  compiled->rules = std::move(rules);
-  detail::compile_all(compiled->rules, [&](const InputMatch& match, const std::string& place) {
-    compiled->expressions.compile(match.name, place + ".name");
-    compiled->expressions.compile(match.path_tag, place + ".pathTag");
-  });
-  compiled_ = std::move(compiled);
+void compile(const InputMatch& match, const std::string& place, Expressions& expressions) {
+  expressions.compile(match.name, place + ".name");
+  expressions.compile(match.path_tag, place + ".pathTag");
 }
 
-const std::vector<InputRule>& InputRules::rules() const noexcept {
-  static const std::vector<InputRule> none;
-  return compiled_ ? compiled_->rules : none;
-}
+} // namespace detail
 
-Verdict InputRules::evaluate(const InputDevice& device) const {
-  return compiled_ ? compiled_->decide(device, false) : Verdict();
-}
-
-Verdict InputRules::explain(const InputDevice& device) const {
-  return compiled_ ? compiled_->decide(device, true) : Verdict();
-}
+template class RuleSet<InputRule, InputDevice>;
 
 std::vector<InputMatch> all_input_matches() {
   std::vector<InputMatch> matches;

@@ -8,9 +8,9 @@
 
 namespace hotplug {
 
-namespace {
+namespace detail {
 
-void check(const PciMatch& match, const PciDevice& device, detail::Conditions& conditions) {
+void check(const PciMatch& match, const PciDevice& device, Conditions& conditions) {
   conditions.text("address", match.address, device.address());
   conditions.number("vendorId", match.vendor_id, device.vendor_id, "{:04x}");
   conditions.number("deviceId", match.device_id, device.device_id, "{:04x}");
@@ -19,36 +19,11 @@ void check(const PciMatch& match, const PciDevice& device, detail::Conditions& c
   conditions.number("deviceProgIf", match.device_prog_if, device.device_class.prog_if, "{:02x}");
 }
 
-} // namespace
+/// None of its conditions is a regular expression: they match nothing that a device could choose.
+void compile(const PciMatch&, const std::string&, Expressions&) {}
 
-struct PciRules::Compiled {
-  std::vector<PciRule> rules;
-  detail::Expressions expressions; ///< none: they match nothing that a device could choose
+} // namespace detail
 
-  Verdict decide(const PciDevice& device, bool explain) const {
-    return detail::decide(
-        rules, expressions,
-        [&](const PciMatch& match, detail::Conditions& conditions) { check(match, device, conditions); }, explain);
-  }
-};
-
-PciRules::PciRules(std::vector<PciRule> rules) {
-  auto compiled = std::make_shared<Compiled>();
-  compiled->rules = std::move(rules);
-  compiled_ = std::move(compiled);
-}
-
-const std::vector<PciRule>& PciRules::rules() const noexcept {
-  static const std::vector<PciRule> none;
-  return compiled_ ? compiled_->rules : none;
-}
-
-Verdict PciRules::evaluate(const PciDevice& device) const {
-  return compiled_ ? compiled_->decide(device, false) : Verdict();
-}
-
-Verdict PciRules::explain(const PciDevice& device) const {
-  return compiled_ ? compiled_->decide(device, true) : Verdict();
-}
+template class RuleSet<PciRule, PciDevice>;
 
 } // namespace hotplug

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hotplug/rule.hpp>
+#include <hotplug/input_rule.hpp>
+#include <hotplug/pci_rule.hpp>
+#include <hotplug/usb_rule.hpp>
 
 #include <fmt/format.h>
 
@@ -11,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace re2 {
@@ -108,15 +111,63 @@ Verdict decide(const std::vector<Rule>& rules, const Expressions& expressions, c
   return verdict;
 }
 
-/// Compiles what `compile(match, place)` finds in each match.
-template<typename Rule, typename Compile>
-void compile_all(const std::vector<Rule>& rules, const Compile& compile) {
-  for (std::size_t i = 0; i < rules.size(); ++i) {
-    for (std::size_t j = 0; j < rules[i].allow.size(); ++j)
-      compile(rules[i].allow[j], fmt::format("rules[{}].allow[{}]", i, j));
-    for (std::size_t j = 0; j < rules[i].deny.size(); ++j)
-      compile(rules[i].deny[j], fmt::format("rules[{}].deny[{}]", i, j));
-  }
-}
+/// What the conditions of each kind are; in `usb_rule.cpp`, `pci_rule.cpp` and `input_rule.cpp`. `compile` gets the
+/// place of the match for its errors.
+/// @{
+void check(const UsbMatch& match, const UsbDevice& device, Conditions& conditions);
+void check(const PciMatch& match, const PciDevice& device, Conditions& conditions);
+void check(const InputMatch& match, const InputDevice& device, Conditions& conditions);
+void compile(const UsbMatch& match, const std::string& place, Expressions& expressions);
+void compile(const PciMatch& match, const std::string& place, Expressions& expressions);
+void compile(const InputMatch& match, const std::string& place, Expressions& expressions);
+/// @}
 
 } // namespace hotplug::detail
+
+namespace hotplug {
+
+template<typename Rule, typename Device>
+struct RuleSet<Rule, Device>::Compiled {
+  std::vector<Rule> rules;
+  detail::Expressions expressions;
+
+  Verdict decide(const Device& device, bool explain) const {
+    const auto check = [&](const auto& match, detail::Conditions& conditions) {
+      detail::check(match, device, conditions);
+    };
+    return detail::decide(rules, expressions, check, explain);
+  }
+};
+
+template<typename Rule, typename Device>
+RuleSet<Rule, Device>::RuleSet(std::vector<Rule> rules) {
+  auto compiled = std::make_shared<Compiled>();
+  compiled->rules = std::move(rules);
+  const auto compile_all = [&](const auto& matches, std::size_t rule, const char* list) {
+    for (std::size_t i = 0; i < matches.size(); ++i)
+      detail::compile(matches[i], fmt::format("rules[{}].{}[{}]", rule, list, i), compiled->expressions);
+  };
+  for (std::size_t i = 0; i < compiled->rules.size(); ++i) {
+    compile_all(compiled->rules[i].allow, i, "allow");
+    compile_all(compiled->rules[i].deny, i, "deny");
+  }
+  compiled_ = std::move(compiled);
+}
+
+template<typename Rule, typename Device>
+const std::vector<Rule>& RuleSet<Rule, Device>::rules() const noexcept {
+  static const std::vector<Rule> none;
+  return compiled_ ? compiled_->rules : none;
+}
+
+template<typename Rule, typename Device>
+Verdict RuleSet<Rule, Device>::evaluate(const Device& device) const {
+  return compiled_ ? compiled_->decide(device, false) : Verdict();
+}
+
+template<typename Rule, typename Device>
+Verdict RuleSet<Rule, Device>::explain(const Device& device) const {
+  return compiled_ ? compiled_->decide(device, true) : Verdict();
+}
+
+} // namespace hotplug

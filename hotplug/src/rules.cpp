@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <hotplug/rules.hpp>
 
+#include <stdexcept>
+
 namespace hotplug {
 
 Rules::Rules(const Config& config) : usb_(config.usb_rules), input_(config.input_rules), pci_(config.pci_rules) {}
@@ -18,10 +20,24 @@ Verdict Rules::explain(const Device& device) const {
   return pci_.explain(std::get<PciDevice>(device));
 }
 
+const RuleBase* Rules::find(DeviceKind kind, std::size_t index) const noexcept {
+  const auto of = [&](const auto& set) -> const RuleBase* {
+    return index < set.rules().size() ? &set.rules()[index] : nullptr;
+  };
+  switch (kind) {
+  case DeviceKind::usb:
+    return of(usb_);
+  case DeviceKind::input:
+    return of(input_);
+  case DeviceKind::pci:
+    return of(pci_);
+  }
+  return nullptr;
+}
+
 const RuleBase& Rules::rule(DeviceKind kind, std::size_t index) const {
-  if (kind == DeviceKind::usb) return usb_.rules().at(index);
-  if (kind == DeviceKind::input) return input_.rules().at(index);
-  return pci_.rules().at(index);
+  if (const RuleBase* found = find(kind, index)) return *found;
+  throw std::out_of_range("there is no such rule");
 }
 
 } // namespace hotplug

@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
+#include <hotplug/pci_device.hpp>
 #include <hotplug/usb_device.hpp>
 
 #include <fmt/format.h>
@@ -92,10 +93,6 @@ std::string controller_of(std::string_view sys_path) {
   return std::string(before.substr(before.rfind('/') + 1));
 }
 
-bool is_pci_address(std::string_view text) {
-  return text.size() == 12 && text[4] == ':' && text[7] == ':' && text[10] == '.';
-}
-
 /// FNV-1a: the descriptors are compared with those of the same connector, not with an attacker's.
 std::string fingerprint_of(std::string_view descriptors) {
   if (descriptors.empty()) return {};
@@ -104,12 +101,12 @@ std::string fingerprint_of(std::string_view descriptors) {
   return fmt::format("{:016x}", hash);
 }
 
-UsbIdentity identity_of(const UsbDevice& device, std::string_view descriptors) {
+Identity identity_of(const UsbDevice& device, std::string_view descriptors) {
   std::vector<int> ports = device.ports;
   // Both sides of a connector are called by the ports of the USB 2 side, which every connector has.
   if (device.speed >= first_usb3_speed)
     if (auto peers = ports_of(device.peer_path); peers && !peers->empty()) ports = std::move(*peers);
-  UsbIdentity identity;
+  Identity identity;
   identity.connector = fmt::format("{}/{}", controller_of(device.sys_path), fmt::join(ports, "."));
   identity.serial = device.serial;
   identity.fingerprint = fingerprint_of(descriptors);

@@ -75,7 +75,11 @@ void check_interface_set(const InterfaceSet& set, const UsbDevice& device, detai
   check("interfaces.equals", set.equals, std::ranges::all_of(set.equals, found) && no_other);
 }
 
-void check(const UsbMatch& match, const UsbDevice& device, detail::Conditions& conditions) {
+} // namespace
+
+namespace detail {
+
+void check(const UsbMatch& match, const UsbDevice& device, Conditions& conditions) {
   conditions.number("vendorId", match.vendor_id, device.vendor_id, "{:04x}");
   conditions.number("productId", match.product_id, device.product_id, "{:04x}");
   if (conditions.done()) return; // most rules end here, and the rest takes longer
@@ -103,41 +107,14 @@ void check(const UsbMatch& match, const UsbDevice& device, detail::Conditions& c
     conditions.expression("driverPath", match.driver_path, device.driver_path);
 }
 
-} // namespace
-
-struct UsbRules::Compiled {
-  std::vector<UsbRule> rules;
-  detail::Expressions expressions;
-
-  Verdict decide(const UsbDevice& device, bool explain) const {
-    return detail::decide(
-        rules, expressions,
-        [&](const UsbMatch& match, detail::Conditions& conditions) { check(match, device, conditions); }, explain);
-  }
-};
-
-UsbRules::UsbRules(std::vector<UsbRule> rules) {
-  auto compiled = std::make_shared<Compiled>();
-  compiled->rules = std::move(rules);
-  detail::compile_all(compiled->rules, [&](const UsbMatch& match, const std::string& place) {
-    compiled->expressions.compile(match.vendor_name, place + ".vendorName");
-    compiled->expressions.compile(match.product_name, place + ".productName");
-    compiled->expressions.compile(match.driver_path, place + ".driverPath");
-  });
-  compiled_ = std::move(compiled);
+void compile(const UsbMatch& match, const std::string& place, Expressions& expressions) {
+  expressions.compile(match.vendor_name, place + ".vendorName");
+  expressions.compile(match.product_name, place + ".productName");
+  expressions.compile(match.driver_path, place + ".driverPath");
 }
 
-const std::vector<UsbRule>& UsbRules::rules() const noexcept {
-  static const std::vector<UsbRule> none;
-  return compiled_ ? compiled_->rules : none;
-}
+} // namespace detail
 
-Verdict UsbRules::evaluate(const UsbDevice& device) const {
-  return compiled_ ? compiled_->decide(device, false) : Verdict();
-}
-
-Verdict UsbRules::explain(const UsbDevice& device) const {
-  return compiled_ ? compiled_->decide(device, true) : Verdict();
-}
+template class RuleSet<UsbRule, UsbDevice>;
 
 } // namespace hotplug

@@ -152,7 +152,7 @@ TEST_CASE("two devices of one kind are told apart by where they are") {
 TEST_CASE("another device in the same place has other descriptors") {
   UsbRecord other = record();
   other.descriptors = descriptors({{{8, 6, 80}}});
-  const UsbIdentity one = make_usb_device(record())->identity, two = make_usb_device(other)->identity;
+  const Identity one = make_usb_device(record())->identity, two = make_usb_device(other)->identity;
   CHECK(one.connector == two.connector);
   CHECK(one.fingerprint != two.fingerprint);
 }

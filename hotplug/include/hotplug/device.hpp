@@ -29,8 +29,6 @@ const std::string& sys_name_of(const Device& device) noexcept;
 /// What a process opens to use it; empty for PCI.
 std::string device_node_of(const Device& device);
 
-/// What stays of a device of any kind when it is pulled and plugged in again.
-using Identity = UsbIdentity;
 Identity identity_of(const Device& device);
 
 } // namespace hotplug

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hotplug/usb_device.hpp>
+#include <hotplug/identity.hpp>
 
 #include <functional>
 #include <map>
@@ -21,7 +21,7 @@ struct InputDevice {
   std::string name;        ///< "AT Translated Set 2 keyboard"; any bytes but NUL
   std::string path_tag;    ///< udev's ID_PATH_TAG: "platform-i8042-serio-0"; empty: a virtual one
   std::map<std::string, std::string, std::less<>> properties; ///< udev's, but for those of the event
-  UsbIdentity identity;                                       ///< path tag and name
+  Identity identity;                                          ///< path tag and name
   bool operator==(const InputDevice&) const = default;
 };
 

@@ -5,7 +5,6 @@
 #include <hotplug/input_device.hpp>
 #include <hotplug/rule.hpp>
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,26 +29,8 @@ struct InputRule : RuleBase {
   bool operator==(const InputRule&) const = default;
 };
 
-/// Rules made ready: regular expressions are compiled once.
-///
-/// Thread-safe after construction. Copies share what was compiled.
-class InputRules {
- public:
-  InputRules() = default;
-  /// Throws `qemuctl::Error` (`errc::invalid_argument`) as `UsbRules`.
-  explicit InputRules(std::vector<InputRule> rules);
-
-  const std::vector<InputRule>& rules() const noexcept;
-
-  /// Pure.
-  Verdict evaluate(const InputDevice& device) const;
-  /// The same with the trace.
-  Verdict explain(const InputDevice& device) const;
-
- private:
-  struct Compiled;
-  std::shared_ptr<const Compiled> compiled_;
-};
+extern template class RuleSet<InputRule, InputDevice>;
+using InputRules = RuleSet<InputRule, InputDevice>;
 
 /// The conditions for keyboards, mice, touchpads, touchscreens and tablets: what the first format's
 /// `evdevPassthrough.enable` takes. Power buttons and switches of lids are input devices, too, and stay with the host.

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <hotplug/usb_device.hpp>
+#include <hotplug/identity.hpp>
 
 #include <compare>
 #include <cstdint>
@@ -30,7 +30,7 @@ struct PciDevice {
   std::string vendor_name, device_name; ///< from udev's hardware database; may be empty
   std::string driver;                   ///< that the kernel has bound to it: "e1000e"; empty: none
   std::optional<int> iommu_group;       ///< unset: the host has no IOMMU, or does not use it
-  UsbIdentity identity;                 ///< address and ids
+  Identity identity;                    ///< address and ids
 
   const std::string& address() const noexcept { return sys_name; }
   bool operator==(const PciDevice&) const = default;

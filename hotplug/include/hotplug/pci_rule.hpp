@@ -6,7 +6,6 @@
 #include <hotplug/rule.hpp>
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,24 +32,7 @@ struct PciRule : RuleBase {
   bool operator==(const PciRule&) const = default;
 };
 
-/// Rules made ready.
-///
-/// Thread-safe after construction. Copies share what was made.
-class PciRules {
- public:
-  PciRules() = default;
-  explicit PciRules(std::vector<PciRule> rules);
-
-  const std::vector<PciRule>& rules() const noexcept;
-
-  /// Pure. IOMMU groups are not looked at.
-  Verdict evaluate(const PciDevice& device) const;
-  /// The same with the trace.
-  Verdict explain(const PciDevice& device) const;
-
- private:
-  struct Compiled;
-  std::shared_ptr<const Compiled> compiled_;
-};
+extern template class RuleSet<PciRule, PciDevice>;
+using PciRules = RuleSet<PciRule, PciDevice>;
 
 } // namespace hotplug

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,6 +49,29 @@ struct Verdict {
   std::optional<std::size_t> rule; ///< the one that decided; nullopt: none did, it stays with the host
   std::vector<std::string> vms;    ///< of that rule
   std::vector<RuleTrace> trace;    ///< each rule up to the one that decided; empty unless it was asked for
+};
+
+/// Rules of one kind made ready: regular expressions are compiled once. For `UsbRules`, `PciRules` and `InputRules`.
+///
+/// Thread-safe after construction. Copies share what was compiled.
+template<typename Rule, typename Device>
+class RuleSet {
+ public:
+  RuleSet() = default;
+  /// Throws `qemuctl::Error` (`errc::invalid_argument`) for a regular expression that RE2 does not understand, naming
+  /// the rule, the condition and what is wrong.
+  explicit RuleSet(std::vector<Rule> rules);
+
+  const std::vector<Rule>& rules() const noexcept;
+
+  /// Pure. IOMMU groups are not looked at.
+  Verdict evaluate(const Device& device) const;
+  /// The same with the trace.
+  Verdict explain(const Device& device) const;
+
+ private:
+  struct Compiled;
+  std::shared_ptr<const Compiled> compiled_;
 };
 
 /// What is wrong with a regular expression; empty: nothing.

@@ -28,7 +28,9 @@ class Rules {
   /// The same with the trace.
   Verdict explain(const Device& device) const;
 
-  /// Rule number `index` of those for that kind, which has to be there.
+  /// Rule number `index` of those for that kind; nullptr: there is none, as when it went with an older configuration.
+  const RuleBase* find(DeviceKind kind, std::size_t index) const noexcept;
+  /// The same for one that has to be there.
   const RuleBase& rule(DeviceKind kind, std::size_t index) const;
 
  private:

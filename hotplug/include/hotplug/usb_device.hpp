@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <hotplug/identity.hpp>
+
 #include <compare>
 #include <cstdint>
 #include <map>
@@ -16,16 +18,6 @@ namespace hotplug {
 struct UsbClass {
   std::uint8_t code = 0, subclass = 0, protocol = 0;
   auto operator<=>(const UsbClass&) const = default;
-};
-
-/// What stays of a device when it is pulled and plugged in again, or when bus numbers change.
-struct UsbIdentity {
-  /// Where it is plugged in: the PCI address of the host controller and the ports from the root hub on,
-  /// "0000:00:14.0/1.4.2". The USB 2 and the USB 3 side of one connector are the same.
-  std::string connector;
-  std::string serial;      ///< may be empty, and is the same for all devices of some vendors
-  std::string fingerprint; ///< of its descriptors, 16 hexadecimal digits; empty when they could not be read
-  auto operator<=>(const UsbIdentity&) const = default;
 };
 
 /// A USB device of the host, hubs not among them: their children are devices of their own.
@@ -50,7 +42,7 @@ struct UsbDevice {
   /// Those of all configurations, also of a device that is not authorised and therefore has none in sysfs; sorted, each
   /// once.
   std::vector<UsbClass> interfaces;
-  UsbIdentity identity;
+  Identity identity;
 
   int root_port() const noexcept { return ports.empty() ? 0 : ports.front(); }
   /// "3-1.4": bus and ports.

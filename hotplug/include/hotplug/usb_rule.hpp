@@ -7,7 +7,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -62,26 +61,7 @@ struct UsbRule : RuleBase {
   bool operator==(const UsbRule&) const = default;
 };
 
-/// Rules made ready: regular expressions are compiled once.
-///
-/// Thread-safe after construction. Copies share what was compiled.
-class UsbRules {
- public:
-  UsbRules() = default;
-  /// Throws `qemuctl::Error` (`errc::invalid_argument`) for a regular expression that RE2 does not understand, naming
-  /// the rule, the condition and what is wrong.
-  explicit UsbRules(std::vector<UsbRule> rules);
-
-  const std::vector<UsbRule>& rules() const noexcept;
-
-  /// Pure.
-  Verdict evaluate(const UsbDevice& device) const;
-  /// The same with the trace.
-  Verdict explain(const UsbDevice& device) const;
-
- private:
-  struct Compiled;
-  std::shared_ptr<const Compiled> compiled_;
-};
+extern template class RuleSet<UsbRule, UsbDevice>;
+using UsbRules = RuleSet<UsbRule, UsbDevice>;
 
 } // namespace hotplug
