@@ -12,7 +12,6 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
-#include <thread>
 #include <vector>
 
 using namespace qemuctl;
@@ -150,23 +149,6 @@ TEST_CASE("A cache that can not be written is no error", "[cache]") {
   cache_store(key, std::string(std::size_t{5} << 20, 'x')); // too large to be kept
   CHECK_FALSE(cache_load(key).has_value());
   CHECK(cache.files().empty());
-}
-
-TEST_CASE("Writers of one cache file do not disturb each other or its readers", "[cache]") {
-  const EmptyCache cache;
-  const std::string text(100'000, 'x');
-  cache_store(key, text);
-  {
-    std::vector<std::jthread> threads;
-    for (int thread = 0; thread < 4; ++thread)
-      threads.emplace_back([&] {
-        for (int round = 0; round < 25; ++round) cache_store(key, text);
-      });
-    int bad = 0;
-    for (int round = 0; round < 50; ++round) bad += cache_load(key) == Json(text) ? 0 : 1;
-    CHECK(bad == 0);
-  }
-  CHECK(cache.files().size() == 1); // no temporary file is left
 }
 
 TEST_CASE("The cache folder follows the XDG specification", "[cache]") {
