@@ -45,6 +45,8 @@ constexpr auto exit_time = 1s;
 /// For what the guest has written before it ended, when stdout is slow.
 constexpr auto console_drain_time = 5s;
 constexpr auto output_flush_time = 2s;
+/// A QEMU that ends may still have a card for half a minute, and its driver takes its time.
+constexpr auto give_back_time = 60s;
 
 /// The serial port that becomes the console: the first that is a socket. Adds one when there is none.
 std::size_t choose_console_port(VmConfig& config) {
@@ -70,7 +72,7 @@ bool is_canceled(const std::system_error& error) {
 
 Runner::Runner(RunOptions options)
     : options_(std::move(options)), stdout_(io_.get_executor(), STDOUT_FILENO),
-      stderr_(io_.get_executor(), STDERR_FILENO), signals_(io_), patience_(io_) {
+      stderr_(io_.get_executor(), STDERR_FILENO), signals_(io_), patience_(io_), engine_end_(io_) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) add_unless_ignored(signals_, signal);
   signals_.add(SIGCONT);
 }
@@ -219,8 +221,11 @@ void Runner::open_engine() {
       say(fmt::format("hotplug: {}", text));
   };
   engine_.emplace(io_.get_executor(), *rules_, std::move(engine_options));
+  engine_runs_ = true;
   // A VM without hotplug is better than none.
   asio::co_spawn(io_, engine_->run(), [this](const std::exception_ptr& failure) {
+    engine_runs_ = false;
+    engine_end_.cancel();
     if (failure) report(failure);
   });
 }
@@ -310,7 +315,17 @@ asio::awaitable<ExitStatus> Runner::follow(std::optional<qemuctl::FileDescriptor
     console_->close();
   }
   print_status(last_status_);
+  if (engine_ && !last_status_.process_alive) co_await wait_for_engine();
   co_return conclude(last_status_);
+}
+
+/// Until it has given back what it took from the host for the VM.
+asio::awaitable<void> Runner::wait_for_engine() {
+  engine_end_.expires_after(give_back_time);
+  std::error_code ec;
+  if (engine_runs_) co_await engine_end_.async_wait(asio::redirect_error(asio::use_awaitable, ec));
+  if (engine_runs_ && !leaving_)
+    say("some devices are not back with the host yet; an engine that runs later gives them back");
 }
 
 ExitStatus Runner::conclude(const VmStatus& status) {

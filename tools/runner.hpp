@@ -54,6 +54,7 @@ class Runner {
   void start_engine();
   void open_engine();
   asio::awaitable<void> give_devices_back();
+  asio::awaitable<void> wait_for_engine();
   int start_engine_apart();
 
   void on_signal(int signal);
@@ -80,7 +81,8 @@ class Runner {
   LineWriter stdout_;
   LineWriter stderr_;
   asio::signal_set signals_;
-  asio::steady_timer patience_; ///< for the guest's shutdown
+  asio::steady_timer patience_;   ///< for the guest's shutdown
+  asio::steady_timer engine_end_; ///< cancelled by it
   asio::cancellation_signal cancel_;
   std::optional<Console> console_;
   std::shared_ptr<qemuctl::Instance> vm_;
@@ -88,6 +90,7 @@ class Runner {
   std::filesystem::path rules_file_; ///< where they are from; empty: from vm.json, and then here:
   qemuctl::Json rules_in_vm_file_;
   std::optional<hotplug::Engine> engine_;
+  bool engine_runs_ = false;
   qemuctl::VmStatus last_status_;
   std::string last_status_line_;
   ExitStatus exit_status_ = ExitStatus::failed;

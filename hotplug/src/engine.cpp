@@ -95,6 +95,13 @@ VmPtr Engine::Impl::find_vm(const std::string& name) const {
   return found == vms.end() ? nullptr : *found;
 }
 
+std::vector<std::string> Engine::Impl::known_vms(const TrackedDevice& device) const {
+  std::vector<std::string> known;
+  for (const std::string& name : device.state.allowed_vms)
+    if (expected.contains(name) || find_vm(name)) known.push_back(name);
+  return known;
+}
+
 bool Engine::Impl::all_ended() const {
   return !vms.empty() &&
          std::all_of(vms.begin(), vms.end(), [](const VmPtr& vm) { return vm->state.link == LinkState::ended; });
@@ -133,6 +140,7 @@ asio::awaitable<void> Engine::Impl::run() {
   co_await tasks.wait_until_empty();
   for (const VmPtr& vm : vms) co_await vm->tasks.wait_until_empty();
   for (const VmPtr& vm : vms) vm->instance.reset();
+  co_await give_back_rest();
   if (authorization_claim) co_await restore_authorization();
   try {
     if (choices_changed && file) file->save(choices);
@@ -152,7 +160,7 @@ asio::awaitable<void> Engine::Impl::follow_mounts() {
   for (;;) {
     co_await mounts.async_wait(asio::posix::stream_descriptor::wait_error, asio::use_awaitable);
     for (auto& [path, device] : devices)
-      if (device.guarded) device.try_at_once();
+      if (device.problem.kind == ProblemKind::guarded) device.try_at_once();
     changed();
   }
 }
@@ -262,8 +270,7 @@ void Engine::Impl::apply_rules(TrackedDevice& device) {
   if (kind_of(device.state.device) == DeviceKind::pci) return apply_pci_rules();
   Verdict verdict = rules.evaluate(device.state.device);
   device.state.rule = verdict.rule;
-  device.state.allowed_vms = verdict.vms;
-  device.wish.allowed = std::move(verdict.vms);
+  device.state.allowed_vms = std::move(verdict.vms);
 }
 
 detail::Choice& Engine::Impl::choice_of(const Device& device) {
@@ -358,6 +365,7 @@ void Engine::reload(Config config) {
       kept.push_back(vm);
     else if (std::find(kept.begin(), kept.end(), vm) == kept.end()) {
       vm->removed = true;
+      impl.expected.erase(vm->state.name);
       vm->instance.reset();
       vm->tasks.cancel();
     }

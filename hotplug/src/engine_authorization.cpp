@@ -90,7 +90,8 @@ std::optional<bool> Engine::Impl::authorization_of(const TrackedDevice& device) 
   detail::AuthorizationCase facts;
   facts.authorized = usb->authorized;
   const detail::VmPtr vm = device.state.target ? find_vm(*device.state.target) : nullptr;
-  const bool runs = vm && vm->state.link != LinkState::waiting && vm->state.link != LinkState::ended;
+  const LinkState link = vm ? vm->state.link : LinkState::ended;
+  const bool runs = link == LinkState::connected || link == LinkState::connecting || link == LinkState::yielded;
   facts.in_vm = device.state.vm || runs || device.busy;
   facts.was_in_vm = device.was_in_vm;
   facts.has_rule = device.state.rule.has_value();
@@ -122,6 +123,7 @@ void Engine::Impl::follow_authorization(detail::time_point now, detail::time_poi
 asio::awaitable<void> Engine::Impl::authorize(std::string sys_path, bool wanted) {
   constexpr std::chrono::seconds pause_after_failure{30};
   const detail::Step step(shared_from_this(), nullptr, sys_path);
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation()); // it has a deadline
   TrackedDevice* device = step.device();
   if (!device) co_return;
   const UsbDevice usb = std::get<UsbDevice>(device->state.device);
@@ -132,7 +134,6 @@ asio::awaitable<void> Engine::Impl::authorize(std::string sys_path, bool wanted)
     authorization_journal.add(journal_name(usb), usb.authorized ? "1" : "0");
     outcome = co_await detail::write_sysfs(executor, std::move(writes), options.driver_timeout);
   } catch (const std::system_error& error) {
-    if (error.code() == asio::error::operation_aborted) throw;
     outcome.problem = error.what();
   }
   device = step.device();

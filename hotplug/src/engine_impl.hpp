@@ -60,6 +60,12 @@ struct Problem {
   std::string text;
 };
 
+/// A driver that did not let go of its device: it is left alone for a while.
+struct FailedLend {
+  time_point until;
+  std::string why;
+};
+
 /// What the engine keeps of a device of the host. `state` is what others see.
 struct TrackedDevice {
   DeviceState state;
@@ -72,10 +78,12 @@ struct TrackedDevice {
   std::optional<Loan> loan;              ///< the driver that it is to be given back to
   /// Until then it stays with the driver for VMs, because one is about to start with it.
   std::optional<time_point> promised_until;
-  bool stuck = false;                          ///< the kernel keeps a process that was to change its driver
-  bool return_failed = false;                  ///< the latest attempt to give it back
-  time_point return_at = time_point::min();    ///< when it may be given back to that driver, at the earliest
-  bool guarded = false;                        ///< the host uses it, and `problem` says for what
+  std::optional<FailedLend> failed_lend;
+  bool stuck = false;                       ///< the kernel keeps a process that was to change its driver
+  bool return_failed = false;               ///< the latest attempt to give it back
+  time_point return_at = time_point::min(); ///< when it may be given back to that driver, at the earliest
+  /// Since when a process still has its group open that is to be given back: until then it may be about to end.
+  std::optional<time_point> closing_until;
   bool plugged = false;                        ///< since the engine began
   bool was_in_vm = false;                      ///< likewise
   time_point authorize_at = time_point::min(); ///< whether the host may use it is changed then, at the earliest
@@ -90,6 +98,7 @@ struct TrackedDevice {
   void try_at_once() {
     failures = 0;
     retry_at = time_point::min();
+    failed_lend.reset();
   }
 };
 
@@ -120,6 +129,7 @@ struct TrackedVm {
   bool pass_descriptors = false;                ///< its QEMU is another user's
   VmDevices has;                                ///< as QEMU showed it last
   bool stale = false;                           ///< `has` may not be true any more
+  std::optional<int> watched;                   ///< the PID of the process whose end is waited for
   bool busy = false;                            ///< a step is on its way
   std::map<std::string, Unplug> unplugs;        ///< by qdev: what the guest was asked to let go of
   time_point booting_until = time_point::min(); ///< its guest may miss what is plugged in
@@ -177,6 +187,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   /// By connector, for a moment: what comes back there in another mode is still that device.
   std::map<std::string, detail::Departure> departures;
   std::vector<detail::VmPtr> vms;
+  std::set<std::string> expected; ///< VMs that are about to be started, whether they are in `vms` or not
   std::optional<detail::StateFile> file;
   detail::Choices choices;
   bool choices_changed = false, saving = false;
@@ -202,12 +213,16 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   /// `instance`: of a VM that the program has connected; nullptr: the engine is to find it.
   void add(VmEntry entry, std::shared_ptr<qemuctl::Instance> instance = nullptr);
   detail::VmPtr find_vm(const std::string& name) const;
+  /// Those VMs of the device's rule that there are.
+  std::vector<std::string> known_vms(const detail::TrackedDevice& device) const;
   bool all_ended() const;
   /// Nothing is lent that can be given back.
   bool all_returned() const;
 
   // engine.cpp
   asio::awaitable<void> run();
+  /// At the end: no device is left without a driver, or with one that is of no use to the host.
+  asio::awaitable<void> give_back_rest();
   asio::awaitable<void> follow_udev();
   /// What the host used when something else was mounted may be free now.
   asio::awaitable<void> follow_mounts();
@@ -246,12 +261,14 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // engine_pci.cpp
   /// To all PCI devices: what becomes of one depends on the others of its group.
   void apply_pci_rules();
-  /// True: it would be missed by the host, and `problem` says for what. A rule may insist.
-  bool is_guarded(detail::TrackedDevice& device) const;
-  /// False: another engine has it, and `problem` says so. Throws `qemuctl::Error`.
-  bool take_claim(detail::TrackedDevice& device, const std::string& for_whom);
-  /// Whether the device can be attached now; otherwise what it takes has been started, or `problem` says what is in the
-  /// way.
+  /// What the host would miss if it lost the device; empty: nothing, or its rule insists.
+  detail::Problem host_use(const detail::TrackedDevice& device) const;
+  /// The other engine that has it; empty: this one. What that one had lent is known then. Throws `qemuctl::Error`.
+  detail::Problem take_claim(detail::TrackedDevice& device, const std::string& for_whom);
+  /// Why the device, which is no VM's yet, is not to be taken from its driver now. When it is, it is claimed.
+  detail::Problem lend_obstacle(const std::string& vm, detail::TrackedDevice& device);
+  /// True: the device can be attached now. Otherwise what it takes has been started, or its `problem` says what is in
+  /// the way.
   bool prepare_pci(const std::string& vm, std::optional<int> pid, detail::TrackedDevice& device);
   asio::awaitable<void> lend(std::string sys_path);
   /// Gives back what no VM has or is about to get. `next`: when to look again at the latest.
@@ -303,6 +320,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   /// QEMU has shown what the VM has.
   void on_seen(detail::TrackedVm& vm, detail::VmDevices has);
   void on_ended(detail::TrackedVm& vm);
+  /// Its QEMU is gone, and with it all that it had.
+  void forget_guest(detail::TrackedVm& vm);
   void disconnect(detail::TrackedVm& vm, LinkState link, std::string problem);
   void set_link(detail::TrackedVm& vm, LinkState link, std::string problem = {});
   void set_status(detail::TrackedVm& vm, qemuctl::VmStatus status);

@@ -10,12 +10,16 @@
 
 #include <hotplug/explanation.hpp>
 
+#include <asio/this_coro.hpp>
+
 #include <algorithm>
+#include <map>
 #include <utility>
 
 namespace hotplug {
 
 using detail::GroupMember;
+using detail::Problem;
 using detail::time_point;
 using detail::TrackedDevice;
 using detail::VmPtr;
@@ -24,6 +28,8 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr std::chrono::seconds pause_after_failed_return{30}, pause_while_in_use{1};
+/// A QEMU that ends, or that has let go of a device, closes its group within this time.
+constexpr std::chrono::seconds time_to_close{30};
 
 PciDevice* pci_of(TrackedDevice& device) {
   return std::get_if<PciDevice>(&device.state.device);
@@ -42,30 +48,36 @@ void Engine::Impl::apply_pci_rules() {
     detail::PciVerdict& verdict = verdicts[pci->address()];
     device.state.rule = verdict.rule;
     device.state.iommu_member = verdict.member;
-    device.state.allowed_vms = device.wish.allowed = verdict.vms;
+    device.state.allowed_vms = verdict.vms;
     device.stays = std::move(verdict.skipped);
   }
 }
 
-bool Engine::Impl::is_guarded(TrackedDevice& device) const {
-  device.guarded = false;
-  if (device.state.rule && rules.rule(kind_of(device.state.device), *device.state.rule).force) return false;
+Problem Engine::Impl::host_use(const TrackedDevice& device) const {
+  if (device.state.rule && rules.rule(kind_of(device.state.device), *device.state.rule).force) return {};
   const std::string use = detail::host_use_of(sys_path_of(device.state.device));
-  if (use.empty()) return false;
-  device.guarded = true;
-  device.problem = {
-      ProblemKind::guarded,
-      fmt::format("the host uses it: {}; it is taken when that has ended, or with \"force\" in its rule", use)};
-  return true;
+  if (use.empty()) return {};
+  return {ProblemKind::guarded,
+          fmt::format("the host uses it: {}; it is taken when that has ended, or with \"force\" in its rule", use)};
 }
 
-bool Engine::Impl::take_claim(TrackedDevice& device, const std::string& for_whom) {
+Problem Engine::Impl::take_claim(TrackedDevice& device, const std::string& for_whom) {
+  if (device.claim) return {};
+  const std::string& name = sys_name_of(device.state.device);
   std::string holder;
-  if (!device.claim)
-    device.claim =
-        detail::Claim::take(options.runtime_dir / "claims", sys_name_of(device.state.device), for_whom, holder);
-  if (!device.claim) device.problem = {ProblemKind::in_use, fmt::format("another engine has it: {}", holder)};
-  return static_cast<bool>(device.claim);
+  device.claim = detail::Claim::take(options.runtime_dir / "claims", name, for_whom, holder);
+  if (!device.claim) return {ProblemKind::in_use, fmt::format("another engine has it: {}", holder)};
+  // Another engine may have lent it meanwhile, or given it back.
+  if (pci_of(device)) device.loan = loans.find(name);
+  return {};
+}
+
+Problem Engine::Impl::lend_obstacle(const std::string& vm, TrackedDevice& device) {
+  if (device.stuck) return {ProblemKind::kernel, "the kernel is still busy with its driver"};
+  if (device.failed_lend && device.failed_lend->until > steady_clock::now())
+    return {ProblemKind::kernel, device.failed_lend->why};
+  if (Problem use = host_use(device); !use.empty()) return use;
+  return take_claim(device, "VM " + vm);
 }
 
 bool Engine::Impl::prepare_pci(const std::string& vm, std::optional<int> pid, TrackedDevice& device) {
@@ -90,24 +102,17 @@ bool Engine::Impl::prepare_pci(const std::string& vm, std::optional<int> pid, Tr
                           fmt::format("process {} ({}) uses its IOMMU group", user.pid, user.command)};
     return device.problem.empty();
   }
+  std::erase_if(missing, [](const TrackedDevice* each) { return each->busy; });
+  // All of them or none: a driver is not disturbed for a group that can not go to the VM.
   for (TrackedDevice* each : missing) {
-    if (each->busy) continue;
-    if (each->stuck) {
-      device.problem = {ProblemKind::kernel,
-                        fmt::format("the kernel is still busy with the driver of {}", sys_name_of(each->state.device))};
-      return false;
-    }
-    if (each != &device && each->retry_at > steady_clock::now()) {
-      device.problem = {each->problem.kind, fmt::format("{}: {}", sys_name_of(each->state.device), each->problem.text)};
-      return false;
-    }
-    if (is_guarded(*each) || !take_claim(*each, "VM " + vm)) {
-      if (each != &device)
-        device.problem = {each->problem.kind, fmt::format("{} of its IOMMU group: {}", sys_name_of(each->state.device),
-                                                          each->problem.text)};
-      device.guarded = each->guarded;
-      return false;
-    }
+    device.problem = lend_obstacle(vm, *each);
+    if (device.problem.empty()) continue;
+    if (each != &device)
+      device.problem.text =
+          fmt::format("{} of its IOMMU group: {}", sys_name_of(each->state.device), device.problem.text);
+    return false;
+  }
+  for (TrackedDevice* each : missing) {
     each->busy = true;
     tasks.start(lend(sys_path_of(each->state.device)));
   }
@@ -116,6 +121,8 @@ bool Engine::Impl::prepare_pci(const std::string& vm, std::optional<int> pid, Tr
 
 asio::awaitable<void> Engine::Impl::lend(std::string sys_path) {
   const detail::Step step(shared_from_this(), nullptr, sys_path);
+  // No device is left between two drivers. Every step of this has a deadline.
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   TrackedDevice* device = step.device();
   if (!device) co_return;
   const PciDevice pci = *pci_of(*device);
@@ -129,7 +136,6 @@ asio::awaitable<void> Engine::Impl::lend(std::string sys_path) {
     const int group = pci.iommu_group.value_or(-1);
     outcome = co_await detail::take_for_vfio(executor, pci.address(), group, general.modprobe, options.driver_timeout);
   } catch (const std::system_error& error) {
-    if (error.code() == asio::error::operation_aborted) throw;
     outcome.problem = error.what();
   }
   device = step.device();
@@ -142,6 +148,7 @@ asio::awaitable<void> Engine::Impl::lend(std::string sys_path) {
   device->problem = {ProblemKind::kernel, fmt::format("it can not be taken from its driver{}{}: {}",
                                                       pci.driver.empty() ? "" : " ", pci.driver, outcome.problem)};
   note_failure(*device);
+  device->failed_lend = {device->retry_at, device->problem.text};
 }
 
 void Engine::Impl::after_driver_change(TrackedDevice& device, std::optional<qemuctl::detail::Process> stuck) {
@@ -149,6 +156,7 @@ void Engine::Impl::after_driver_change(TrackedDevice& device, std::optional<qemu
   pci.driver = detail::driver_of(pci.address());
   if (!stuck) return;
   device.stuck = true;
+  if (stopped) return; // the next engine finds what the kernel has made of it
   tasks.start(watch_stuck(sys_path_of(device.state.device), std::move(*stuck)));
 }
 
@@ -162,6 +170,11 @@ asio::awaitable<void> Engine::Impl::watch_stuck(std::string sys_path, qemuctl::d
 }
 
 void Engine::Impl::give_back_unused(const std::set<std::string>& held, time_point now, time_point& next) {
+  std::map<int, const TrackedDevice*> open_groups; // a VM has a member of it, or one is on its way
+  for (const auto& [path, device] : devices) {
+    const auto* pci = std::get_if<PciDevice>(&device.state.device);
+    if (pci && pci->iommu_group && (device.busy || held.contains(path))) open_groups[*pci->iommu_group] = &device;
+  }
   for (auto& [path, device] : devices) {
     if (held.contains(path)) device.promised_until.reset();
     if (!device.loan || device.busy || device.stuck || held.contains(path)) continue;
@@ -173,6 +186,13 @@ void Engine::Impl::give_back_unused(const std::set<std::string>& held, time_poin
     const LinkState link = vm ? vm->state.link : LinkState::ended;
     const bool soon = link == LinkState::connected || link == LinkState::connecting || link == LinkState::yielded;
     if (soon && device.retry_at <= now) continue; // it is on its way to that VM
+    const auto other = open_groups.find(pci_of(device)->iommu_group.value_or(-1));
+    if (other != open_groups.end()) {
+      if (device.problem.empty() && !other->second->busy)
+        device.problem = {ProblemKind::group, fmt::format("it goes back to the host when {} of its IOMMU group does",
+                                                          sys_name_of(other->second->state.device))};
+      continue;
+    }
     if (device.return_at > now) {
       next = std::min(next, device.return_at);
       continue;
@@ -186,30 +206,49 @@ void Engine::Impl::start_give_back(TrackedDevice& device, time_point now) {
   const PciDevice& pci = *pci_of(device);
   device.return_at = now + pause_after_failed_return;
   const bool claimed = static_cast<bool>(device.claim);
-  const detail::Problem problem = device.problem;
   try {
-    if (!take_claim(device, "its driver")) { // it lives, and gives it back itself
-      device.problem = problem;
-      device.return_failed = true;
-      return;
-    }
+    device.return_failed = !take_claim(device, "its driver").empty(); // by the other engine, which lives
   } catch (const qemuctl::Error& error) {
-    device.problem = detail::Problem(error);
-    return;
-  }
-  // While a QEMU has the group open the kernel would keep whoever takes a device of it away.
-  if (pci.iommu_group && detail::user_of(detail::group_node(*pci.iommu_group))) {
-    device.return_at = now + pause_while_in_use;
     device.return_failed = true;
+    device.problem = Problem(error);
+  }
+  if (device.return_failed || !device.loan) {
     if (!claimed) device.claim = {};
     return;
   }
+  // While a QEMU has the group open the kernel would keep whoever takes a device of it away.
+  const auto user = pci.iommu_group ? detail::user_of(detail::group_node(*pci.iommu_group)) : std::nullopt;
+  if (user) {
+    device.return_at = now + pause_while_in_use;
+    if (!device.closing_until)
+      device.closing_until = now + time_to_close;
+    else if (device.problem.empty())
+      device.problem = {ProblemKind::in_use,
+                        fmt::format("it goes back to the host when process {} ({}) has closed its IOMMU group",
+                                    user->pid, user->command)};
+    device.return_failed = *device.closing_until <= now;
+    if (!claimed) device.claim = {};
+    return;
+  }
+  device.closing_until.reset();
   device.busy = true;
   tasks.start(give_back(sys_path_of(device.state.device)));
 }
 
+asio::awaitable<void> Engine::Impl::give_back_rest() {
+  std::set<detail::HostKey> held;
+  for (const VmPtr& vm : vms)
+    for (const detail::Qdev& qdev : vm->has.devices)
+      if (qdev.host) held.insert(*qdev.host);
+  for (auto& [path, device] : devices)
+    if (device.loan && !device.stuck && !held.contains(detail::host_key(device.state.device)))
+      start_give_back(device, steady_clock::now());
+  co_await tasks.wait_until_empty();
+}
+
 asio::awaitable<void> Engine::Impl::give_back(std::string sys_path) {
   const detail::Step step(shared_from_this(), nullptr, sys_path);
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation()); // as `lend`
   TrackedDevice* device = step.device();
   if (!device || !device->loan) co_return;
   const detail::Loan loan = *device->loan;
@@ -217,7 +256,6 @@ asio::awaitable<void> Engine::Impl::give_back(std::string sys_path) {
   try {
     outcome = co_await detail::give_back(executor, loan, options.driver_timeout);
   } catch (const std::system_error& error) {
-    if (error.code() == asio::error::operation_aborted) throw;
     outcome.problem = error.what();
   }
   device = step.device();

@@ -116,6 +116,7 @@ time_point Engine::Impl::reconcile() {
     if (device.quarantined_until && *device.quarantined_until <= now) device.quarantined_until.reset();
     if (device.quarantined_until) next = std::min(next, *device.quarantined_until);
     device.wish.quarantined = device.quarantined_until.has_value();
+    device.wish.allowed = known_vms(device);
     if (device.select_until && *device.select_until <= now) {
       device.select_until.reset();
       device.wish.ask = false;
@@ -211,7 +212,7 @@ void Engine::Impl::show(TrackedDevice& device, const Holding* holding) {
   else if (vm == state.target && !foreign && (vm || !device.loan))
     device.problem.clear();
   const bool select = device.wish.taken && device.wish.ask && !device.wish.detached && !device.wish.suspended &&
-                      !state.target && !vm && state.allowed_vms.size() > 1;
+                      !state.target && !vm && device.wish.allowed.size() > 1;
 
   if (state.vm != vm || state.foreign != foreign || state.detached != device.wish.detached ||
       state.suspended != device.wish.suspended || state.select != select || state.degraded != device.problem.text) {
@@ -282,10 +283,13 @@ void Engine::Impl::start_detach(const VmPtr& vm, const Detach& step) {
 void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
   const std::string& sys_path = sys_path_of(device.state.device);
   try {
-    device.guarded = false;
     // Of PCI devices those that are not taken yet are looked at with their group.
-    const bool guarded = kind_of(device.state.device) == DeviceKind::usb && is_guarded(device);
-    if (guarded || !take_claim(device, "VM " + vm->state.name)) {
+    detail::Problem obstacle;
+    if (kind_of(device.state.device) == DeviceKind::usb) obstacle = host_use(device);
+    if (obstacle.empty()) obstacle = take_claim(device, "VM " + vm->state.name);
+    // What else was wrong is shown until it is known to be over.
+    if (!obstacle.empty() || device.problem.kind == ProblemKind::guarded) device.problem = obstacle;
+    if (!obstacle.empty()) {
       // the host's, or another engine's
     } else if (kind_of(device.state.device) == DeviceKind::pci && !prepare_pci(vm->state.name, vm->state.pid, device)) {
       if (device.problem.empty()) return; // what it takes is on its way
@@ -318,7 +322,7 @@ void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
     device.problem = detail::Problem(error);
   }
   // What a person has to do something about is told of, or seen, when it is done.
-  if (device.guarded) device.failures = std::max(device.failures, quick_attempts);
+  if (device.problem.kind == ProblemKind::guarded) device.failures = std::max(device.failures, quick_attempts);
   note_failure(device);
   changed();
 }

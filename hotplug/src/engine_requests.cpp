@@ -91,9 +91,10 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
   changed();
 
   const auto deadline = steady_clock::now() + options.request_timeout;
+  auto wake = deadline;
   std::string problem;
   for (;;) {
-    co_await settled.wait_until(deadline);
+    co_await settled.wait_until(wake);
     const auto found = devices.find(sys_path);
     if (stopped) refuse(errc::aborted, attaching, node, "the engine ends");
     if (found == devices.end()) refuse(errc::not_found, attaching, node, "it was pulled meanwhile");
@@ -111,8 +112,10 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
       problem = now.problem.text;
     else if (vm->state.link == LinkState::blocked || vm->state.link == LinkState::waiting)
       problem = vm->state.problem.empty() ? fmt::format("VM {} does not run", vm_name) : vm->state.problem;
-    else if (steady_clock::now() >= deadline)
+    else if (steady_clock::now() >= deadline && !now.busy)
       problem = "it took too long";
+    // What QEMU is doing has a deadline of its own: it takes minutes to give a card the memory of a large guest.
+    wake = now.busy ? detail::time_point::max() : deadline;
     if (problem.empty()) continue;
     // Back to where it was.
     now.wish = before;

@@ -44,9 +44,10 @@ std::set<std::string> Engine::Impl::devices_for_start(const std::string& vm) con
   std::set<std::string> paths;
   for (const auto& [path, device] : devices) {
     const detail::Wish& wish = device.wish;
+    const std::vector<std::string>& allowed = device.state.allowed_vms;
     const bool theirs = device.state.vm && *device.state.vm != vm;
-    if (kind_of(device.state.device) == DeviceKind::usb || !device.state.rule || wish.allowed.size() != 1 ||
-        wish.allowed.front() != vm || wish.detached || wish.suspended || wish.quarantined || theirs)
+    if (kind_of(device.state.device) == DeviceKind::usb || !device.state.rule || allowed.size() != 1 ||
+        allowed.front() != vm || wish.detached || wish.suspended || wish.quarantined || theirs)
       continue;
     paths.insert(path);
   }
@@ -58,6 +59,7 @@ asio::awaitable<StartArguments> Engine::Impl::request_start_arguments(std::strin
   const auto deadline = steady_clock::now() + options.request_timeout;
   while (!looked && !stopped && steady_clock::now() < deadline) co_await settled.wait_until(deadline);
   const std::set<std::string> paths = devices_for_start(vm);
+  expected.insert(vm);
   for (const std::string& path : paths) {
     TrackedDevice& device = devices.at(path);
     device.wish.taken = true;

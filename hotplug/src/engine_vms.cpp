@@ -126,7 +126,11 @@ void Engine::Impl::set_status(TrackedVm& vm, qemuctl::VmStatus status) {
 
 void Engine::Impl::disconnect(TrackedVm& vm, LinkState link, std::string problem) {
   if (vm.owned) { // its program connected it, and it can not be connected again
-    on_ended(vm);
+    // While its process lives it has its devices.
+    if (vm.watched)
+      set_link(vm, link, std::move(problem));
+    else
+      on_ended(vm);
     return;
   }
   vm.instance.reset(); // `follow_events` ends with it
@@ -147,7 +151,7 @@ void Engine::Impl::on_connected(const VmPtr& vm, detail::VmDevices has) {
       needs_descriptors(vm->state.pid) && !std::holds_alternative<qemuctl::TcpAddress>(vm->instance->monitor());
   for (auto& [path, device] : devices) {
     // When a VM comes, nobody is asked any more about what was there before.
-    const auto& allowed = device.wish.allowed;
+    const auto& allowed = device.state.allowed_vms;
     if (!device.state.select && std::find(allowed.begin(), allowed.end(), vm->state.name) != allowed.end())
       device.wish.ask = false;
     // What it could not take before it may take now; otherwise a device that fails is not tried more often for it.
@@ -187,6 +191,14 @@ void Engine::Impl::on_ended(TrackedVm& vm) {
   const qemuctl::VmStatus last = vm.instance ? vm.instance->status() : not_running();
   set_status(vm, last.process_alive ? not_running() : last);
   vm.instance.reset();
+  forget_guest(vm);
+  vm.idle_since.reset();
+  vm.wanted = true;
+  vm.wakeup.notify();
+  set_link(vm, vm.owned || vm.entry.pid ? LinkState::ended : LinkState::waiting);
+}
+
+void Engine::Impl::forget_guest(TrackedVm& vm) {
   for (auto& [path, device] : devices)
     if (device.state.allowed_vms.size() == 1 && device.state.allowed_vms.front() == vm.state.name)
       device.wish.left = false;
@@ -195,10 +207,7 @@ void Engine::Impl::on_ended(TrackedVm& vm) {
   vm.to_verify.clear();
   vm.missed.clear();
   vm.state.pid.reset();
-  vm.idle_since.reset();
-  vm.wanted = true;
-  vm.wakeup.notify();
-  set_link(vm, vm.owned || vm.entry.pid ? LinkState::ended : LinkState::waiting);
+  vm.watched.reset();
 }
 
 asio::awaitable<void> Engine::Impl::follow_status(VmPtr vm, qemuctl::StatusSubscription statuses) {
@@ -217,7 +226,6 @@ asio::awaitable<void> Engine::Impl::watch_end(VmPtr vm, qemuctl::detail::Process
 }
 
 asio::awaitable<void> Engine::Impl::serve(VmPtr vm) {
-  std::optional<int> watched;
   while (!vm->removed && vm->state.link != LinkState::ended) {
     while (!vm->wanted) co_await vm->wakeup.wait_until();
     vm->wanted = false;
@@ -242,12 +250,12 @@ asio::awaitable<void> Engine::Impl::serve(VmPtr vm) {
       co_await pause(pause_after_failed_look);
       continue;
     }
-    if (vm->state.pid && watched != vm->state.pid) {
+    if (vm->state.pid && vm->watched != vm->state.pid) {
       try {
         vm->tasks.start(watch_end(vm, qemuctl::detail::Process::watch(executor, *vm->state.pid)));
-        watched = vm->state.pid;
+        vm->watched = vm->state.pid;
       } catch (const std::system_error&) {
-        // It has ended just now; the connection tells.
+        vm->watched.reset(); // it has ended just now; the connection tells
       }
     }
     vm->tasks.start(follow_status(vm, instance->subscribe_status()));
@@ -264,10 +272,7 @@ asio::awaitable<void> Engine::Impl::follow_events(VmPtr vm, qemuctl::EventSubscr
     const bool ours = !instance.expired() && vm->instance == instance.lock();
     if (!event) {
       // Given back, or lost. The end of the process is told by the process, where it is known.
-      if (ours && vm->owned)
-        on_ended(*vm);
-      else if (ours)
-        disconnect(*vm, LinkState::connecting, {});
+      if (ours) disconnect(*vm, LinkState::connecting, {});
       co_return;
     }
     if (!ours) co_return;
@@ -339,6 +344,8 @@ asio::awaitable<void> Engine::Impl::connect(VmPtr vm) {
         ++refusals;
         break;
       }
+      // The end of a process that is known is told by itself. Of another one nobody tells but its monitor.
+      if (!vm->watched) forget_guest(*vm);
       set_link(*vm, LinkState::waiting);
       if (watch)
         co_await watch->changed();

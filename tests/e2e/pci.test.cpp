@@ -162,6 +162,14 @@ TEST_CASE("an IOMMU group of two goes to a VM only as a whole") {
   host.write_config("[]");
   host.wait_for_log(second + " is in its IOMMU group .*pciIommuSkipIfShared");
   host.more_rules = PciHost::rules_for(PciHost::by_address(first), R"(, "pciIommuAddAll": true)");
+  // The host uses one of them: then no driver of the others is disturbed either.
+  const std::string interface = host.host.output_of("ls /sys/bus/pci/devices/" + second + "/net");
+  host.host.output_of("ip link set " + interface + " up && ip route add default dev " + interface);
+  host.write_config("[]");
+  host.wait_for_log(second + " of its IOMMU group: the host uses it: the default route goes through " + interface);
+  CHECK(host.driver_of(first) == "e1000");
+  CHECK(host.host.output_of("grep -c 'vfio-pci has it now' /tmp/daemon.log || true") == "0");
+  host.host.output_of("ip route del default");
   host.write_config("[]");
   host.wait_for_cards(2);
   host.kill_vm("a");
@@ -240,22 +248,43 @@ TEST_CASE("a card that a VM starts with is the VM's from the beginning, and the 
   host.signal_daemon("KILL");
   host.start_daemon_again();
   host.wait_for_driver(card, "e1000e");
+  host.host.output_of(arguments);
+  CHECK(host.driver_of(card) == "vfio-pci");
   host.signal_daemon("TERM");
+  CHECK(host.driver_of(card) == "e1000e");
 
   // qemuctl-run does it all by itself.
   host.host.write_file("/tmp/b.json",
                        R"({"name": "b", "machine": {"type": "q35", "accel": "tcg"}, "memory": {"size": 64},
     "hotplug": {"atStart": true, "pciPassthrough": [{"allow": [{"address": ")" +
                            card + R"("}]}]}})");
-  host.host.spawn(std::string(QEMUCTL_RUN) + " /tmp/b.json", "/tmp/b.log");
+  const std::string runner = std::to_string(host.host.spawn(std::string(QEMUCTL_RUN) + " /tmp/b.json", "/tmp/b.log"));
   // It looks at what its QEMU can do first, which takes its time in a VM.
   host.host.wait_until("grep -q '^state: running' /tmp/b.log", std::chrono::minutes(3));
   CHECK(host.driver_of(card) == "vfio-pci");
   const std::string pid = host.host.output_of("sed -n 's/^pid: //p' /tmp/b.log");
   CHECK_THAT(host.host.output_of("tr '\\0' ' ' </proc/" + pid + "/cmdline"),
              ContainsSubstring("\"host\":\"" + card + "\"") && ContainsSubstring("\"bus\":\"rp4\""));
-  host.host.output_of("kill -9 " + pid);
+  host.host.output_of(std::string(QEMUCTL_CLI) + " --pid " + pid + " vm stop");
+  host.host.wait_until("! kill -0 " + runner);
+  CHECK(host.driver_of(card) == "e1000e");
+  CHECK(host.host.output_of(std::string("ls ") + lent).empty());
+}
+
+TEST_CASE("a service that is to end while the kernel changes a driver leaves the card with the host") {
+  PciHost host;
+  const std::string card = host.plug_card("e1000e", "one", "rp0");
   host.wait_for_driver(card, "e1000e");
+  host.start_vm("a", port);
+  host.more_rules = PciHost::rules_for(PciHost::by_address(card));
+  const std::string unbind = "/sys/bus/pci/drivers/e1000e/unbind", folder = "/sys/bus/pci/devices/" + card;
+  host.block(unbind);
+  host.start_daemon("[]", {}, "-a");
+  host.host.wait_until("grep -q vfio-pci " + folder + "/driver_override");
+  host.signal_daemon("TERM");
+  CHECK(host.host.output_of("cat " + folder + "/driver_override") == "(null)");
+  CHECK(host.driver_of(card) == "e1000e");
+  CHECK(host.host.output_of(std::string("ls ") + lent).empty());
 }
 
 TEST_CASE("people move cards and input devices by the device API") {
