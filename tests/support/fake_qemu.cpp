@@ -4,6 +4,7 @@
 
 #include "golden.hpp"
 
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <optional>
 #include <stdexcept>
@@ -56,15 +58,30 @@ Json child(const std::string& name, const std::string& type) {
 } // namespace
 
 FakeQemu::FakeQemu(const std::filesystem::path& socket, Decide decide) : path_(socket), decide_(std::move(decide)) {
-  stop_.reset(eventfd(0, EFD_CLOEXEC));
   listener_.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path_.native().size() >= sizeof address.sun_path) throw std::runtime_error("the path of a socket is too long");
   std::strcpy(address.sun_path, path_.c_str());
-  if (!stop_ || !listener_ || bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+  listen_on(reinterpret_cast<const sockaddr*>(&address), sizeof address);
+}
+
+FakeQemu::FakeQemu(int tcp_port, Decide decide) : decide_(std::move(decide)) {
+  listener_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(tcp_port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  listen_on(reinterpret_cast<const sockaddr*>(&address), sizeof address);
+}
+
+void FakeQemu::listen_on(const sockaddr* address, socklen_t size) {
+  stop_.reset(eventfd(0, EFD_CLOEXEC));
+  if (!stop_ || !listener_ || bind(listener_.get(), address, size) != 0 ||
       listen(listener_.get(), 1) != 0) // the backlog QEMU uses
-    throw std::system_error(errno, std::generic_category(), "listen on " + path_.string());
+    throw std::system_error(errno, std::generic_category(), "listen for monitors");
   thread_ = std::thread([this] { serve(); });
 }
 

@@ -5,6 +5,7 @@
 #include <qemuctl/file_descriptor.hpp>
 #include <qemuctl/json.hpp>
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <chrono>
@@ -47,6 +48,8 @@ class FakeQemu {
   using Decide = std::function<Fate(const Command&)>;
 
   explicit FakeQemu(const std::filesystem::path& socket, Decide decide = {});
+  /// One whose monitor is a port of 127.0.0.1, so that its process is not known.
+  explicit FakeQemu(int tcp_port, Decide decide = {});
   ~FakeQemu();
   FakeQemu(const FakeQemu&) = delete;
   FakeQemu& operator=(const FakeQemu&) = delete;
@@ -71,6 +74,7 @@ class FakeQemu {
     bool bound = true;
   };
 
+  void listen_on(const sockaddr* address, socklen_t size);
   void serve();
   void serve_client(int client);
   /// As recv; keeps a descriptor that comes with it.

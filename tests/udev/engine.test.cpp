@@ -5,6 +5,7 @@
 #include "catch.hpp"
 #include "engine_host.hpp"
 #include "fake_qemu.hpp"
+#include "free_port.hpp"
 #include "other_process.hpp"
 #include "run.hpp"
 #include "temp_dir.hpp"
@@ -15,6 +16,7 @@
 #include <asio/co_spawn.hpp>
 #include <asio/io_context.hpp>
 #include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -24,6 +26,7 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -295,6 +298,24 @@ TEST_CASE("a QEMU that starts again on the same socket gets its devices again") 
   host.wait_for("3-1", "a");
 }
 
+TEST_CASE("a QEMU whose process is not known has ended when its monitor is there no more") {
+  Host host;
+  const int port = test::free_tcp_port();
+  host.add_vm("a");
+  host.config.vms.back().socket = fmt::format("tcp:127.0.0.1:{}", port);
+  host.add_rule("Stick", "a");
+  auto qemu = std::make_unique<FakeQemu>(port);
+  host.start();
+  host.host.plug(host.root, 3, 1, 5);
+  host.wait_for("3-1", "a");
+  REQUIRE_FALSE(host.engine->vms().at(0).pid);
+  qemu.reset();
+  host.wait_until("it is in no VM", [&] { return !host.state("3-1").vm; });
+  const VmState vm = host.engine->vms().at(0);
+  CHECK(vm.link == LinkState::waiting);
+  CHECK(vm.status.state == qemuctl::State::shutdown);
+}
+
 TEST_CASE("after 1000 events in a row each device is where it is to be, once") {
   Host host;
   host.config.general.max_arrivals_per_minute = 0;
@@ -336,6 +357,58 @@ TEST_CASE("a device that comes and goes too often is kept out with a reason, and
   test::run(host.io, host.engine->attach("/sys" + device, "a"));
   CHECK(qemu.count("device_add") == 4);
   CHECK(host.state("3-1").degraded.empty());
+}
+
+TEST_CASE("who asks for a device waits for as long as QEMU is busy with it") {
+  Host host;
+  host.options.request_timeout = 100ms;
+  host.options.attach_connected = false;
+  host.add_vm("a");
+  host.add_rule("Stick", "a");
+  const std::string device = host.host.plug(host.root, 3, 1, 5);
+  std::promise<void> mapped;
+  FakeQemu qemu(host.socket("a"), [end = mapped.get_future().share()](const FakeQemu::Command& command) {
+    if (command.name == "device_add") end.wait_for(10s);
+    return Fate::done;
+  });
+  host.start_and_connect();
+  const auto begin = std::chrono::steady_clock::now();
+  bool ended = false;
+  std::exception_ptr failed;
+  asio::co_spawn(host.io, host.engine->attach("/sys" + device, "a"), [&](std::exception_ptr error) {
+    ended = true;
+    failed = error;
+  });
+  asio::steady_timer later(host.io, begin + 2 * host.options.request_timeout);
+  bool passed = false;
+  later.async_wait([&](std::error_code) { passed = true; });
+  host.wait_until("its time is over", [&] { return passed; });
+  CHECK_FALSE(ended);
+  mapped.set_value();
+  host.wait_until("it has ended", [&] { return ended; });
+  CHECK_FALSE(failed);
+  CHECK(host.is_in("3-1", "a"));
+}
+
+TEST_CASE("a device stays with the host while the VM of its rule is not configured") {
+  Host host;
+  host.add_vm("a");
+  host.add_vm("b");
+  host.add_rule("Stick", "a");
+  FakeQemu a(host.socket("a")), b(host.socket("b"));
+  host.start();
+  host.host.plug(host.root, 3, 1, 5);
+  host.wait_for("3-1", "a");
+  Config without = host.config;
+  without.vms.erase(without.vms.begin());
+  host.engine->reload(without);
+  host.wait_until("it has no VM to go to", [&] { return !host.state("3-1").target && !host.state("3-1").vm; });
+  // With another VM in the rule it does not wait for the one that is missing.
+  without.usb_rules.front().vms = {"a", "b"};
+  host.engine->reload(without);
+  host.wait_for("3-1", "b");
+  host.engine->reload(host.config);
+  host.wait_for("3-1", "a");
 }
 
 TEST_CASE("between two pieces of work others can use a monitor that is yielded") {
