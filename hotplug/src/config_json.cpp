@@ -125,19 +125,41 @@ void check_pci_match(const PciMatch& match, const std::string& path, Problems& p
     problems.add(path + ".address", in_quotes(*match.address), "an address with its domain, such as \"0000:01:00.0\"");
 }
 
-void check_vms_of(const RuleBase& rule, const std::string& path, const char* wanted,
-                  const std::vector<std::string>& known, Problems& problems) {
-  if (rule.vms.empty()) problems.add(path, "no VM", wanted);
-  for (std::size_t j = 0; j < rule.vms.size(); ++j) {
-    if (std::ranges::find(known, rule.vms[j]) != known.end()) continue;
-    const std::string near = nearest_word(rule.vms[j], known);
-    problems.add(rule.vms.size() == 1 ? path + ".targetVm" : fmt::format("{}.allowedVms[{}]", path, j),
-                 in_quotes(rule.vms[j]),
-                 "the name of a VM in vms" + (near.empty() ? "" : fmt::format("; did you mean {}?", in_quotes(near))));
+/// The VMs that there are. A name that is none of them is a mistake, unless VMs are files in a folder: one that is
+/// absent or cannot be read now may be there later, and keeps nobody else from being served.
+class KnownVms {
+ public:
+  KnownVms(const Config& config, std::vector<std::string>& warnings)
+      : folder_(config.general.rest.vm_dir), warnings_(warnings) {
+    for (const VmEntry& vm : config.vms) names_.push_back(vm.name);
   }
+
+  void check(const std::string& name, const std::string& path, Problems& problems) const {
+    if (std::ranges::find(names_, name) != names_.end()) return;
+    const std::string near = nearest_word(name, names_);
+    const std::string hint = near.empty() ? "" : fmt::format("; did you mean {}?", in_quotes(near));
+    if (folder_.empty())
+      problems.add(path, in_quotes(name), "the name of a VM in vms" + hint);
+    else
+      warnings_.push_back(fmt::format("{}: there is no VM {} now, neither in vms nor in {}{}", path, in_quotes(name),
+                                      in_quotes(folder_), hint));
+  }
+
+ private:
+  std::vector<std::string> names_;
+  std::string folder_;
+  std::vector<std::string>& warnings_;
+};
+
+void check_vms_of(const RuleBase& rule, const std::string& path, const char* wanted, const KnownVms& known,
+                  Problems& problems) {
+  if (rule.vms.empty()) problems.add(path, "no VM", wanted);
+  for (std::size_t j = 0; j < rule.vms.size(); ++j)
+    known.check(rule.vms[j], rule.vms.size() == 1 ? path + ".targetVm" : fmt::format("{}.allowedVms[{}]", path, j),
+                problems);
 }
 
-void check_acpi_rules(const Config& config, const std::vector<std::string>& known, Problems& problems) {
+void check_acpi_rules(const Config& config, const KnownVms& known, Problems& problems) {
   for (std::size_t i = 0; i < config.acpi_rules.size(); ++i) {
     const AcpiRule& rule = config.acpi_rules[i];
     const std::string path = fmt::format("acpiPassthrough[{}]", i);
@@ -149,8 +171,8 @@ void check_acpi_rules(const Config& config, const std::vector<std::string>& know
 }
 
 template<typename Rule, typename Check>
-void check_rules(const std::vector<Rule>& rules, const char* key, const char* wanted_vms,
-                 const std::vector<std::string>& known, const Check& check, Problems& problems) {
+void check_rules(const std::vector<Rule>& rules, const char* key, const char* wanted_vms, const KnownVms& known,
+                 const Check& check, Problems& problems) {
   for (std::size_t i = 0; i < rules.size(); ++i) {
     const Rule& rule = rules[i];
     const std::string path = fmt::format("{}[{}]", key, i);
@@ -163,9 +185,7 @@ void check_rules(const std::vector<Rule>& rules, const char* key, const char* wa
   }
 }
 
-void check_rules(const Config& config, Problems& problems) {
-  std::vector<std::string> known;
-  for (const VmEntry& vm : config.vms) known.push_back(vm.name);
+void check_rules(const Config& config, const KnownVms& known, Problems& problems) {
   check_rules(config.usb_rules, "usbPassthrough", "targetVm, or allowedVms", known, check_match<UsbMatch>, problems);
   check_rules(config.pci_rules, "pciPassthrough", "targetVm", known, check_pci_match, problems);
   check_acpi_rules(config, known, problems);
@@ -180,11 +200,9 @@ bool is_loopback(const std::string& host) {
   return host == "localhost" || (!ec && address.is_loopback());
 }
 
-void check_permissions(const Config& config, Problems& problems) {
+void check_permissions(const Config& config, const KnownVms& known, Problems& problems) {
   const ApiConfig& api = config.general.api;
   if (!api.permissions) return;
-  std::vector<std::string> known;
-  for (const VmEntry& vm : config.vms) known.push_back(vm.name);
   for (std::size_t i = 0; i < api.permissions->size(); ++i) {
     const ApiPermission& permission = (*api.permissions)[i];
     const std::string path = fmt::format("general.api.permissions[{}]", i);
@@ -199,8 +217,7 @@ void check_permissions(const Config& config, Problems& problems) {
     if (permission.own_vm && permission.vms) problems.add(path, "vms and ownVm exclude each other");
     if (!permission.vms) continue;
     for (std::size_t j = 0; j < permission.vms->size(); ++j)
-      if (const std::string& name = (*permission.vms)[j]; std::ranges::find(known, name) == known.end())
-        problems.add(fmt::format("{}.vms[{}]", path, j), in_quotes(name), "the name of a VM in vms");
+      known.check((*permission.vms)[j], fmt::format("{}.vms[{}]", path, j), problems);
   }
 }
 
@@ -299,10 +316,11 @@ ParsedConfig read_config(Json file, const std::string& source, const std::filesy
     parsed.warnings.insert(parsed.warnings.end(), read->skipped.begin(), read->skipped.end());
     add_vms_of_folder(parsed.config, problems, parsed.warnings);
     check_vms(parsed.config, problems);
-    check_rules(parsed.config, problems);
+    const KnownVms known(parsed.config, parsed.warnings);
+    check_rules(parsed.config, known, problems);
     check_api(parsed.config.general.api, problems, parsed.warnings);
     check_rest(parsed.config.general.rest, problems);
-    check_permissions(parsed.config, problems);
+    check_permissions(parsed.config, known, problems);
   }
   problems.throw_if_any(qemuctl::errc::invalid_argument, operation, source);
   return parsed;

@@ -340,3 +340,21 @@ TEST_CASE("each vm.json in a folder is a VM, and one that is wrong does not keep
   CHECK_THAT(problems(R"({"vms": [], "general": {"rest": {"vmDir": "/nonexistent"}}})").at(0),
              ContainsSubstring("general.rest.vmDir"));
 }
+
+TEST_CASE("a rule or permission for a VM whose file is absent or wrong is a warning, because the file may come back") {
+  const test::TempDir dir;
+  test::write_file(dir / "web.json", "{"); // about to be written anew
+  test::write_file(dir / "database.json", R"({"memory": "128M"})");
+  const std::string names = R"("vms": [],
+    "usbPassthrough": [{"targetVm": "web", "allow": [{"vendorId": "046d"}]},
+                       {"allowedVms": ["database", "databse"], "allow": [{"vendorId": "046e"}]}],
+    "general": {"api": {"permissions": [{"who": {}, "may": "read", "vms": ["web"]}]})";
+  const ParsedConfig parsed = parse_config("{" + names + R"(, "rest": {"vmDir": ")" + dir.path().string() + "\"}}}");
+  CHECK(parsed.config.usb_rules.at(0).vms == Lines(1, "web"));
+  REQUIRE(parsed.warnings.size() == 4);
+  CHECK_THAT(parsed.warnings[0], ContainsSubstring("web.json is passed over"));
+  CHECK_THAT(parsed.warnings[1], ContainsSubstring("usbPassthrough[0].targetVm: there is no VM \"web\""));
+  CHECK_THAT(parsed.warnings[2], ContainsSubstring("allowedVms[1]") && ContainsSubstring("did you mean \"database\"?"));
+  CHECK_THAT(parsed.warnings[3], ContainsSubstring("general.api.permissions[0].vms[0]"));
+  CHECK(problems("{" + names + "}}").size() == 4); // without a folder there is nothing that could come
+}
