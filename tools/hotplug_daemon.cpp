@@ -271,7 +271,7 @@ class Daemon {
     log(LogLevel::info, "the configuration has been read anew");
     if (api_) api_->announce_reload();
 #ifdef QEMUCTL_REST
-    if (rest_) rest_->announce_reload();
+    if (rest_) rest_->reload(loaded_.general.rest, loaded_.general.api.permissions);
 #endif
   }
 

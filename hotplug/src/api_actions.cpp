@@ -30,6 +30,7 @@ using Action = ApiAction;
 }
 
 void require(ApiLevel level, const Rights& rights, const std::string& vm) {
+  if (rights.in(vm) < ApiLevel::read) not_permitted("you may not do this: it concerns a VM that you may not see");
   if (rights.in(vm) < level)
     not_permitted(fmt::format("you may not do this to VM {}: it takes the level \"{}\"", vm, to_string(level)));
 }

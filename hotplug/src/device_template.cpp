@@ -270,13 +270,15 @@ bool is_template_name(std::string_view name) {
 TemplateDevice load_template(const std::filesystem::path& folder, std::string_view name, const TemplateValues& values) {
   const std::filesystem::path xml = folder / (std::string(name) + ".xml");
   const std::filesystem::path json = folder / (std::string(name) + ".json");
+  const bool possible = !folder.empty() && is_template_name(name);
   std::error_code ignored;
-  const bool has_xml = is_template_name(name) && std::filesystem::is_regular_file(xml, ignored);
-  const bool has_json = !has_xml && is_template_name(name) && std::filesystem::is_regular_file(json, ignored);
+  const bool has_xml = possible && std::filesystem::is_regular_file(xml, ignored);
+  const bool has_json = possible && !has_xml && std::filesystem::is_regular_file(json, ignored);
   if (!has_xml && !has_json) {
     qemuctl::Diagnostics diagnostics;
     diagnostics.operation = operation;
-    diagnostics.detail = xml.string() + " not found";
+    diagnostics.detail =
+        folder.empty() ? "there are no templates: general.rest.devicesDir is not set" : xml.string() + " not found";
     throw qemuctl::Error(errc::not_found, std::move(diagnostics));
   }
   const std::string text = qemuctl::detail::read_text_file(has_xml ? xml : json, max_file_size, operation);

@@ -39,7 +39,7 @@ TemplateDevice parse_json_template(std::string_view json, const TemplateValues& 
 bool is_template_name(std::string_view name);
 
 /// Reads `NAME.xml`, or `NAME.json`, in that folder. Throws the same, and `not_found` with the path of a file that is
-/// not there.
+/// not there, or because `folder` is empty.
 TemplateDevice load_template(const std::filesystem::path& folder, std::string_view name, const TemplateValues& values);
 
 } // namespace hotplug::detail

@@ -401,13 +401,16 @@ std::vector<UsbState> Engine::usb_devices() const {
 
 std::vector<VmState> Engine::vms() const {
   std::vector<VmState> states;
-  for (const VmPtr& vm : impl_->vms) states.push_back(vm->state);
+  for (const VmPtr& vm : impl_->vms) {
+    states.push_back(vm->state);
+    states.back().keeps_monitor = vm->hold;
+  }
   return states;
 }
 
-asio::awaitable<void> Engine::settled() {
+asio::awaitable<void> Engine::settled(std::chrono::steady_clock::time_point deadline) {
   const std::shared_ptr<Impl> impl = impl_;
-  co_await impl->settled.wait_until();
+  co_await impl->settled.wait_until(deadline);
 }
 
 const Rules& Engine::rules() const noexcept {

@@ -23,7 +23,6 @@ struct HttpRequest {
   std::map<std::string, std::string, std::less<>> headers; ///< names in lower case; one that comes twice: "a, b"
   std::string body;
   std::string address;    ///< of the client, without its port
-  bool http_1_1 = true;   ///< otherwise 1.0
   bool upgrade = false;   ///< wants to speak something else from now on
   bool ambiguous = false; ///< others may read it otherwise: a field is there twice, or has a name that is none
 

@@ -39,7 +39,8 @@ using asio::ip::tcp;
 
 // More than anybody is to send, so that who sends somewhat too much gets an answer.
 constexpr std::size_t max_target = 16 << 10, max_field_name = 256, max_field_value = 16 << 10, max_fields = 128;
-constexpr std::size_t max_body = 1 << 20;
+/// RESTinio keeps 16 bytes for each chunk, which may have a single byte: this is 3 MiB of a connection.
+constexpr std::size_t max_body = 192 << 10;
 /// RESTinio gives up one of these for each time that the kernel has no descriptor for a client.
 constexpr std::size_t concurrent_accepts = 16;
 /// As long as the slowest request may take: a guest may be given 600 s to shut down.
@@ -135,7 +136,6 @@ HttpRequest request_of(const restinio::request_t& from) {
   request.target = header.request_target();
   request.body = from.body();
   request.address = from.remote_endpoint().address().to_string();
-  request.http_1_1 = header.http_major() == 1 && header.http_minor() >= 1;
   request.upgrade = header.connection() == restinio::http_connection_header_t::upgrade;
   header.for_each_field([&](const auto& field) {
     std::string name = field.name();

@@ -44,7 +44,7 @@ struct HttpServerOptions {
   std::function<void(std::shared_ptr<HttpExchange>)> handler;
   std::function<void(std::string_view)> on_refused; ///< a client was refused for a reason that is worth a warning
   int max_connections = 512;
-  int max_connections_per_address = 128;
+  int max_connections_per_address = 32;
   /// For a request to come as a whole, and for a connection to be idle.
   std::chrono::milliseconds read_timeout{15'000};
   /// For a client to take a piece of an answer.
@@ -53,8 +53,8 @@ struct HttpServerOptions {
 
 /// HTTP/1.1 on TCP; the only part that knows RESTinio.
 ///
-/// A target has at most 16 KiB, a field's name 256 bytes and its value 16 KiB, a request 128 fields and a body of 1
-/// MiB. Whoever sends more, or takes longer than the limits, loses the connection without an answer: that is as far as
+/// A target has at most 16 KiB, a field's name 256 bytes and its value 16 KiB, a request 128 fields and a body of 192
+/// KiB. Whoever sends more, or takes longer than the limits, loses the connection without an answer: that is as far as
 /// RESTinio goes.
 class HttpServer {
  public:

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace hotplug::detail {
@@ -24,6 +25,16 @@ std::string kind_name(const DeviceState& device) {
   return kind == DeviceKind::input ? "input" : std::string(to_string(kind));
 }
 
+LinkState link_of(const std::vector<VmState>& vms, const std::string& name) {
+  const auto found = std::ranges::find(vms, name, &VmState::name);
+  return found == vms.end() ? LinkState::waiting : found->link;
+}
+
+/// Whether a VM could take a device at once.
+bool is_ready(LinkState link) {
+  return link == LinkState::connected || link == LinkState::yielded;
+}
+
 std::string head(std::string_view name, std::string_view type, std::string_view help) {
   return fmt::format("# HELP {0} {2}\n# TYPE {0} {1}\n", name, type, help);
 }
@@ -40,11 +51,8 @@ std::string by_kind(std::string_view name, std::string_view help, const std::map
 } // namespace
 
 void Metrics::count(const Notification& notification) {
-  if (notification.kind == Notification::Kind::vm_state) return;
-  const std::string kind = kind_name(notification.device);
-  if (notification.kind == Notification::Kind::attached) ++attached_[kind];
-  if (notification.kind == Notification::Kind::detached) ++detached_[kind];
-  if (notification.kind == Notification::Kind::degraded) ++failed_[{kind, notification.device.problem}];
+  if (notification.kind == Notification::Kind::degraded)
+    ++failed_[{kind_name(notification.device), notification.device.problem}];
 }
 
 void Metrics::count_failure(std::string_view name) {
@@ -55,21 +63,36 @@ void Metrics::count_failure(std::string_view name) {
     problems_.emplace(name, 1);
 }
 
-void Metrics::observe(const std::vector<DeviceState>& devices, time_point now) {
-  std::map<std::string, time_point> before = std::exchange(on_the_way_, {});
+void Metrics::observe(const std::vector<VmState>& vms, const std::vector<DeviceState>& devices, time_point now) {
+  std::map<std::string, Seen> before = std::exchange(seen_, {});
   for (const DeviceState& device : devices) {
-    const std::string& path = sys_path_of(device.device);
-    const auto since = before.find(path);
+    const auto known = before.find(sys_path_of(device.device));
+    const Seen was = known == before.end() ? Seen() : std::move(known->second);
+    Seen is;
+    is.kind = kind_name(device);
+    if (!device.foreign) is.vm = device.vm;
     if (device.target && device.vm != device.target) {
-      on_the_way_.emplace(path, since == before.end() ? now : since->second);
-    } else if (device.target && since != before.end()) {
-      const double seconds = std::chrono::duration<double>(now - since->second).count();
-      for (std::size_t i = 0; i < limits.size(); ++i)
-        if (seconds <= limits.at(i)) ++within_.at(i);
-      ++measured_;
-      seconds_ += seconds;
+      const LinkState link = link_of(vms, *device.target);
+      if (is_ready(link)) is.on_its_way = was.on_its_way.value_or(now);
+      if (link == LinkState::connecting) is.on_its_way = was.on_its_way; // a new one may turn out to be there already
     }
+    if (was.vm && was.vm != is.vm) ++detached_[is.kind];
+    if (was.on_its_way && is.vm && is.vm != was.vm) {
+      ++attached_[is.kind];
+      measure(now - *was.on_its_way);
+    }
+    seen_.insert_or_assign(sys_path_of(device.device), std::move(is));
+    if (known != before.end()) before.erase(known);
   }
+  for (const auto& [path, gone] : before)
+    if (gone.vm) ++detached_[gone.kind];
+}
+
+void Metrics::measure(std::chrono::duration<double> time) {
+  for (std::size_t i = 0; i < limits.size(); ++i)
+    if (time.count() <= limits.at(i)) ++within_.at(i);
+  ++measured_;
+  seconds_ += time.count();
 }
 
 std::string Metrics::text(const std::vector<VmState>& vms, const std::vector<DeviceState>& devices) const {

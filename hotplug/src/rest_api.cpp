@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace hotplug::detail {
@@ -133,18 +134,23 @@ HttpResponse means_nothing(const std::string& member) {
 RestApi::RestApi(Engine& engine, ApiServerOptions options)
     : engine_(engine), options_(std::move(options)), actions_(engine, options_) {}
 
-RestApi::Picture RestApi::look(const Rights& rights) const {
+RestApi::Picture RestApi::look(const Rights& rights) {
   Picture picture;
-  picture.devices = engine_.devices();
-  picture.ids = device_ids(picture.devices); // of all, so that they are the same for everybody
-  for (std::size_t i = picture.devices.size(); i-- > 0;)
-    if (!may_see(rights, picture.devices[i])) {
-      picture.devices.erase(picture.devices.begin() + static_cast<std::ptrdiff_t>(i));
-      picture.ids.erase(picture.ids.begin() + static_cast<std::ptrdiff_t>(i));
-    }
+  std::vector<DeviceState> all = engine_.devices();
+  std::vector<std::string> ids = ids_.of(all);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (!may_see(rights, all[i])) continue;
+    picture.devices.push_back(as_seen_by(rights, std::move(all[i])));
+    picture.ids.push_back(std::move(ids[i]));
+  }
   picture.vms = engine_.vms();
   std::erase_if(picture.vms, [&](const VmState& vm) { return rights.in(vm.name) < ApiLevel::read; });
   return picture;
+}
+
+std::string RestApi::id_of(const DeviceState& device) {
+  ids_.of(engine_.devices());
+  return ids_.of(device);
 }
 
 Json RestApi::vm_json(const VmState& vm, const Picture& picture) const {
@@ -305,6 +311,7 @@ asio::awaitable<HttpResponse> RestApi::act(HttpRequest request, std::string name
   }
   if (refused) co_return std::move(*refused);
   const Json answer = co_await actions_.carry_out(std::move(what), rights);
+  if (action == "start" || action == "stop") co_await wait_until_seen(name, action == "start");
   Json json;
   for (const auto& [key, value] : answer.as_object())
     if (key != "result") json.set(key, value);
@@ -312,6 +319,20 @@ asio::awaitable<HttpResponse> RestApi::act(HttpRequest request, std::string name
   const auto vm = std::ranges::find(after.vms, name, &VmState::name);
   if (vm != after.vms.end()) json.set("vm", vm_json(*vm, after));
   co_return json_response(json);
+}
+
+/// Until the engine has seen a VM run, or end, so that an answer shows it as it is then.
+asio::awaitable<void> RestApi::wait_until_seen(std::string name, bool running) {
+  constexpr std::chrono::seconds enough{2};
+  const auto deadline = std::chrono::steady_clock::now() + enough;
+  while (std::chrono::steady_clock::now() < deadline) {
+    const std::vector<VmState> vms = engine_.vms();
+    const auto vm = std::ranges::find(vms, name, &VmState::name);
+    if (vm == vms.end()) co_return;
+    const bool ended = vm->link == LinkState::waiting || vm->link == LinkState::ended;
+    if (running ? !ended && vm->link != LinkState::connecting : ended) co_return;
+    co_await engine_.settled(deadline);
+  }
 }
 
 asio::awaitable<HttpResponse> RestApi::screenshot(std::string name, Rights rights) {

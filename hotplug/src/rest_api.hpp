@@ -31,20 +31,24 @@ class RestApi {
     std::vector<std::string> ids;
     std::vector<VmState> vms;
   };
-  Picture look(const Rights& rights) const;
+  Picture look(const Rights& rights);
   qemuctl::Json vm_json(const VmState& vm, const Picture& picture) const;
   qemuctl::Json device_json(std::size_t index, const Picture& picture) const;
+  /// That of one device, which may have gone already.
+  std::string id_of(const DeviceState& device);
 
  private:
   asio::awaitable<HttpResponse> answer_devices(HttpRequest request, std::vector<std::string> path, Rights rights);
   asio::awaitable<HttpResponse> answer_vms(HttpRequest request, std::vector<std::string> path, Rights rights);
   asio::awaitable<HttpResponse> move(HttpRequest request, std::string id, Rights rights);
   asio::awaitable<HttpResponse> act(HttpRequest request, std::string name, std::string action, Rights rights);
+  asio::awaitable<void> wait_until_seen(std::string name, bool running);
   asio::awaitable<HttpResponse> screenshot(std::string name, Rights rights);
 
   Engine& engine_;
   ApiServerOptions options_;
   ApiActions actions_;
+  DeviceIds ids_;
 };
 
 } // namespace hotplug::detail

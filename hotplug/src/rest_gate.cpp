@@ -59,8 +59,9 @@ bool is_known_host(std::string_view host, const RestConfig& config) {
   const std::string name = lower(without_port(host));
   if (name.empty()) return false;
   std::error_code ec;
-  asio::ip::make_address(name, ec);
-  if (!ec || name == "localhost" || name == lower(config.host)) return true;
+  const asio::ip::address address = asio::ip::make_address(name, ec);
+  if (!ec) return !address.is_unspecified();
+  if (name == "localhost" || name == lower(config.host)) return true;
   return std::ranges::any_of(config.allowed_origins, [&](const std::string& origin) {
     return lower(without_port(host_of_origin(origin))) == name;
   });
@@ -80,7 +81,7 @@ Origin origin_of(const HttpRequest& request, const RestConfig& config) {
   return site == "same-origin" ? Origin::same : Origin::foreign;
 }
 
-std::optional<HttpResponse> refusal(const HttpRequest& request, const RestConfig& config, bool changes) {
+std::optional<HttpResponse> refusal(const HttpRequest& request, const RestConfig& config, bool for_any_page) {
   if (request.target.size() > max_target) return too_large(414, "what is asked for", max_target);
   std::size_t head = 0;
   for (const auto& [name, value] : request.headers) head += name.size() + value.size();
@@ -95,9 +96,9 @@ std::optional<HttpResponse> refusal(const HttpRequest& request, const RestConfig
     return problem(421, "wrong-host",
                    "this service does not go by the name in the field Host. Use its address, or name it in "
                    "general.rest.allowedOrigins.");
-  if (changes && origin_of(request, config) == Origin::foreign)
+  if (!for_any_page && origin_of(request, config) == Origin::foreign)
     return problem(403, "wrong-origin",
-                   "a page of another origin may change nothing here, unless it is in general.rest.allowedOrigins");
+                   "a page of another origin may do nothing here, unless it is in general.rest.allowedOrigins");
   return std::nullopt;
 }
 

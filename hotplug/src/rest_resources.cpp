@@ -19,6 +19,9 @@ using qemuctl::Json;
 
 namespace {
 
+/// Ids of devices that have gone are kept for what is still to be reported of them; so many of them.
+constexpr std::size_t most_gone = 1024;
+
 Json or_null(const std::optional<std::string>& text) {
   return text ? Json(*text) : Json();
 }
@@ -112,6 +115,14 @@ std::string slug(const std::string& name) {
   return result.substr(0, enough);
 }
 
+/// An id that no other device has, unless it is an input device beside others.
+std::string plain_id(const Device& device) {
+  if (const auto* usb = std::get_if<UsbDevice>(&device)) return "usb-" + usb->port_path();
+  if (const auto* pci = std::get_if<PciDevice>(&device)) return "pci-" + pci->address();
+  const auto& input = std::get<InputDevice>(device);
+  return "input-" + (input.path_tag.empty() ? input.sys_name : input.path_tag);
+}
+
 /// Why the device can not go into that VM; empty: it can.
 std::string obstacle(const DeviceState& device, const VmState& vm) {
   if (device.vm == vm.name) return "it is there";
@@ -150,25 +161,34 @@ void add_rules(Json& list, DeviceKind kind, const std::vector<R>& rules) {
 
 } // namespace
 
-std::vector<std::string> device_ids(const std::vector<DeviceState>& devices) {
+std::vector<std::string> DeviceIds::of(const std::vector<DeviceState>& devices) {
   std::vector<std::string> ids(devices.size());
-  std::vector<std::pair<int, std::size_t>> inputs; // by the number that the kernel uses once
+  std::set<std::string> used;
+  std::vector<std::pair<int, std::size_t>> inputs; // new ones, by the number that the kernel uses once
   for (std::size_t i = 0; i < devices.size(); ++i) {
-    if (const auto* usb = std::get_if<UsbDevice>(&devices[i].device)) ids[i] = "usb-" + usb->port_path();
-    if (const auto* pci = std::get_if<PciDevice>(&devices[i].device)) ids[i] = "pci-" + pci->address();
-    if (const auto* input = std::get_if<InputDevice>(&devices[i].device)) inputs.emplace_back(input->input, i);
+    if (const auto known = ids_.find(sys_path_of(devices[i].device)); known != ids_.end())
+      used.insert(ids[i] = known->second);
+    else if (const auto* input = std::get_if<InputDevice>(&devices[i].device))
+      inputs.emplace_back(input->input, i);
+    else
+      ids[i] = plain_id(devices[i].device);
   }
   std::ranges::sort(inputs);
-  std::set<std::string> used;
   for (const auto& [number, i] : inputs) { // parts of one device share a path tag
     const auto& input = std::get<InputDevice>(devices[i].device);
-    std::string id = "input-" + (input.path_tag.empty() ? input.sys_name : input.path_tag);
-    if (used.contains(id)) id += "-" + slug(input.name);
-    if (used.contains(id)) id += "-" + input.sys_name;
-    used.insert(id);
-    ids[i] = std::move(id);
+    ids[i] = plain_id(devices[i].device);
+    if (used.contains(ids[i])) ids[i] += "-" + slug(input.name);
+    if (used.contains(ids[i])) ids[i] += "-" + input.sys_name;
+    used.insert(ids[i]);
   }
+  if (ids_.size() > devices.size() + most_gone) ids_.clear();
+  for (std::size_t i = 0; i < devices.size(); ++i) ids_.insert_or_assign(sys_path_of(devices[i].device), ids[i]);
   return ids;
+}
+
+std::string DeviceIds::of(const DeviceState& device) const {
+  const auto known = ids_.find(sys_path_of(device.device));
+  return known == ids_.end() ? plain_id(device.device) : known->second;
 }
 
 std::string why_not(const VmState& vm) {
@@ -236,6 +256,7 @@ Json vm_resource(const VmState& vm, const std::vector<DeviceState>& devices, con
   json.set("reason", text_or_null(vm.status.reason));
   json.set("running", runs);
   json.set("monitor", to_string(vm.link));
+  json.set("monitorKept", vm.keeps_monitor);
   json.set("problem", text_or_null(vm.problem));
   json.set("pid", vm.pid ? Json(*vm.pid) : Json());
   json.set("takesDevices", why_not(vm).empty());

@@ -10,15 +10,25 @@
 #include <qemuctl/instance.hpp>
 #include <qemuctl/json.hpp>
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace hotplug::detail {
 
-/// What the REST API calls devices, in their order: "usb-3-1.4", "pci-0000:00:14.3", "input-platform-i8042-serio-0".
-/// The same while a device stays where it is. Pure.
-std::vector<std::string> device_ids(const std::vector<DeviceState>& devices);
+/// What the REST API calls devices: "usb-3-1.4", "pci-0000:00:14.3", "input-platform-i8042-serio-0". A device keeps its
+/// id from when it is first seen until it is gone, whatever comes and goes beside it.
+class DeviceIds {
+ public:
+  /// Those of all devices there are now, in their order. The id of one that has gone is free for another.
+  std::vector<std::string> of(const std::vector<DeviceState>& devices);
+  /// That of one device, which may have gone already.
+  std::string of(const DeviceState& device) const;
+
+ private:
+  std::map<std::string, std::string> ids_; ///< by path in sysfs
+};
 
 /// Why a VM can take no device now; empty: it can.
 std::string why_not(const VmState& vm);

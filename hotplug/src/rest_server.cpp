@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
-#include "event_log.hpp"
 #include "http_server.hpp"
 #include "metrics.hpp"
 #include "rest_api.hpp"
+#include "rest_events.hpp"
 #include "rest_gate.hpp"
 #include "tasks.hpp"
 #include "text.hpp"
@@ -21,9 +21,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <functional>
-#include <map>
-#include <random>
 #include <utility>
 
 namespace hotplug {
@@ -31,7 +28,6 @@ namespace hotplug {
 using detail::HttpExchange;
 using detail::HttpRequest;
 using detail::HttpResponse;
-using detail::HttpStream;
 using detail::Peer;
 using detail::problem;
 using detail::Rights;
@@ -39,11 +35,7 @@ using qemuctl::Json;
 
 namespace {
 
-constexpr std::size_t max_events = 1024, max_event_bytes = 4 << 20;
 constexpr std::size_t max_notifications = 1 << 14;
-constexpr std::size_t max_streams = 64;
-/// A client that hears nothing for longer may take its connection for lost.
-constexpr std::chrono::seconds quiet{10};
 
 using Path = std::vector<std::string>;
 
@@ -53,25 +45,18 @@ bool is_loopback(const std::string& host) {
   return host == "localhost" || (!ec && address.is_loopback());
 }
 
-detail::HttpServerOptions http_options(const RestConfig& config) {
-  if (!is_loopback(config.host) && config.token_file.empty()) {
-    qemuctl::Diagnostics diagnostics;
-    diagnostics.operation = "serve the REST API";
-    diagnostics.subject = config.host;
-    diagnostics.detail = "every host in the network could move devices and start VMs";
-    diagnostics.advice = "Use 127.0.0.1 as general.rest.host, or name a general.rest.tokenFile.";
-    throw qemuctl::Error(qemuctl::errc::invalid_argument, std::move(diagnostics));
-  }
-  detail::HttpServerOptions options;
-  options.host = config.host;
-  options.port = config.port;
-  return options;
+void check_reach(const RestConfig& config) {
+  if (is_loopback(config.host) || !config.token_file.empty()) return;
+  qemuctl::Diagnostics diagnostics;
+  diagnostics.operation = "serve the REST API";
+  diagnostics.subject = config.host;
+  diagnostics.detail = "every host in the network could move devices and start VMs";
+  diagnostics.advice = "Use 127.0.0.1 as general.rest.host, or name a general.rest.tokenFile.";
+  throw qemuctl::Error(qemuctl::errc::invalid_argument, std::move(diagnostics));
 }
 
-/// A name for this run of the service.
-std::string random_epoch() {
-  std::random_device random;
-  return fmt::format("{:08x}{:08x}", random(), random());
+std::vector<detail::Token> tokens_of(const RestConfig& config) {
+  return config.token_file.empty() ? std::vector<detail::Token>() : detail::load_tokens(config.token_file);
 }
 
 /// A request for the log.
@@ -79,26 +64,6 @@ std::string words_of(const HttpRequest& request) {
   constexpr std::size_t enough = 300;
   const std::string text = request.method + " " + request.target;
   return qemuctl::detail::printable(text.substr(0, enough));
-}
-
-std::string_view word_of(Notification::Kind kind) {
-  switch (kind) {
-  case Notification::Kind::connected:
-    return "connected";
-  case Notification::Kind::disconnected:
-    return "disconnected";
-  case Notification::Kind::attached:
-    return "attached";
-  case Notification::Kind::detached:
-    return "detached";
-  case Notification::Kind::select_vm:
-    return "question";
-  case Notification::Kind::degraded:
-    return "problem";
-  case Notification::Kind::vm_state:
-    return "vm";
-  }
-  return "";
 }
 
 /// A file of the web page, or nullptr.
@@ -129,18 +94,20 @@ HttpResponse file_response(const HttpRequest& request, const detail::WebFile& fi
 
 struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
   Impl(const asio::any_io_executor& io, Engine& served, RestConfig chosen, RestServerOptions more)
-      : executor(io), engine(served), config(std::move(chosen)), options(std::move(more)), api(engine, api_options()),
-        webvirt(engine, config.devices_dir), notifications(engine.subscribe(max_notifications)),
-        events(random_epoch(), max_events, max_event_bytes), told(io),
+      : executor(io), engine(served), config(std::move(chosen)), options(std::move(more)), tokens(tokens_of(config)),
+        api(engine, api_options()), webvirt(engine, config.devices_dir),
+        notifications(engine.subscribe(max_notifications)), events(io, api, options),
         tasks(io, [this](const std::exception_ptr& error) {
           log(LogLevel::error, fmt::format("the REST API: {}", detail::what_of(error)));
         }) {
     permissions.permissions = options.permissions;
-    if (!config.token_file.empty()) tokens = detail::load_tokens(config.token_file);
   }
 
   void listen() {
-    detail::HttpServerOptions http = http_options(config);
+    check_reach(config);
+    detail::HttpServerOptions http;
+    http.host = config.host;
+    http.port = config.port;
     http.handler = [weak = weak_from_this()](std::shared_ptr<HttpExchange> exchange) {
       if (const auto self = weak.lock()) self->tasks.start(self->serve(std::move(exchange)));
     };
@@ -148,6 +115,22 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
       if (log) log(LogLevel::warning, text);
     };
     server.emplace(executor, std::move(http));
+  }
+
+  void reload(RestConfig next, std::optional<std::vector<ApiPermission>> who) {
+    if (next.host != config.host || next.port != config.port)
+      log(LogLevel::warning,
+          fmt::format("general.rest: another host or port takes a restart of the service; it still listens on {}, "
+                      "port {}",
+                      config.host, server->port()));
+    next.host = config.host;
+    next.port = config.port;
+    check_reach(next);
+    tokens = tokens_of(next);
+    config = std::move(next);
+    permissions.permissions = std::move(who);
+    webvirt.use_templates_in(config.devices_dir);
+    events.announce_reload();
   }
 
   asio::any_io_executor executor;
@@ -160,10 +143,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
   detail::Webvirt webvirt;
   detail::Metrics metrics;
   NotificationSubscription notifications;
-  detail::EventLog events;
-  qemuctl::detail::Wakeup told;                                ///< there are more events
-  std::map<std::string, std::string> shown_vms, shown_devices; ///< as the events told last; by name and id
-  std::size_t streams = 0;
+  detail::RestEvents events;
   bool ending = false;
   std::optional<detail::HttpServer> server;
   detail::Tasks tasks;
@@ -229,8 +209,8 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
                                                Caller& caller) const {
     const bool reads = request.method == "GET" || request.method == "HEAD";
     const bool preflight = request.method == "OPTIONS";
-    const bool version_0 = path && path->size() > 1 && (*path)[0] == "api" && (*path)[1] == "0";
-    if (auto refused = detail::refusal(request, config, (!reads && !preflight) || version_0)) return refused;
+    const bool is_public = path && (file_of(*path) || is_open(*path));
+    if (auto refused = detail::refusal(request, config, preflight || (reads && is_public))) return refused;
     if (!path) return problem(400, "wrong-path", "the path can not be read");
     if (preflight) return answer_preflight(request);
     if (const detail::WebFile* file = file_of(*path)) return file_response(request, *file);
@@ -267,9 +247,9 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
   /// webvirt's requests change things by GET, and it asks nobody who they are.
   asio::awaitable<HttpResponse> answer_webvirt(HttpRequest request, Path path, Caller caller) {
     if (tokens.empty() && !config.webvirt_compat) {
-      Json json;
-      json.set("detail", "these resources change things by GET: they take general.rest.webvirtCompat, or a tokenFile");
-      co_return detail::json_response(json, 403);
+      co_return detail::webvirt_problem(
+          403, "not-permitted",
+          "these resources change things by GET: they take general.rest.webvirtCompat, or a tokenFile");
     }
     path.erase(path.begin(), path.begin() + 2);
     const bool changes = path[0] != "state" && path[0] != "version";
@@ -278,12 +258,13 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
     co_return response;
   }
 
-  HttpResponse answer_metrics(const HttpRequest& request, const Rights& rights) const {
+  HttpResponse answer_metrics(const HttpRequest& request, const Rights& rights) {
     if (request.method != "GET" && request.method != "HEAD") {
       HttpResponse response = problem(405, "wrong-method", "these are numbers to be read");
       return std::move(response.set("Allow", "GET, HEAD"));
     }
     if (rights.everywhere < ApiLevel::read) return problem(403, "not-permitted", "these are numbers about all VMs");
+    observe();
     return HttpResponse(200, "text/plain; version=0.0.4; charset=utf-8", metrics.text(engine.vms(), engine.devices()));
   }
 
@@ -297,7 +278,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
     if (path.size() <= 2 && !path.empty() && path[0] == "vms") {
       std::string only;
       if (path.size() == 2) only = path[1];
-      co_await ask_vms(std::move(only));
+      co_await ask_vms(std::move(only), caller.rights);
     }
     const bool changes = request.method != "GET" && request.method != "HEAD";
     HttpResponse response(500);
@@ -322,10 +303,12 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
   }
 
   /// Asks the VMs whose monitors are given back between commands, or just one of them; the others tell by themselves.
-  asio::awaitable<void> ask_vms(std::string only) {
+  asio::awaitable<void> ask_vms(std::string only, Rights rights) {
     const std::vector<VmState> vms = engine.vms();
-    for (const VmState& vm : vms)
-      if (vm.link == LinkState::yielded && (only.empty() || vm.name == only)) co_await ask_vm(vm.name);
+    for (const VmState& vm : vms) {
+      const bool meant = only.empty() ? rights.in(vm.name) >= ApiLevel::read : vm.name == only;
+      if (meant && vm.link == LinkState::yielded) co_await ask_vm(vm.name);
+    }
   }
 
   asio::awaitable<void> ask_vm(std::string name) {
@@ -343,168 +326,50 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
       HttpResponse response = problem(405, "wrong-method", "events are for GET");
       return std::move(response.set("Allow", "GET"));
     }
-    if (!request.http_1_1) return problem(400, "not-supported", "events need HTTP/1.1");
     if (caller.rights.anywhere() < ApiLevel::read)
       return problem(403, "not-permitted", "you may see nothing here; see general.api.permissions");
-    if (streams >= max_streams || ending) return problem(503, "overloaded", "too many clients hear events already");
-    return std::nullopt;
+    return events.refusal(request.address);
   }
 
   asio::awaitable<void> tell(std::shared_ptr<HttpExchange> exchange, Rights rights) {
     const HttpRequest& request = exchange->request();
+    detail::RestEvents::Listener listener;
+    listener.address = request.address;
+    listener.last_id = request.header("last-event-id");
+    listener.rights = rights;
+    // Tokens and permissions may change while somebody listens.
+    listener.is_still = [this, exchange, rights = std::move(rights)] {
+      Caller now;
+      return !before_answering(exchange->request(), events_path(), now) && now.rights == rights;
+    };
     HttpResponse head(200);
     head.set("Content-Type", "text/event-stream");
     detail::add_security_headers(request, config, head);
-    const std::shared_ptr<HttpStream> stream = exchange->begin(std::move(head));
-    ++streams;
-    struct Leave {
-      std::size_t& count;
-      ~Leave() { --count; }
-    } const leave{streams};
-    try {
-      if (rights.everywhere >= ApiLevel::read)
-        co_await tell_all(stream, std::string(request.header("last-event-id")));
-      else
-        co_await tell_of_changes(stream, std::move(rights));
-    } catch (const std::system_error&) {
-      // The service ends. Without an end of the answer RESTinio would keep the connection.
-    }
-    stream->end();
+    std::shared_ptr<detail::HttpStream> stream = exchange->begin(std::move(head));
+    co_await events.tell(std::move(stream), std::move(listener));
   }
 
-  asio::awaitable<void> tell_all(std::shared_ptr<HttpStream> stream, std::string last) {
-    std::optional<std::uint64_t> resumed;
-    if (!last.empty()) resumed = events.after(last);
-    std::uint64_t position = resumed.value_or(events.end());
-    std::string text =
-        events.single(last.empty() || resumed ? "hello" : "reload", hello(resumed.has_value()), position);
-    while (co_await written(stream, std::move(text)) && !ending) {
-      if (position == events.end()) co_await told.wait_until(std::chrono::steady_clock::now() + quiet);
-      const std::optional<std::string> more = events.read(position);
-      if (!more) {
-        position = events.end();
-        text = events.single("reload", hello(false), position);
-      } else {
-        text = more->empty() ? ":\n\n" : *more;
-      }
-    }
-  }
-
-  /// To those who may not see all VMs, whose names are in every device: only that there is something else to be seen.
-  asio::awaitable<void> tell_of_changes(std::shared_ptr<HttpStream> stream, Rights rights) {
-    std::size_t seen = what_is_seen(rights);
-    std::string text = events.single("hello", hello(false), events.end());
-    while (co_await written(stream, std::move(text)) && !ending) {
-      const auto end = std::chrono::steady_clock::now() + quiet;
-      std::size_t now = seen;
-      while (now == seen && !ending && std::chrono::steady_clock::now() < end) {
-        co_await told.wait_until(end);
-        now = what_is_seen(rights);
-      }
-      text = now == seen ? ":\n\n" : events.single("reload", hello(false), events.end());
-      seen = now;
-    }
-  }
-
-  /// Another number for everything else that somebody with these rights may see.
-  std::size_t what_is_seen(const Rights& rights) const {
-    const detail::RestApi::Picture picture = api.look(rights);
-    std::string text;
-    for (const VmState& vm : picture.vms) text += api.vm_json(vm, picture).dump();
-    for (std::size_t i = 0; i < picture.devices.size(); ++i) text += api.device_json(i, picture).dump();
-    return std::hash<std::string>()(text);
-  }
-
-  Json hello(bool resumed) const {
-    Json json;
-    json.set("version", options.version);
-    json.set("resumed", resumed);
-    return json;
-  }
-
-  /// Whether the client has taken it.
-  asio::awaitable<bool> written(std::shared_ptr<HttpStream> stream, std::string text) {
-    struct Outcome {
-      explicit Outcome(const asio::any_io_executor& io) : known(io) {}
-      std::optional<bool> good;
-      qemuctl::detail::Wakeup known;
-    };
-    const auto outcome = std::make_shared<Outcome>(executor);
-    stream->write(std::move(text), [outcome](bool good) {
-      outcome->good = good;
-      outcome->known.notify();
-    });
-    while (!outcome->good) co_await outcome->known.wait_until();
-    co_return *outcome->good;
-  }
-
-  void announce(std::string_view type, const Json& data) {
-    events.add(type, data);
-    told.notify();
-  }
-
-  /// Tells what is other than it was told before.
-  void show_changes() {
-    Rights all;
-    all.everywhere = ApiLevel::admin;
-    const detail::RestApi::Picture picture = api.look(all);
-    std::map<std::string, std::string> vms, devices;
-    for (const VmState& vm : picture.vms) {
-      const Json json = api.vm_json(vm, picture);
-      show(shown_vms, vms, "vm", vm.name, json);
-    }
-    metrics.observe(picture.devices, std::chrono::steady_clock::now());
-    for (std::size_t i = 0; i < picture.devices.size(); ++i)
-      show(shown_devices, devices, "device", picture.ids[i], api.device_json(i, picture));
-    tell_removed(shown_devices, devices, "device-removed", "id");
-    tell_removed(shown_vms, vms, "vm-removed", "name");
-    shown_vms = std::move(vms);
-    shown_devices = std::move(devices);
-  }
-
-  void show(const std::map<std::string, std::string>& before, std::map<std::string, std::string>& now,
-            std::string_view type, const std::string& name, const Json& json) {
-    std::string text = json.dump();
-    const auto known = before.find(name);
-    if (known == before.end() || known->second != text) announce(type, json);
-    now.insert_or_assign(name, std::move(text));
-  }
-
-  void tell_removed(const std::map<std::string, std::string>& before, const std::map<std::string, std::string>& now,
-                    std::string_view type, const char* key) {
-    for (const auto& [name, text] : before)
-      if (!now.contains(name)) announce(type, Json::object({{key, name}}));
-  }
+  // What the engine reports
 
   asio::awaitable<void> follow_state() {
     const auto self = shared_from_this();
     while (!ending) {
-      show_changes();
+      observe();
+      events.show_changes();
       co_await engine.settled();
     }
   }
+
+  void observe() { metrics.observe(engine.vms(), engine.devices(), std::chrono::steady_clock::now()); }
 
   asio::awaitable<void> follow_notifications() {
     const auto self = shared_from_this();
     for (;;) {
       const std::optional<Notification> next = co_await notifications.next();
       if (!next) co_return;
-      if (next->lost > 0) announce("reload", hello(false));
-      on_notification(*next);
+      metrics.count(*next);
+      events.notify(*next);
     }
-  }
-
-  void on_notification(const Notification& notification) {
-    metrics.count(notification);
-    if (notification.kind == Notification::Kind::vm_state) return; // the VM itself is told
-    Json json;
-    json.set("what", word_of(notification.kind));
-    const std::vector<DeviceState> one(1, notification.device);
-    json.set("device", detail::device_ids(one).front());
-    json.set("description", short_description(notification.device.device));
-    json.set("vm", notification.vm.empty() ? Json() : Json(notification.vm));
-    json.set("text", notification.text.empty() ? Json() : Json(notification.text));
-    announce("notification", json);
   }
 };
 
@@ -530,7 +395,7 @@ asio::awaitable<void> RestServer::run() {
   }
   co_await asio::this_coro::reset_cancellation_state();
   impl->ending = true;
-  impl->told.notify();
+  impl->events.end();
   impl->server->stop();
   impl->tasks.cancel();
   co_await impl->tasks.wait_until_empty();
@@ -541,8 +406,8 @@ int RestServer::port() const noexcept {
   return impl_->server->port();
 }
 
-void RestServer::announce_reload() {
-  impl_->announce("reload", impl_->hello(false));
+void RestServer::reload(RestConfig config, std::optional<std::vector<ApiPermission>> permissions) {
+  impl_->reload(std::move(config), std::move(permissions));
 }
 
 } // namespace hotplug

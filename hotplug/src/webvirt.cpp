@@ -23,19 +23,11 @@ namespace {
 /// The version of webvirt whose answers these are.
 constexpr const char* version = "0.2.0";
 
-/// As webvirt tells what went wrong.
-HttpResponse detail_response(int status, std::string_view detail) {
-  Json json;
-  json.set("detail", detail);
-  return json_response(json, status);
-}
-
-/// Its answer to an error of the engine.
+/// Its answer to an error of the engine: webvirt has fewer statuses than `/api/1`.
 HttpResponse failed(const qemuctl::Error& error) {
-  if (error.code() == std::errc::permission_denied) return detail_response(403, error.what());
-  if (error.code() == errc::timed_out || error.code() == errc::monitor_in_use)
-    return detail_response(503, error.what());
-  return detail_response(422, error.what());
+  HttpResponse meaning = problem(error.code(), {});
+  const int status = meaning.status == 403 ? 403 : meaning.status == 503 || meaning.status == 504 ? 503 : 422;
+  return webvirt_problem(status, std::move(meaning.failure), error.what());
 }
 
 HttpResponse word(std::string_view text) {
@@ -50,6 +42,14 @@ ApiRequest request_for(const std::string& action, const std::string& vm) {
 }
 
 } // namespace
+
+HttpResponse webvirt_problem(int status, std::string failure, std::string_view detail) {
+  Json json;
+  json.set("detail", detail);
+  HttpResponse response = json_response(json, status);
+  response.failure = std::move(failure);
+  return response;
+}
 
 std::string_view webvirt_state(const qemuctl::VmStatus& status) {
   switch (status.state) {
@@ -76,18 +76,18 @@ Webvirt::Webvirt(Engine& engine, std::filesystem::path devices_dir)
 
 asio::awaitable<HttpResponse> Webvirt::answer(HttpRequest request, std::vector<std::string> path, Rights rights) {
   if (request.method != "GET") {
-    HttpResponse response = detail_response(405, "Method Not Allowed");
+    HttpResponse response = webvirt_problem(405, "wrong-method", "Method Not Allowed");
     response.set("Allow", "GET");
     co_return response;
   }
   if (path.size() == 1 && path[0] == "version") co_return word(version);
   const bool of_domain = path.size() == 2 && (path[0] == "state" || path[0] == "start" || path[0] == "shutdown");
   const bool of_device = path.size() == 3 && (path[0] == "attach" || path[0] == "detach");
-  if (!of_domain && !of_device) co_return detail_response(404, "Not Found");
+  if (!of_domain && !of_device) co_return webvirt_problem(404, "not-found", "Not Found");
   const std::vector<VmState> vms = engine_.vms();
   const bool known =
       rights.in(path[1]) >= ApiLevel::read && std::ranges::find(vms, path[1], &VmState::name) != vms.end();
-  if (!known) co_return detail_response(404, "there is no domain " + Json(path[1].substr(0, 100)).dump());
+  if (!known) co_return webvirt_problem(404, "not-found", "there is no domain " + Json(path[1].substr(0, 100)).dump());
   std::optional<HttpResponse> refused;
   try {
     if (of_domain) co_return co_await act(path[0], path[1], rights);
@@ -108,7 +108,7 @@ asio::awaitable<HttpResponse> Webvirt::act(std::string action, std::string domai
     const std::shared_ptr<qemuctl::Instance> instance = co_await engine_.connect_vm(domain);
     const qemuctl::VmStatus status = co_await instance->query_status();
     const std::string_view state = webvirt_state(status);
-    if (state.empty()) co_return detail_response(503, "QEMU does not answer");
+    if (state.empty()) co_return webvirt_problem(503, "not-connected", "QEMU does not answer");
     co_return word(state);
   }
   if (action == "start" && runs) co_return word("already running");
@@ -121,21 +121,22 @@ asio::awaitable<HttpResponse> Webvirt::act(std::string action, std::string domai
 asio::awaitable<HttpResponse> Webvirt::move(HttpRequest request, bool attach, std::string domain, std::string name,
                                             Rights rights) {
   std::optional<TemplateValues> values = query_of(request.target);
-  if (!values) co_return detail_response(422, "the query can not be read");
+  if (!values) co_return webvirt_problem(422, "wrong-query", "the query can not be read");
   std::optional<TemplateDevice> device;
   std::optional<HttpResponse> refused;
   try {
     device = load_template(devices_dir_, name, *values);
   } catch (const qemuctl::Error& error) {
     const std::string& detail = error.diagnostics().detail;
-    refused = error.code() == errc::not_found ? detail_response(404, detail) : detail_response(422, error.what());
+    refused = error.code() == errc::not_found ? webvirt_problem(404, "not-found", detail) : failed(error);
   }
   if (refused) co_return std::move(*refused);
   std::vector<DeviceState> devices = engine_.devices();
   std::erase_if(
       devices, [&](const DeviceState& each) { return kind_of(each.device) != device->kind || !may_see(rights, each); });
   const DeviceState& found = find_device(devices, device->selector);
-  if (!attach && found.vm != domain) co_return detail_response(422, fmt::format("the device is not in VM {}", domain));
+  if (!attach && found.vm != domain)
+    co_return webvirt_problem(422, "not-possible", fmt::format("the device is not in VM {}", domain));
   const char* action = attach ? "attach" : "detach";
   Json message;
   message.set("action", fmt::format("{}_{}", to_string(device->kind), action));

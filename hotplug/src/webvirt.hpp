@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace hotplug::detail {
@@ -21,11 +22,16 @@ namespace hotplug::detail {
 /// What webvirt calls the state of a VM. Pure.
 std::string_view webvirt_state(const qemuctl::VmStatus& status);
 
+/// What went wrong, in webvirt's form; `failure` is its class in /metrics. Pure.
+HttpResponse webvirt_problem(int status, std::string failure, std::string_view detail);
+
 /// The resources below `/api/0`: webvirt's, with its answers. Everything is done by GET. Bound to the engine's
 /// executor.
 class Webvirt {
  public:
   Webvirt(Engine& engine, std::filesystem::path devices_dir);
+
+  void use_templates_in(std::filesystem::path devices_dir) { devices_dir_ = std::move(devices_dir); }
 
   /// The answer to a request for that path below `/api/0`.
   asio::awaitable<HttpResponse> answer(HttpRequest request, std::vector<std::string> path, Rights rights);

@@ -16,7 +16,7 @@ struct RestService : test::HotplugHost {
     more_rules = parse_json(R"({"general": {"statePath": "/tmp/state/hotplug.state",
       "api": {"enable": true, "transports": ["unix"], "unixSocket": ")" +
                             std::string(api_path) + R"("},
-      "rest": {"enable": true, "vmDir": "/tmp/vms"}}})");
+      "rest": {"enable": true, "vmDir": "/tmp/vms", "webvirtCompat": true}}})");
   }
   Json ask(const std::string& method, const std::string& target, const std::string& body = {}) {
     return parse_json(host.output_of(QEMUCTL_SOURCE_DIR "/tests/e2e/rest_call " + method + " " + target +
@@ -54,6 +54,7 @@ TEST_CASE(
   CHECK(started.at("status") == Json(200));
   const std::string pid = service.host.output_of("pgrep -f [g]uest=own");
   CHECK(started.at("body").at("pid").dump() == pid);
+  CHECK(started.at("body").at("vm").at("running") == Json(true));
   service.wait_until_running();
   const Json picture = service.ask("GET", "/api/1/vms/own/screenshot.png");
   CHECK(picture.at("status") == Json(200));
@@ -69,9 +70,10 @@ TEST_CASE(
   CHECK(service.status("POST", "/api/1/vms/own/actions/shutdown") == 200); // which nobody hears: it has no guest
   const Json stopped = service.ask("POST", "/api/1/vms/own/actions/stop", R"({"timeout": 1})");
   CHECK(stopped.at("status") == Json(200));
+  CHECK(stopped.at("body").at("vm").at("running") == Json(false));
   service.host.wait_until("! test -e /proc/" + pid);
   service.host.wait_until("it has ended", [&] { return service.vm().at("running") == Json(false); });
-  CHECK(service.status("POST", "/api/1/vms/own/actions/start") == 200); // and again
+  CHECK(service.ask("GET", "/api/0/start/own").at("body") == Json("starting")); // and again
   service.wait_until_running();
   CHECK(service.status("POST", "/api/1/vms/own/actions/stop", R"({"timeout": 0})") == 200);
 

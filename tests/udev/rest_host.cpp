@@ -35,9 +35,9 @@ void RestHost::stop_rest() {
   stop();
 }
 
-std::string RestHost::token_file() {
+std::string RestHost::token_file(std::string_view lines) {
   const std::filesystem::path file = dir / "tokens";
-  std::ofstream(file) << "ops 0123456789abcdef\n";
+  std::ofstream(file) << lines;
   ::chmod(file.c_str(), 0600);
   return file.string();
 }
@@ -66,8 +66,10 @@ struct HttpWire::State : std::enable_shared_from_this<HttpWire::State> {
   bool closed = false;
 };
 
-HttpWire::HttpWire(RestHost& host) : host_(host), state_(std::make_shared<State>(host.io)) {
+HttpWire::HttpWire(RestHost& host, const char* from) : host_(host), state_(std::make_shared<State>(host.io)) {
   const auto port = static_cast<unsigned short>(host.server->port());
+  state_->socket.open(asio::ip::tcp::v4());
+  state_->socket.bind(asio::ip::tcp::endpoint(asio::ip::make_address(from), 0));
   state_->socket.connect(asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), port));
   state_->socket.non_blocking(true);
   state_->read();
@@ -158,6 +160,15 @@ HttpWire::Event HttpWire::event(std::string_view type) {
     Event next = event();
     if (next.type == type) return next;
   }
+}
+
+std::string HttpWire::rest_of_stream() {
+  std::string rest;
+  for (std::string text = line(); text != "0"; text = line()) {
+    const bool size = text.find_first_not_of("0123456789ABCDEFabcdef") == text.npos; // or an empty line
+    if (!size && text != ":") rest += text + "\n";
+  }
+  return rest;
 }
 
 bool HttpWire::has_event() const {

@@ -29,8 +29,8 @@ class RestHost : public ServingHost {
   void start_rest();
   /// Ends both.
   void stop_rest();
-  /// A file with the token "0123456789abcdef" of the name "ops"; its path.
-  std::string token_file();
+  /// A file with these tokens; its path.
+  std::string token_file(std::string_view lines = "ops 0123456789abcdef\n");
 
   hotplug::RestConfig rest;
   hotplug::RestServerOptions rest_options;
@@ -50,7 +50,8 @@ struct HttpAnswer {
 /// A connection that writes what a test wants, byte by byte if need be. The engine works while it waits.
 class HttpWire {
  public:
-  explicit HttpWire(RestHost& host);
+  /// `from`: the address that it comes from.
+  explicit HttpWire(RestHost& host, const char* from = "127.0.0.1");
   ~HttpWire();
   HttpWire(const HttpWire&) = delete;
   HttpWire& operator=(const HttpWire&) = delete;
@@ -61,6 +62,8 @@ class HttpWire {
   /// Sends a request with these lines in its head (each with its end), and reads the answer.
   HttpAnswer ask(std::string_view method, std::string_view target, std::string_view fields = {},
                  std::string_view body = {});
+  /// The next line of whatever comes.
+  std::string line();
   /// The head of an answer that goes on.
   HttpAnswer head();
   /// The next server-sent event: its id, its type, and its data.
@@ -71,6 +74,8 @@ class HttpWire {
   Event event();
   /// The next one of that type; others are passed over.
   Event event(std::string_view type);
+  /// What comes until the end of the stream, but for comments and lines of a chunk's size.
+  std::string rest_of_stream();
   /// Whether there is one already.
   bool has_event() const;
   bool closed() const;
@@ -80,7 +85,6 @@ class HttpWire {
 
  private:
   struct State;
-  std::string line();
   RestHost& host_;
   std::shared_ptr<State> state_;
 };

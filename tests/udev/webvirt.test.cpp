@@ -218,6 +218,31 @@ TEST_CASE("webvirt: its requests need the token, or that somebody has said that 
   CHECK(host.is_in("3-1", "test"));
 }
 
+TEST_CASE("webvirt: a VM that cannot be reached is a 503, and /metrics counts what went wrong") {
+  WebvirtHost host;
+  host.qemu.reset();
+  host.qemu.emplace(host.socket("test"), [](const FakeQemu::Command& command) {
+    if (command.name == "system_powerdown") return FakeQemu::Fate::cut;
+    return FakeQemu::Fate::done;
+  });
+  host.start_rest();
+  HttpWire wire(host);
+  CHECK_THAT(detail_of(wire.ask("GET", "/api/0/shutdown/test"), 503), ContainsSubstring("may still carry it out"));
+  CHECK(wire.ask("GET", "/api/0/state/nope").status == 404);
+  CHECK(wire.ask("GET", "/api/0/attach/off/specific_usb_device").status == 422);
+  const std::string text = wire.ask("GET", "/metrics").body;
+  for (const char* name : {"outcome-unknown", "not-found", "not-possible"})
+    CHECK_THAT(text, ContainsSubstring("qemuctl_request_failures_total{class=\"" + std::string(name) + "\"} 1\n"));
+}
+
+TEST_CASE("webvirt: without a folder of templates there are none") {
+  WebvirtHost host;
+  host.rest.devices_dir.clear();
+  host.start_rest();
+  HttpWire wire(host);
+  CHECK_THAT(detail_of(wire.ask("GET", "/api/0/attach/test/usb"), 404), ContainsSubstring("general.rest.devicesDir"));
+}
+
 TEST_CASE("webvirt: an image in a foreign page starts nothing") {
   WebvirtHost host;
   host.start_rest();

@@ -177,4 +177,11 @@ TEST_CASE("templates are files of a folder, by plain names") {
       CHECK_THAT(error.diagnostics().detail, ContainsSubstring("not found"));
     }
   }
+  // Without a folder it is not that of the process.
+  struct Elsewhere {
+    explicit Elsewhere(const std::filesystem::path& there) { std::filesystem::current_path(there); }
+    ~Elsewhere() { std::filesystem::current_path(before); }
+    std::filesystem::path before = std::filesystem::current_path();
+  } const elsewhere(folder);
+  CHECK_THROWS_WITH(load_template({}, "stick", {}), ContainsSubstring("devicesDir is not set"));
 }

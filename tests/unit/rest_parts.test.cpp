@@ -27,6 +27,7 @@ DeviceState input(int number, const std::string& path_tag, const std::string& na
   InputDevice device;
   device.input = number;
   device.sys_name = "event" + std::to_string(number + 10);
+  device.sys_path = "/sys/devices/input" + std::to_string(number) + "/" + device.sys_name;
   device.path_tag = path_tag;
   device.name = name;
   DeviceState state;
@@ -106,11 +107,28 @@ TEST_CASE("ids of input devices are path tags, and never the same for two") {
   devices.push_back(input(3, "pci-1", "Keys"));
   devices.push_back(input(6, "pci-1", "Keys 2"));
   devices.push_back(input(7, "", "Virtual"));
-  const std::vector<std::string> ids = device_ids(devices);
+  DeviceIds known;
+  const std::vector<std::string> ids = known.of(devices);
   CHECK(ids[0] == "input-pci-1-Keys_2");
   CHECK(ids[1] == "input-pci-1");
   CHECK(ids[2] == "input-pci-1-Keys_2-event16");
   CHECK(ids[3] == "input-event17");
+}
+
+TEST_CASE("an input device keeps its id when another of its path tag goes, and the id is free for the next one") {
+  DeviceIds known;
+  std::vector<DeviceState> devices(1, input(3, "pci-1", "Keys"));
+  const DeviceState first = devices[0], second = input(4, "pci-1", "Buttons");
+  CHECK(known.of(devices)[0] == "input-pci-1");
+  devices.push_back(second);
+  CHECK(known.of(devices)[1] == "input-pci-1-Buttons");
+  devices.erase(devices.begin());
+  CHECK(known.of(devices)[0] == "input-pci-1-Buttons");
+  CHECK(known.of(second) == "input-pci-1-Buttons");
+  CHECK(known.of(first) == "input-pci-1"); // what is reported of it late
+  devices.insert(devices.begin(), input(9, "pci-1", "Keys"));
+  CHECK(known.of(devices)[0] == "input-pci-1");
+  CHECK(known.of(devices)[1] == "input-pci-1-Buttons");
 }
 
 TEST_CASE("the state of a device is one word") {

@@ -139,9 +139,10 @@ class Engine {
   std::vector<VmState> vms() const;
   const Rules& rules() const noexcept;
 
-  /// Returns when the engine has next looked at what has changed; for those who show its state, all of which may be
-  /// another one then. It does so at its end, too.
-  asio::awaitable<void> settled();
+  /// Returns when the engine has next looked at what has changed, or at `deadline`; for those who show its state, all
+  /// of which may be another one then. It does so at its end, too.
+  asio::awaitable<void>
+  settled(std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max());
 
   /// Notifications from now on. `capacity` at least 1.
   NotificationSubscription subscribe(std::size_t capacity = 1'024);

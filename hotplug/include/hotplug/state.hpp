@@ -35,6 +35,8 @@ struct VmState {
   std::optional<int> pid; ///< of QEMU, when it runs and the kernel tells
   std::string problem;    ///< what is in the way, with what to do about it; empty: nothing
   bool can_start = false; ///< it has a vm.json, for `Engine::start_vm`
+  /// Its monitor stays connected while it runs; otherwise it is free for others between our commands.
+  bool keeps_monitor = false;
   bool operator==(const VmState&) const = default;
 };
 
