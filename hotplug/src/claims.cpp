@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -42,8 +43,11 @@ std::string first_line(const fs::path& file) {
 bool has_open(const fs::path& process, const struct stat& node) {
   std::error_code ec;
   for (fs::directory_iterator fd(process / "fd", ec), end; !ec && fd != end; fd.increment(ec)) {
-    struct stat file {};
-    if (::stat(fd->path().c_str(), &file) == 0 && S_ISCHR(file.st_mode) && file.st_rdev == node.st_rdev) return true;
+    struct statx file {};
+    // What it has open may be on a server that is gone, which is not to be asked.
+    if (::statx(AT_FDCWD, fd->path().c_str(), AT_STATX_DONT_SYNC, STATX_TYPE, &file) == 0 && S_ISCHR(file.stx_mode) &&
+        makedev(file.stx_rdev_major, file.stx_rdev_minor) == node.st_rdev)
+      return true;
   }
   return false;
 }

@@ -45,7 +45,7 @@ void Engine::Impl::begin_authorization() {
     return;
   }
   if (!authorization.enable) { // what an engine left that died, or had another configuration
-    tasks.start(restore_authorization());
+    if (!restoring) tasks.start(restore_authorization());
     return;
   }
   for (const std::string& hub : detail::root_hubs()) take_over_hub(hub);
@@ -78,8 +78,13 @@ void Engine::Impl::on_hub(const UsbHub& hub) {
 asio::awaitable<void> Engine::Impl::authorize_hub(std::string sys_name) {
   std::vector<detail::SysfsWrite> writes;
   writes.push_back({detail::authorization_file(sys_name), "1", false});
-  const detail::SysfsOutcome outcome =
-      co_await detail::write_sysfs(executor, std::move(writes), options.driver_timeout);
+  detail::SysfsOutcome outcome;
+  try {
+    outcome = co_await detail::write_sysfs(executor, std::move(writes), options.driver_timeout);
+  } catch (const std::system_error& error) {
+    if (detail::is_cancelled(error)) throw;
+    outcome.problem = error.what();
+  }
   if (!outcome.problem.empty()) log(LogLevel::warning, "hub {} is not authorised: {}", sys_name, outcome.problem);
 }
 
@@ -153,7 +158,10 @@ asio::awaitable<void> Engine::Impl::authorize(std::string sys_path, bool wanted)
 
 asio::awaitable<void> Engine::Impl::restore_authorization() {
   const auto self = shared_from_this();
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation()); // each write has a deadline
+  restoring = true;
   for (const auto& [name, value] : authorization_journal.all()) {
+    if (authorization.enable && !stopped) break; // it has been switched on again meanwhile
     const std::size_t at = name.find('@');
     std::string problem;
     if (at == std::string::npos) {
@@ -166,9 +174,16 @@ asio::awaitable<void> Engine::Impl::restore_authorization() {
       if (address == name.substr(at + 1) && detail::read_attribute(attribute) == "0") {
         std::vector<detail::SysfsWrite> writes;
         writes.push_back({attribute, "1", false});
-        const detail::SysfsOutcome outcome =
-            co_await detail::write_sysfs(executor, std::move(writes), options.driver_timeout);
-        problem = outcome.problem;
+        try {
+          const detail::SysfsOutcome outcome =
+              co_await detail::write_sysfs(executor, std::move(writes), options.driver_timeout);
+          problem = outcome.problem;
+        } catch (const std::system_error& error) {
+          problem = error.what();
+        }
+        for (auto& [path, device] : devices)
+          if (auto* usb = std::get_if<UsbDevice>(&device.state.device); usb && usb->sys_name == sys_name)
+            usb->authorized = detail::read_attribute(attribute) == "1"; // of which the kernel tells nobody
       }
     }
     if (problem.empty())
@@ -176,7 +191,8 @@ asio::awaitable<void> Engine::Impl::restore_authorization() {
     else
       log(LogLevel::error, "{} does not get back what it had for \"authorized\" ({}): {}", name, value, problem);
   }
-  authorization_claim = {};
+  restoring = false;
+  if (!authorization.enable || stopped) authorization_claim = {};
 }
 
 } // namespace hotplug

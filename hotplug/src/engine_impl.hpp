@@ -60,10 +60,10 @@ struct Problem {
   std::string text;
 };
 
-/// A driver that did not let go of its device: it is left alone for a while.
-struct FailedLend {
+/// A device that the kernel did not let go of: it is left alone for a while.
+struct KeptBack {
   time_point until;
-  std::string why;
+  Problem why;
 };
 
 /// What the engine keeps of a device of the host. `state` is what others see.
@@ -78,7 +78,9 @@ struct TrackedDevice {
   std::optional<Loan> loan;              ///< the driver that it is to be given back to
   /// Until then it stays with the driver for VMs, because one is about to start with it.
   std::optional<time_point> promised_until;
-  std::optional<FailedLend> failed_lend;
+  std::optional<KeptBack> kept_back;
+  /// Until then it is taken for granted that the kernel uses none of its disks.
+  time_point probed_until = time_point::min();
   bool stuck = false;                       ///< the kernel keeps a process that was to change its driver
   bool return_failed = false;               ///< the latest attempt to give it back
   time_point return_at = time_point::min(); ///< when it may be given back to that driver, at the earliest
@@ -98,7 +100,8 @@ struct TrackedDevice {
   void try_at_once() {
     failures = 0;
     retry_at = time_point::min();
-    failed_lend.reset();
+    kept_back.reset();
+    probed_until = time_point::min();
   }
 };
 
@@ -180,6 +183,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   UsbRules host_rules; ///< of `authorization`
   detail::AuthorizationJournal authorization_journal;
   detail::Claim authorization_claim;
+  bool restoring = false; ///< what it was before is being restored
   GeneralConfig general;
   detail::Flapping flapping;
   detail::Loans loans;
@@ -265,8 +269,15 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   detail::Problem host_use(const detail::TrackedDevice& device) const;
   /// The other engine that has it; empty: this one. What that one had lent is known then. Throws `qemuctl::Error`.
   detail::Problem take_claim(detail::TrackedDevice& device, const std::string& for_whom);
-  /// Why the device, which is no VM's yet, is not to be taken from its driver now. When it is, it is claimed.
-  detail::Problem lend_obstacle(const std::string& vm, detail::TrackedDevice& device);
+  /// The virtual functions that would be gone with the driver of a card, when somebody would miss them.
+  detail::Problem virtual_function_use(const detail::TrackedDevice& device) const;
+  /// Why the device, which is no VM's yet, is not to be taken from the host now. When it is, it is claimed.
+  detail::Problem take_obstacle(const std::string& vm, detail::TrackedDevice& device);
+  /// True: whether the kernel uses its disks is being found out, and the device is busy.
+  bool start_probe(detail::TrackedDevice& device);
+  asio::awaitable<void> probe(std::string sys_path, std::vector<std::string> nodes);
+  /// The kernel did not let go of it; `problem` says why.
+  void keep_back(detail::TrackedDevice& device, detail::Problem problem);
   /// True: the device can be attached now. Otherwise what it takes has been started, or its `problem` says what is in
   /// the way.
   bool prepare_pci(const std::string& vm, std::optional<int> pid, detail::TrackedDevice& device);
@@ -276,6 +287,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   void start_give_back(detail::TrackedDevice& device, detail::time_point now);
   asio::awaitable<void> give_back(std::string sys_path);
   void after_driver_change(detail::TrackedDevice& device, std::optional<qemuctl::detail::Process> stuck);
+  void note_stuck(detail::TrackedDevice& device, std::optional<qemuctl::detail::Process> stuck);
   asio::awaitable<void> watch_stuck(std::string sys_path, qemuctl::detail::Process process);
 
   // engine_authorization.cpp

@@ -31,6 +31,15 @@ constexpr std::chrono::seconds pause_after_failed_return{30}, pause_while_in_use
 /// A QEMU that ends, or that has let go of a device, closes its group within this time.
 constexpr std::chrono::seconds time_to_close{30};
 
+/// For so long the kernel is expected to use no disk that it did not use.
+constexpr std::chrono::seconds probe_lasts{5};
+
+Problem guarded(const std::string& use) {
+  if (use.empty()) return {};
+  return {ProblemKind::guarded,
+          fmt::format("the host uses it: {}; it is taken when that has ended, or with \"force\" in its rule", use)};
+}
+
 PciDevice* pci_of(TrackedDevice& device) {
   return std::get_if<PciDevice>(&device.state.device);
 }
@@ -55,10 +64,21 @@ void Engine::Impl::apply_pci_rules() {
 
 Problem Engine::Impl::host_use(const TrackedDevice& device) const {
   if (device.state.rule && rules.rule(kind_of(device.state.device), *device.state.rule).force) return {};
-  const std::string use = detail::host_use_of(sys_path_of(device.state.device));
-  if (use.empty()) return {};
-  return {ProblemKind::guarded,
-          fmt::format("the host uses it: {}; it is taken when that has ended, or with \"force\" in its rule", use)};
+  return guarded(detail::host_use_of(sys_path_of(device.state.device)));
+}
+
+Problem Engine::Impl::virtual_function_use(const TrackedDevice& device) const {
+  if (!std::holds_alternative<PciDevice>(device.state.device)) return {};
+  for (const std::string& address : detail::virtual_functions_of(sys_path_of(device.state.device)))
+    for (const auto& [path, each] : devices) {
+      if (sys_name_of(each.state.device) != address) continue;
+      const auto& vm = each.state.vm ? each.state.vm : each.state.target;
+      if (vm)
+        return {ProblemKind::in_use,
+                fmt::format("its virtual function {} is VM {}'s, and would be gone with its driver", address, *vm)};
+      if (Problem use = host_use(each); !use.empty()) return {use.kind, fmt::format("{}: {}", address, use.text)};
+    }
+  return {};
 }
 
 Problem Engine::Impl::take_claim(TrackedDevice& device, const std::string& for_whom) {
@@ -72,12 +92,48 @@ Problem Engine::Impl::take_claim(TrackedDevice& device, const std::string& for_w
   return {};
 }
 
-Problem Engine::Impl::lend_obstacle(const std::string& vm, TrackedDevice& device) {
-  if (device.stuck) return {ProblemKind::kernel, "the kernel is still busy with its driver"};
-  if (device.failed_lend && device.failed_lend->until > steady_clock::now())
-    return {ProblemKind::kernel, device.failed_lend->why};
+Problem Engine::Impl::take_obstacle(const std::string& vm, TrackedDevice& device) {
+  if (device.stuck) return {ProblemKind::kernel, "the kernel is still busy with it"};
+  if (device.kept_back && device.kept_back->until > steady_clock::now()) return device.kept_back->why;
   if (Problem use = host_use(device); !use.empty()) return use;
+  if (Problem use = virtual_function_use(device); !use.empty()) return use;
   return take_claim(device, "VM " + vm);
+}
+
+bool Engine::Impl::start_probe(TrackedDevice& device) {
+  if (device.probed_until > steady_clock::now()) return false;
+  if (device.state.rule && rules.rule(kind_of(device.state.device), *device.state.rule).force) return false;
+  std::vector<std::string> nodes = detail::block_nodes_of(sys_path_of(device.state.device));
+  if (nodes.empty()) return false;
+  device.busy = true;
+  tasks.start(probe(sys_path_of(device.state.device), std::move(nodes)));
+  return true;
+}
+
+asio::awaitable<void> Engine::Impl::probe(std::string sys_path, std::vector<std::string> nodes) {
+  const detail::Step step(shared_from_this(), nullptr, sys_path);
+  detail::SysfsOutcome outcome;
+  try {
+    outcome = co_await detail::probe_block_devices(executor, std::move(nodes), options.driver_timeout);
+  } catch (const std::system_error& error) {
+    if (detail::is_cancelled(error)) throw;
+    outcome.problem = error.what();
+  }
+  TrackedDevice* device = step.device();
+  if (!device) co_return;
+  note_stuck(*device, std::move(outcome.stuck));
+  if (outcome.problem.empty())
+    device->probed_until = steady_clock::now() + probe_lasts;
+  else if (outcome.in_use)
+    keep_back(*device, guarded(outcome.problem));
+  else
+    keep_back(*device, {ProblemKind::kernel, "whether the host uses it is not known: " + outcome.problem});
+}
+
+void Engine::Impl::keep_back(TrackedDevice& device, Problem problem) {
+  device.problem = std::move(problem);
+  note_failure(device);
+  device.kept_back = {device.retry_at, device.problem};
 }
 
 bool Engine::Impl::prepare_pci(const std::string& vm, std::optional<int> pid, TrackedDevice& device) {
@@ -91,8 +147,11 @@ bool Engine::Impl::prepare_pci(const std::string& vm, std::optional<int> pid, Tr
     if (!member || (&each != &device && (!member->iommu_group || member->iommu_group != pci.iommu_group))) continue;
     member->driver = detail::driver_of(member->address());
     members.push_back({*member, each.state.target});
-    if (each.state.target == vm && member->driver != detail::vfio_driver) missing.push_back(&each);
+    if (each.state.target == vm && !detail::is_for_vms(member->driver)) missing.push_back(&each);
   }
+  if (pci.iommu_group)
+    for (PciDevice& bridge : detail::bridges_of_group(*pci.iommu_group))
+      members.push_back({std::move(bridge), std::nullopt});
   device.problem = {ProblemKind::group, detail::group_obstacle(pci, vm, members)};
   if (!device.problem.empty()) return false;
   if (missing.empty()) {
@@ -105,13 +164,16 @@ bool Engine::Impl::prepare_pci(const std::string& vm, std::optional<int> pid, Tr
   std::erase_if(missing, [](const TrackedDevice* each) { return each->busy; });
   // All of them or none: a driver is not disturbed for a group that can not go to the VM.
   for (TrackedDevice* each : missing) {
-    device.problem = lend_obstacle(vm, *each);
+    device.problem = take_obstacle(vm, *each);
     if (device.problem.empty()) continue;
     if (each != &device)
       device.problem.text =
           fmt::format("{} of its IOMMU group: {}", sys_name_of(each->state.device), device.problem.text);
     return false;
   }
+  bool probing = false;
+  for (TrackedDevice* each : missing) probing = start_probe(*each) || probing;
+  if (probing) return false;
   for (TrackedDevice* each : missing) {
     each->busy = true;
     tasks.start(lend(sys_path_of(each->state.device)));
@@ -129,7 +191,8 @@ asio::awaitable<void> Engine::Impl::lend(std::string sys_path) {
   detail::SysfsOutcome outcome;
   try {
     if (!device->loan) {
-      const detail::Loan loan{pci.address(), detail::driver_of(pci.address())};
+      const detail::Loan loan{pci.address(), detail::driver_of(pci.address()),
+                              detail::driver_override_of(pci.address())};
       loans.add(loan);
       device->loan = loan;
     }
@@ -145,15 +208,17 @@ asio::awaitable<void> Engine::Impl::lend(std::string sys_path) {
     log(LogLevel::debug, "{}: {} has it now", pci.address(), detail::vfio_driver);
     co_return;
   }
-  device->problem = {ProblemKind::kernel, fmt::format("it can not be taken from its driver{}{}: {}",
-                                                      pci.driver.empty() ? "" : " ", pci.driver, outcome.problem)};
-  note_failure(*device);
-  device->failed_lend = {device->retry_at, device->problem.text};
+  keep_back(*device, {ProblemKind::kernel, fmt::format("it can not be taken from its driver{}{}: {}",
+                                                       pci.driver.empty() ? "" : " ", pci.driver, outcome.problem)});
 }
 
 void Engine::Impl::after_driver_change(TrackedDevice& device, std::optional<qemuctl::detail::Process> stuck) {
   PciDevice& pci = *pci_of(device);
   pci.driver = detail::driver_of(pci.address());
+  note_stuck(device, std::move(stuck));
+}
+
+void Engine::Impl::note_stuck(TrackedDevice& device, std::optional<qemuctl::detail::Process> stuck) {
   if (!stuck) return;
   device.stuck = true;
   if (stopped) return; // the next engine finds what the kernel has made of it
@@ -164,7 +229,7 @@ asio::awaitable<void> Engine::Impl::watch_stuck(std::string sys_path, qemuctl::d
   co_await process.wait();
   const auto found = devices.find(sys_path);
   if (found == devices.end()) co_return;
-  log(LogLevel::info, "{}: the kernel is through with its driver", sys_name_of(found->second.state.device));
+  log(LogLevel::info, "{}: the kernel is through with it", sys_name_of(found->second.state.device));
   found->second.stuck = false;
   changed();
 }
@@ -273,6 +338,8 @@ asio::awaitable<void> Engine::Impl::give_back(std::string sys_path) {
   if (!device->state.target) device->claim = {};
   const std::string& driver = pci_of(*device)->driver;
   log(LogLevel::info, "{} is back with the host{}{}", loan.address, driver.empty() ? "" : ", driver ", driver);
+  if (!loan.driver.empty() && driver != loan.driver)
+    log(LogLevel::warning, "{} had the driver {} before, and {} has taken it now", loan.address, loan.driver, driver);
 }
 
 } // namespace hotplug

@@ -285,8 +285,10 @@ void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
   try {
     // Of PCI devices those that are not taken yet are looked at with their group.
     detail::Problem obstacle;
-    if (kind_of(device.state.device) == DeviceKind::usb) obstacle = host_use(device);
-    if (obstacle.empty()) obstacle = take_claim(device, "VM " + vm->state.name);
+    if (kind_of(device.state.device) == DeviceKind::usb)
+      obstacle = take_obstacle(vm->state.name, device);
+    else
+      obstacle = take_claim(device, "VM " + vm->state.name);
     // What else was wrong is shown until it is known to be over.
     if (!obstacle.empty() || device.problem.kind == ProblemKind::guarded) device.problem = obstacle;
     if (!obstacle.empty()) {
@@ -299,6 +301,8 @@ void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
     } else if (const auto user = used_by_other(device)) {
       device.problem = {ProblemKind::in_use, fmt::format("process {} ({}) uses it", user->pid, user->command)};
       device.claim = {};
+    } else if (kind_of(device.state.device) == DeviceKind::usb && start_probe(device)) {
+      return; // and then looked at again
     } else {
       vm->busy = device.busy = true;
       device.fresh = false;
@@ -321,8 +325,6 @@ void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
   } catch (const qemuctl::Error& error) {
     device.problem = detail::Problem(error);
   }
-  // What a person has to do something about is told of, or seen, when it is done.
-  if (device.problem.kind == ProblemKind::guarded) device.failures = std::max(device.failures, quick_attempts);
   note_failure(device);
   changed();
 }
@@ -370,6 +372,8 @@ void Engine::Impl::on_attach_failed(TrackedVm& vm, const std::string& sys_path, 
 }
 
 void Engine::Impl::note_failure(TrackedDevice& device) {
+  // What a person has to do something about is told of, or seen, when it is done.
+  if (device.problem.kind == ProblemKind::guarded) device.failures = std::max(device.failures, quick_attempts);
   ++device.failures;
   // Of which each attempt costs two changes of drivers.
   const bool pci = kind_of(device.state.device) == DeviceKind::pci;

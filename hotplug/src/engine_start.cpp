@@ -35,7 +35,7 @@ constexpr const char* port_prefix = "rp"; ///< of the ports that a launched VM h
 
 bool has_its_driver(const TrackedDevice& device) {
   const auto* pci = std::get_if<PciDevice>(&device.state.device);
-  return !pci || detail::driver_of(pci->address()) == detail::vfio_driver;
+  return !pci || detail::is_for_vms(detail::driver_of(pci->address()));
 }
 
 } // namespace

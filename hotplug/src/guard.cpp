@@ -4,7 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <set>
 #include <sstream>
@@ -69,22 +71,6 @@ class Host {
     return {};
   }
 
- private:
-  /// What is built on what has an end, whatever sysfs says.
-  static constexpr int max_depth = 16;
-
-  /// The names of what is below a device, of a folder of links to the devices of a class.
-  std::vector<std::string> below(const fs::path& folder, const std::string& sys_path) const {
-    const std::string above = (root_ / sys_path.substr(1)).lexically_normal().string() + "/";
-    std::vector<std::string> names;
-    for (const fs::path& link : entries(folder)) {
-      std::error_code ec;
-      const fs::path target = (folder / fs::read_symlink(link, ec)).lexically_normal();
-      if (!ec && target.string().starts_with(above)) names.push_back(link.filename().string());
-    }
-    return names;
-  }
-
   /// Disks and partitions, by their names.
   std::vector<std::string> disks_of(const std::string& sys_path) const {
     const fs::path blocks = root_ / "sys/class/block";
@@ -100,6 +86,22 @@ class Host {
       }
     }
     return disks;
+  }
+
+ private:
+  /// What is built on what has an end, whatever sysfs says.
+  static constexpr int max_depth = 16;
+
+  /// The names of what is below a device, of a folder of links to the devices of a class.
+  std::vector<std::string> below(const fs::path& folder, const std::string& sys_path) const {
+    const std::string above = (root_ / sys_path.substr(1)).lexically_normal().string() + "/";
+    std::vector<std::string> names;
+    for (const fs::path& link : entries(folder)) {
+      std::error_code ec;
+      const fs::path target = (folder / fs::read_symlink(link, ec)).lexically_normal();
+      if (!ec && target.string().starts_with(above)) names.push_back(link.filename().string());
+    }
+    return names;
   }
 
   std::string use_of_disk(const std::string& name, const std::string& base, int depth) const {
@@ -166,6 +168,15 @@ class Host {
       // Those of some file systems have numbers of their own.
       if (source.starts_with("/dev/")) mounts_.emplace(disk_name(unescaped(source)), unescaped(where));
     }
+    // One of btrfs names but one of its disks.
+    for (const fs::path& file_system : entries(root_ / "sys/fs/btrfs")) {
+      std::vector<std::string> disks;
+      for (const fs::path& link : entries(file_system / "devices")) disks.push_back(link.filename().string());
+      const auto mounted = std::ranges::find_if(disks, [&](const std::string& disk) { return mounts_.contains(disk); });
+      if (mounted == disks.end()) continue;
+      const std::string where = mounts_.at(*mounted);
+      for (const std::string& disk : disks) mounts_.emplace(disk, where);
+    }
   }
 
   void read_swaps() {
@@ -205,6 +216,16 @@ class Host {
 
 std::string host_use_of(const std::string& sys_path, const fs::path& root) {
   return Host(root).use_of(sys_path);
+}
+
+std::vector<std::string> block_nodes_of(const std::string& sys_path, const fs::path& root) {
+  std::vector<std::string> names = Host(root).disks_of(sys_path);
+  std::ranges::sort(names, std::greater()); // of two that begin alike the partition says more
+  for (std::string& name : names) {
+    std::ranges::replace(name, '!', '/');
+    name.insert(0, "/dev/");
+  }
+  return names;
 }
 
 } // namespace hotplug::detail

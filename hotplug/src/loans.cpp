@@ -35,6 +35,7 @@ std::optional<Loan> Loans::find(const std::string& address) const {
   loan.address = address;
   if (!file) return std::nullopt;
   std::getline(file, loan.driver);
+  std::getline(file, loan.override_before);
   // A name goes into a path.
   if (loan.driver.find('/') != std::string::npos) return std::nullopt;
   return loan;
@@ -58,8 +59,9 @@ void Loans::add(const Loan& loan) const {
   const fs::path path = folder_ / loan.address, fresh = path.string() + ".new";
   qemuctl::FileDescriptor file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (!file) fail(fresh, errno);
-  const std::string line = loan.driver + "\n";
-  if (::write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) fail(fresh, errno);
+  const std::string lines = loan.driver + "\n" + loan.override_before + "\n";
+  const ssize_t written = ::write(file.get(), lines.data(), lines.size());
+  if (written != static_cast<ssize_t>(lines.size())) fail(fresh, written < 0 ? errno : ENOSPC);
   file.reset();
   if (::rename(fresh.c_str(), path.c_str()) != 0) fail(path, errno);
 }

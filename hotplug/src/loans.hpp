@@ -13,7 +13,8 @@ namespace hotplug::detail {
 /// A PCI device that was taken from its driver for a VM.
 struct Loan {
   std::string address;
-  std::string driver; ///< the one to give it back to; empty: it had none
+  std::string driver;            ///< the one to give it back to; empty: it had none
+  std::string override_before{}; ///< what its `driver_override` was; empty: nothing
   bool operator==(const Loan&) const = default;
 };
 

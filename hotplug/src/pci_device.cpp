@@ -13,8 +13,6 @@ namespace hotplug {
 
 namespace {
 
-constexpr std::uint8_t bridge_class = 6;
-
 /// "0x8086"; 0: it is no such number.
 std::uint32_t hexadecimal(const PciRecord& record, std::string_view attribute) {
   const auto found = record.attributes.find(attribute);
@@ -67,7 +65,7 @@ std::optional<PciDevice> make_pci_device(const PciRecord& record) {
   const std::uint32_t code = hexadecimal(record, "class");
   device.device_class = {static_cast<std::uint8_t>(code >> 16), static_cast<std::uint8_t>(code >> 8),
                          static_cast<std::uint8_t>(code)};
-  if (device.device_class.code == bridge_class) return std::nullopt;
+  if (device.device_class.code == pci_bridge_class) return std::nullopt;
   device.subsystem_vendor_id = static_cast<std::uint16_t>(hexadecimal(record, "subsystem_vendor"));
   device.subsystem_id = static_cast<std::uint16_t>(hexadecimal(record, "subsystem_device"));
   device.vendor_name = property(record, "ID_VENDOR_FROM_DATABASE");

@@ -10,6 +10,16 @@
 
 namespace hotplug::detail {
 
+namespace {
+
+/// Whether the kernel lets a process use a group of which this driver has a member.
+bool is_out_of_the_way(const std::string& driver) {
+  return driver.empty() || driver == "pcieport" || driver == "pci-stub" || driver.starts_with("vfio") ||
+         is_for_vms(driver);
+}
+
+} // namespace
+
 std::map<std::string, PciVerdict> decide_pci(const std::vector<PciDevice>& devices, const PciRules& rules) {
   std::map<std::string, PciVerdict> verdicts;
   std::map<int, std::vector<const PciDevice*>> groups;
@@ -51,12 +61,14 @@ std::string group_obstacle(const PciDevice& device, const std::string& vm, const
     if (member.target)
       return fmt::format("{} of the same IOMMU group ({}) goes to VM {}, and a group can not be split",
                          member.device.address(), *device.iommu_group, *member.target);
-    if (!member.device.driver.empty() && member.device.driver != vfio_driver)
-      return fmt::format(
-          "{} ({:04x}:{:04x}, used by the host's driver {}) is in the same IOMMU group ({}), and a group "
-          "can not be split: send it to that VM, too, with pciIommuAddAll or a rule of its own",
-          member.device.address(), member.device.vendor_id, member.device.device_id, member.device.driver,
-          *device.iommu_group);
+    if (is_out_of_the_way(member.device.driver)) continue;
+    const bool bridge = member.device.device_class.code == pci_bridge_class;
+    return fmt::format("{} ({:04x}:{:04x}, used by the host's driver {}) is in the same IOMMU group ({}), and a group "
+                       "can not be split: {}",
+                       member.device.address(), member.device.vendor_id, member.device.device_id, member.device.driver,
+                       *device.iommu_group,
+                       bridge ? "a bridge stays with the host, so its driver has to be unbound, or kept from loading"
+                              : "send it to that VM, too, with pciIommuAddAll or a rule of its own");
   }
   return {};
 }

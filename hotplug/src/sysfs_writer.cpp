@@ -36,11 +36,19 @@ struct Failure {
 
 /// 0, or the error. The file is not kept open.
 int write_once(const SysfsWrite& write) {
+  if (write.probe) {
+    // What the kernel uses it has for itself alone. Nothing else that may be wrong with the device counts here.
+    const int probed = ::open(write.file.c_str(), O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
+    const int error = probed < 0 && errno == EBUSY ? EBUSY : 0;
+    if (probed >= 0) ::close(probed);
+    return error;
+  }
   const int fd = ::open(write.file.c_str(), O_WRONLY | O_CLOEXEC);
   if (fd < 0) return errno;
   const ssize_t size = ::write(fd, write.text.data(), write.text.size());
   const int error = size < 0 ? errno : 0;
   ::close(fd);
+  if (error == 0 && static_cast<std::size_t>(size) < write.text.size()) return EIO;
   return error;
 }
 
@@ -61,6 +69,13 @@ int write_once(const SysfsWrite& write) {
     ::_exit(1);
   }
   ::_exit(0);
+}
+
+/// One of which is the one that takes so long.
+std::string files_of(const std::vector<SysfsWrite>& writes) {
+  std::string files;
+  for (const SysfsWrite& write : writes) files += (files.empty() ? "" : ", ") + write.file;
+  return files;
 }
 
 /// What the child has told; nullopt: nothing.
@@ -103,7 +118,8 @@ asio::awaitable<SysfsOutcome> write_sysfs(asio::any_io_executor executor, std::v
   if (!end) {
     process.send_signal(SIGKILL);
     end = co_await process.wait_until(std::chrono::steady_clock::now() + death);
-    outcome.problem = "the kernel did not do it within " + qemuctl::detail::duration_text(timeout);
+    outcome.problem = fmt::format("the kernel did not do it within {} ({})", qemuctl::detail::duration_text(timeout),
+                                  files_of(writes));
     if (!end) {
       outcome.problem += fmt::format(", and keeps process {}, which asked for it", process.pid());
       outcome.stuck = std::move(process);
@@ -113,12 +129,21 @@ asio::awaitable<SysfsOutcome> write_sysfs(asio::any_io_executor executor, std::v
   if (end->exit_code == 0) co_return outcome;
   if (const std::optional<Failure> failure = read_failure(read_end.get(), writes.size())) {
     const SysfsWrite& write = writes[static_cast<std::size_t>(failure->index)];
-    outcome.problem = fmt::format("writing \"{}\" to {}: {}", write.text, write.file,
-                                  std::generic_category().message(failure->error));
+    outcome.in_use = write.probe;
+    outcome.problem = write.probe ? fmt::format("the kernel has {} in use", write.file)
+                                  : fmt::format("writing \"{}\" to {}: {}", write.text, write.file,
+                                                std::generic_category().message(failure->error));
   } else {
     outcome.problem = fmt::format("the helper process ended: {}", end->describe());
   }
   co_return outcome;
+}
+
+asio::awaitable<SysfsOutcome> probe_block_devices(asio::any_io_executor executor, std::vector<std::string> nodes,
+                                                  std::chrono::milliseconds timeout) {
+  std::vector<SysfsWrite> probes;
+  for (std::string& node : nodes) probes.push_back({std::move(node), {}, false, true});
+  return write_sysfs(std::move(executor), std::move(probes), timeout);
 }
 
 } // namespace hotplug::detail

@@ -17,11 +17,13 @@ namespace hotplug::detail {
 struct SysfsWrite {
   std::string file, text;
   bool may_fail = false; ///< goes on with the next one
+  bool probe = false;    ///< of a block device: nothing is written, but it fails when the kernel uses it
 };
 
 /// How a sequence of writes ended.
 struct SysfsOutcome {
   std::string problem; ///< empty: all were done
+  bool in_use = false; ///< the problem is that the kernel uses a block device
   /// The process that does not end, because the kernel does not let it: what it was to write may still happen.
   std::optional<qemuctl::detail::Process> stuck;
 };
@@ -31,5 +33,11 @@ struct SysfsOutcome {
 /// that does not end it, abandoned.
 asio::awaitable<SysfsOutcome> write_sysfs(asio::any_io_executor executor, std::vector<SysfsWrite> writes,
                                           std::chrono::milliseconds timeout);
+
+/// Whether the kernel uses one of these block devices ("/dev/sdb1"): for a file system, in whatever namespace it is
+/// mounted, for swap space, for what is built on it. In a process likewise, because a disk that is broken may not
+/// answer.
+asio::awaitable<SysfsOutcome> probe_block_devices(asio::any_io_executor executor, std::vector<std::string> nodes,
+                                                  std::chrono::milliseconds timeout);
 
 } // namespace hotplug::detail

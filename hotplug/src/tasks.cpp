@@ -13,13 +13,17 @@
 
 namespace hotplug::detail {
 
+bool is_cancelled(const std::system_error& error) {
+  return error.code() == asio::error::operation_aborted || error.code() == std::errc::operation_canceled;
+}
+
 namespace {
 
 bool was_cancelled(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const std::system_error& failure) {
-    return failure.code() == asio::error::operation_aborted || failure.code() == std::errc::operation_canceled;
+    return is_cancelled(failure);
   } catch (...) {
     return false;
   }

@@ -13,11 +13,15 @@
 #include <list>
 #include <memory>
 #include <string>
+#include <system_error>
 
 namespace hotplug::detail {
 
 /// What an error says of itself.
 std::string what_of(const std::exception_ptr& error);
+
+/// Whether a wait has ended by being cancelled: Asio's own and ours say that by different codes.
+bool is_cancelled(const std::system_error& error);
 
 /// Coroutines that belong together: they can be cancelled together, and waited for.
 ///

@@ -56,7 +56,8 @@ void AuthorizationJournal::add(const std::string& name, const std::string& value
   qemuctl::FileDescriptor file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (!file) fail(fresh, errno);
   const std::string line = value + "\n";
-  if (::write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) fail(fresh, errno);
+  const ssize_t written = ::write(file.get(), line.data(), line.size());
+  if (written != static_cast<ssize_t>(line.size())) fail(fresh, written < 0 ? errno : ENOSPC);
   file.reset();
   if (::rename(fresh.c_str(), path.c_str()) != 0) fail(path, errno);
 }
@@ -92,8 +93,9 @@ std::string read_attribute(const std::string& file) {
 
 std::string write_attribute(const std::string& file, const std::string& value) {
   const qemuctl::FileDescriptor fd(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
-  if (fd && ::write(fd.get(), value.data(), value.size()) == static_cast<ssize_t>(value.size())) return {};
-  return std::generic_category().message(errno);
+  const ssize_t written = fd ? ::write(fd.get(), value.data(), value.size()) : -1;
+  if (written == static_cast<ssize_t>(value.size())) return {};
+  return std::generic_category().message(written < 0 ? errno : EIO);
 }
 
 } // namespace hotplug::detail

@@ -2,15 +2,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vfio.hpp"
 
+#include "duration_text.hpp"
 #include "file_watch.hpp"
+#include "usb_authorization.hpp"
 
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
 #include <filesystem>
+#include <system_error>
 #include <utility>
 
 namespace hotplug::detail {
@@ -52,7 +60,7 @@ asio::awaitable<std::string> load_driver(asio::any_io_executor executor, std::st
   co_return fmt::format("the kernel has no driver {}, and {} does not load it ({})", vfio_driver, options.argv[0], why);
 }
 
-/// Until there is such a file. udev makes it, a moment after the driver has the device.
+/// Until there is such a file.
 asio::awaitable<void> wait_for_file(asio::any_io_executor executor, std::string path) {
   FileWatch watch(executor, path);
   std::error_code ec;
@@ -68,10 +76,54 @@ asio::awaitable<bool> file_comes(asio::any_io_executor executor, std::string pat
 
 } // namespace
 
+bool is_for_vms(const std::string& driver) {
+  return driver.find("vfio-pci") != std::string::npos || driver.find("vfio_pci") != std::string::npos;
+}
+
 std::string driver_of(const std::string& address) {
   std::error_code ec;
   const fs::path driver = fs::read_symlink(folder_of(address) + "/driver", ec);
   return ec ? std::string() : driver.filename().string();
+}
+
+std::string driver_override_of(const std::string& address) {
+  std::string driver = read_attribute(folder_of(address) + "/driver_override");
+  return driver == "(null)" ? std::string() : driver;
+}
+
+std::vector<PciDevice> bridges_of_group(int group, const fs::path& root) {
+  std::vector<PciDevice> bridges;
+  std::error_code ec;
+  const fs::path folder = root / fmt::format("sys/kernel/iommu_groups/{}/devices", group);
+  for (fs::directory_iterator link(folder, ec), end; !ec && link != end; link.increment(ec)) {
+    const auto number = [&](const char* attribute) {
+      return std::strtoul(read_attribute(link->path() / attribute).c_str(), nullptr, 16);
+    };
+    PciDevice device;
+    device.device_class.code = static_cast<std::uint8_t>(number("class") >> 16);
+    if (device.device_class.code != pci_bridge_class) continue;
+    device.sys_name = link->path().filename().string();
+    device.vendor_id = static_cast<std::uint16_t>(number("vendor"));
+    device.device_id = static_cast<std::uint16_t>(number("device"));
+    std::error_code none;
+    device.driver = fs::read_symlink(link->path() / "driver", none).filename().string();
+    device.iommu_group = group;
+    bridges.push_back(std::move(device));
+  }
+  return bridges;
+}
+
+std::vector<std::string> virtual_functions_of(const std::string& sys_path, const fs::path& root) {
+  std::vector<std::string> addresses;
+  std::error_code ec;
+  for (fs::directory_iterator entry(root / sys_path.substr(1), ec), end; !ec && entry != end; entry.increment(ec)) {
+    std::error_code no_link;
+    const fs::path target = fs::read_symlink(entry->path(), no_link);
+    if (!no_link && entry->path().filename().string().starts_with("virtfn"))
+      addresses.push_back(target.filename().string());
+  }
+  std::ranges::sort(addresses);
+  return addresses;
 }
 
 std::string group_node(int group) {
@@ -88,7 +140,7 @@ std::vector<SysfsWrite> writes_to_take(const std::string& address, const std::st
 
 std::vector<SysfsWrite> writes_to_give_back(const Loan& loan, const std::string& driver_now) {
   std::vector<SysfsWrite> writes;
-  writes.push_back({folder_of(loan.address) + "/driver_override", "\n", false});
+  writes.push_back({folder_of(loan.address) + "/driver_override", loan.override_before + "\n", false});
   if (driver_now == vfio_driver)
     writes.push_back({fmt::format("{}/{}/unbind", drivers, driver_now), loan.address, false});
   if (loan.driver.empty() || (driver_now != vfio_driver && !driver_now.empty())) return writes;
@@ -112,8 +164,21 @@ asio::awaitable<SysfsOutcome> take_for_vfio(asio::any_io_executor executor, std:
     outcome.problem = fmt::format("{} does not take it; the kernel's log says why", vfio_driver);
     co_return outcome;
   }
-  const bool there = co_await file_comes(executor, group_node(group), timeout);
-  if (!there) outcome.problem = fmt::format("there is no {} although {} has it", group_node(group), vfio_driver);
+  const std::string node = group_node(group);
+  const bool there = co_await file_comes(executor, node, timeout);
+  if (!there) {
+    outcome.problem = fmt::format("there is no {} although {} has it", node, vfio_driver);
+    co_return outcome;
+  }
+  // The kernel makes it for root; who may open it udev says a moment later, and writes down that it has.
+  struct stat status {};
+  std::error_code ec;
+  if (!fs::exists("/run/udev/control", ec) || ::stat(node.c_str(), &status) != 0) co_return outcome;
+  std::string entry = fmt::format("/run/udev/data/c{}:{}", major(status.st_rdev), minor(status.st_rdev));
+  const bool through = co_await file_comes(executor, std::move(entry), timeout);
+  if (!through)
+    outcome.problem = fmt::format("udev has not set up {} within {}; \"udevadm settle\" says whether it works", node,
+                                  qemuctl::detail::duration_text(timeout));
   co_return outcome;
 }
 

@@ -23,9 +23,19 @@ TEST_CASE("a disk that is mounted on the host stays there until it is not") {
   const std::string disk =
       "/dev/" + host.host.output_of("basename /sys/bus/usb/devices/2-3:1.0/host*/target*/*/block/*");
   host.host.wait_for_device(disk);
-  host.host.output_of("mkfs.ext4 -q " + disk + " && mkdir /tmp/files && mount " + disk + " /tmp/files");
+  host.host.output_of("mkfs.ext4 -q " + disk + " && mkdir /tmp/files");
   host.start_vm("a");
-  host.start_daemon(R"([{"targetVm": "a", "allow": [{"interfaceClass": 8}]}])", {}, "-a");
+  // The service does not see what is mounted in another namespace, such as a container's.
+  const std::string container = std::to_string(
+      host.host.spawn("unshare -m sh -c 'mount " + disk + " /tmp/files && exec sleep 1000'", "/tmp/container.log"));
+  host.host.wait_until("grep -q /tmp/files /proc/" + container + "/mountinfo");
+  const std::string rules = R"([{"targetVm": "a", "allow": [{"interfaceClass": 8}]}])";
+  host.start_daemon(rules, {}, "-a");
+  host.host.wait_until("grep -q 'the host uses it: the kernel has " + disk + " in use' /tmp/daemon.log");
+  host.wait_for("2-3", "");
+  host.host.output_of("kill " + container);
+  host.host.wait_until("mount " + disk + " /tmp/files && ! test -e /proc/" + container);
+  host.write_config(rules);
   host.host.wait_until("grep -q 'the host uses it: " + disk + " is mounted on /tmp/files' /tmp/daemon.log");
   host.wait_for("2-3", "");
   // The kernel tells of it, so that nobody has to wait for the next attempt.

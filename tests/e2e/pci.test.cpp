@@ -197,7 +197,7 @@ TEST_CASE("a driver that does not let go is given up, and a service that dies me
   host.wait_for_log("and keeps process " + helper);
   CHECK(host.host.output_of("ps -o stat= -p " + helper + " | head -c1") == "D");
   host.thaw_helper();
-  host.wait_for_log("the kernel is through with its driver");
+  host.wait_for_log("the kernel is through with it");
 
   // Killed before the driver was left.
   host.signal_daemon("KILL");
@@ -269,6 +269,26 @@ TEST_CASE("a card that a VM starts with is the VM's from the beginning, and the 
   host.host.wait_until("! kill -0 " + runner);
   CHECK(host.driver_of(card) == "e1000e");
   CHECK(host.host.output_of(std::string("ls ") + lent).empty());
+}
+
+TEST_CASE("a card goes to its VM when udev is through with the node of its group") {
+  PciHost host;
+  const std::string card = host.plug_card("e1000e", "one", "rp0");
+  host.wait_for_driver(card, "e1000e");
+  host.start_vm("a", port);
+  host.more_rules = PciHost::rules_for(PciHost::by_address(card));
+  host.host.output_of("modprobe -a vfio-pci vfio_iommu_type1 && udevadm settle");
+  host.start_daemon("[]"); // without -a, so what is there stays with the host
+  host.host.output_of("udevadm control --stop-exec-queue");
+  host.host.spawn(std::string(QEMUCTL_CLI) + " --socket " + test::HotplugHost::api_path + " pci attach " + card,
+                  "/tmp/attached");
+  host.host.wait_until("grep -q 'udev has not set up /dev/vfio/' /tmp/attached");
+  CHECK(host.host.output_of("grep -c 'has " + card + " .* now, as' /tmp/daemon.log || true") == "0");
+  host.host.output_of("udevadm control --start-exec-queue");
+  host.wait_for_driver(card, "e1000e");
+  CHECK_THAT(host.host.output_of(std::string(QEMUCTL_CLI) + " --socket " + test::HotplugHost::api_path +
+                                 " pci attach " + card),
+             ContainsSubstring("is in VM a now"));
 }
 
 TEST_CASE("a service that is to end while the kernel changes a driver leaves the card with the host") {

@@ -6,6 +6,7 @@
 #include "engine_host.hpp"
 #include "fake_qemu.hpp"
 #include "free_port.hpp"
+#include "golden.hpp"
 #include "other_process.hpp"
 #include "run.hpp"
 #include "temp_dir.hpp"
@@ -18,19 +19,23 @@
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <chrono>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <functional>
 #include <future>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 using namespace hotplug;
@@ -541,6 +546,58 @@ TEST_CASE("a card that a VM starts with is known as one that an engine attached,
   host.wait_until("its guest is asked", [&] { return qemu.count("device_del") == 1; });
   host.wait_until("it is told", [&] { return !card_of(host.engine->devices()).degraded.empty(); });
   CHECK_THAT(card_of(host.engine->devices()).degraded, ContainsSubstring("has not let go of"));
+}
+
+TEST_CASE("what another engine has given back is noted anew before it is taken") {
+  Host host;
+  host.config.general.modprobe = "/bin/false"; // so that no driver is changed
+  const std::string card = "0000:00:05.0";
+  const std::filesystem::path noted = host.dir / "lent" / card;
+  std::filesystem::create_directories(noted.parent_path());
+  test::write_file(noted, "e1000e\n\n");
+  std::filesystem::create_directories(host.dir / "claims");
+  qemuctl::FileDescriptor other(::open((host.dir / "claims" / card).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  REQUIRE(::flock(other.get(), LOCK_EX | LOCK_NB) == 0);
+  host.add_vm("a");
+  host.host.add_pci(card, "82574L", 7, "e1000e");
+  PciRule rule;
+  rule.vms = {"a"};
+  rule.allow.emplace_back().address = card;
+  host.config.pci_rules.push_back(rule);
+  host.start();
+  host.wait_until("it is there", [&] { return !host.engine->devices().empty(); });
+  std::filesystem::remove(noted);
+  other.reset();
+  FakeQemu qemu(host.socket("a"));
+  host.wait_until("it is noted", [&] { return std::filesystem::exists(noted); });
+  CHECK(test::read_file(noted) == "e1000e\n\n");
+  CHECK(qemu.count("device_add") == 0);
+}
+
+TEST_CASE("a card stays with the host while a virtual function of it is a VM's") {
+  Host host;
+  host.add_vm("a");
+  host.add_vm("b");
+  const std::string card = "0000:00:05.0", function = "0000:00:05.1";
+  host.host.add_pci(card, "82576", 7, "igb", "L: virtfn0=../" + function + "\n");
+  host.host.add_pci(function, "82576 VF", 8, "igbvf");
+  for (const auto& [vm, address] : {std::pair("a", card), std::pair("b", function)}) {
+    PciRule rule;
+    rule.vms = {vm};
+    rule.allow.emplace_back().address = address;
+    rule.force = true;
+    host.config.pci_rules.push_back(rule);
+  }
+  FakeQemu qemu(host.socket("a"));
+  host.start();
+  const auto problem = [&] {
+    for (const DeviceState& each : host.engine->devices())
+      if (sys_name_of(each.device) == card) return each.degraded;
+    return std::string();
+  };
+  host.wait_until("it is degraded", [&] { return !problem().empty(); });
+  CHECK_THAT(problem(), ContainsSubstring("its virtual function 0000:00:05.1 is VM b's"));
+  CHECK_FALSE(std::filesystem::exists(host.dir / "lent" / card));
 }
 
 TEST_CASE("a card on a bus that can not let go of it stays, is told with QEMU's reason, and QEMU is left in peace") {

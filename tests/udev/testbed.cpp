@@ -113,11 +113,12 @@ std::string Testbed::plug(const std::string& parent, int bus, int port, int addr
   return path;
 }
 
-void Testbed::add_pci(const std::string& address, const std::string& product, std::optional<int> group) {
-  std::string links;
+void Testbed::add_pci(const std::string& address, const std::string& product, std::optional<int> group,
+                      const std::string& driver, const std::string& more) {
+  std::string links = more;
   if (group)
-    links = fmt::format("L: driver=../../../bus/pci/drivers/vfio-pci\nL: iommu_group=../../../kernel/iommu_groups/{}\n",
-                        *group);
+    links += fmt::format("L: driver=../../../bus/pci/drivers/{}\nL: iommu_group=../../../kernel/iommu_groups/{}\n",
+                         driver, *group);
   add(fmt::format("P: /devices/pci0000:00/{}\nE: SUBSYSTEM=pci\nE: ID_MODEL_FROM_DATABASE={}\nA: vendor=0x8086\n"
                   "A: device=0x10d3\nA: class=0x020000\nA: subsystem_vendor=0x8086\nA: subsystem_device=0x0001\n{}\n",
                   address, product, links));

@@ -26,9 +26,10 @@ class Testbed {
   /// id is in the descriptors, too.
   std::string plug(const std::string& parent, int bus, int port, int address, const std::string& product = "Stick",
                    const std::string& device_class = "00", const std::string& product_id = "c52b");
-  /// A PCI device with that address and the ids 8086:10d3, without an event. `group`: vfio-pci has it, in that IOMMU
-  /// group.
-  void add_pci(const std::string& address, const std::string& product, std::optional<int> group = std::nullopt);
+  /// A PCI device with that address and the ids 8086:10d3, without an event. `group`: it is in that IOMMU group, and
+  /// has that driver. `more`: further lines, as umockdev has them.
+  void add_pci(const std::string& address, const std::string& product, std::optional<int> group = std::nullopt,
+               const std::string& driver = "vfio-pci", const std::string& more = {});
   /// An input device that is not behind USB, without an event.
   void add_input(int input, int event, const std::string& name, const std::string& path_tag);
   /// Removes it, with an event.

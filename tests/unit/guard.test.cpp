@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 using hotplug::detail::host_use_of;
 
@@ -64,6 +65,22 @@ TEST_CASE("a mounted file system keeps its disk with the host") {
   CHECK(host.use() == "/dev/sdb2 is mounted on /data");
 }
 
+TEST_CASE("a mounted file system of several disks keeps each of them with the host") {
+  Tree host;
+  host.link("sys/fs/btrfs/1234/devices/sda1", "sys/devices/pci0000:00/0000:00:1f.1/ata1/block/sda/sda1");
+  host.link("sys/fs/btrfs/1234/devices/sdb2", "sys/devices/pci0000:00/0000:00:1f.2/ata1/block/sdb/sdb2");
+  CHECK(host.use().empty());
+  host.write("proc/self/mountinfo", "36 35 0:42 / /data rw - btrfs /dev/sda1 rw\n");
+  CHECK(host.use() == "/dev/sdb2 is mounted on /data");
+}
+
+TEST_CASE("the nodes of a device's disks are known, those that say most first") {
+  Tree host;
+  host.link("sys/class/block/cciss!c0d0", "sys/devices/pci0000:00/0000:00:1f.2/block/cciss!c0d0");
+  CHECK(hotplug::detail::block_nodes_of(controller, host.dir.path()) ==
+        std::vector<std::string>{"/dev/sdb2", "/dev/sdb1", "/dev/sdb", "/dev/cciss/c0d0"});
+}
+
 TEST_CASE("a mounted file system keeps the controller with the host that shares its disk with others") {
   Tree tree;
   const std::string subsystem = "sys/devices/virtual/nvme-subsystem/nvme-subsys0";
@@ -90,6 +107,14 @@ TEST_CASE("what is built on a disk keeps it with the host") {
   CHECK(host.use() == "/dev/sdb2 is part of the LVM volume /dev/mapper/vg-home");
   host.write("proc/self/mountinfo", "36 35 253:0 / /home rw - ext4 /dev/mapper/vg-home rw\n");
   CHECK(host.use() == "/dev/mapper/vg-home (of /dev/sdb2) is mounted on /home");
+  host.write("proc/self/mountinfo", "");
+  host.write("sys/class/block/dm-0/dm/name", "secret\n");
+  host.write("sys/class/block/dm-0/dm/uuid", "CRYPT-LUKS2-abc-secret\n");
+  CHECK(host.use() == "/dev/sdb2 is part of the encrypted volume /dev/mapper/secret");
+  fs::remove(host.dir / "sys/class/block/sdb2/holders/dm-0");
+  host.link("sys/class/block/md0", "sys/devices/virtual/block/md0");
+  host.link("sys/class/block/sdb1/holders/md0", "sys/devices/virtual/block/md0");
+  CHECK(host.use() == "/dev/sdb1 is part of the RAID /dev/md0");
 }
 
 TEST_CASE("the default route keeps its interface with the host, also when a bridge is in between") {

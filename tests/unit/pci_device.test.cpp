@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
+#include "golden.hpp"
 #include "loans.hpp"
 #include "pci_group.hpp"
 #include "pci_port.hpp"
@@ -12,6 +13,7 @@
 #include <hotplug/rules.hpp>
 #include <qemuctl/json.hpp>
 
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -132,6 +134,44 @@ TEST_CASE("what is in the way of a group is named") {
   CHECK(group_obstacle(first, "vm", {{first, "vm"}, {device("0000:01:00.1", "12", ""), std::nullopt}}).empty());
   CHECK(group_obstacle(first, "vm", {{first, "vm"}, {device("0000:01:00.1", "12", "vfio-pci"), std::nullopt}}).empty());
   CHECK_THAT(group_obstacle(device("0000:01:00.0", ""), "vm", {}), ContainsSubstring("IOMMU"));
+  for (const char* driver : {"pcieport", "pci-stub", "vfio-platform", "mlx5_vfio_pci"})
+    CHECK(group_obstacle(first, "vm", {{first, "vm"}, {device("0000:01:00.1", "12", driver), std::nullopt}}).empty());
+}
+
+TEST_CASE("a bridge whose driver keeps its IOMMU group with the host is named") {
+  const test::TempDir root;
+  const auto add = [&](const std::string& address, const std::string& code, const std::string& driver) {
+    const auto folder = root / "sys/kernel/iommu_groups/12/devices" / address;
+    std::filesystem::create_directories(folder);
+    test::write_file(folder / "class", code + "\n");
+    test::write_file(folder / "vendor", "0x8086\n");
+    test::write_file(folder / "device", "0xa30d\n");
+    if (!driver.empty()) std::filesystem::create_symlink("../../../../bus/pci/drivers/" + driver, folder / "driver");
+  };
+  add("0000:00:1f.0", "0x060100", "lpc_ich");
+  add("0000:00:1c.0", "0x060400", "pcieport");
+  add("0000:00:1f.6", "0x020000", "e1000e");
+  std::vector<GroupMember> members;
+  for (const PciDevice& bridge : bridges_of_group(12, root.path())) members.push_back({bridge, std::nullopt});
+  CHECK(members.size() == 2);
+  const PciDevice card = device("0000:00:1f.6");
+  members.push_back({card, "vm"});
+  CHECK_THAT(group_obstacle(card, "vm", members), ContainsSubstring("0000:00:1f.0 (8086:a30d") &&
+                                                      ContainsSubstring("driver lpc_ich") &&
+                                                      ContainsSubstring("has to be unbound"));
+  CHECK(bridges_of_group(13, root.path()).empty());
+}
+
+TEST_CASE("a card is known with its virtual functions") {
+  const test::TempDir root;
+  const auto folder = root / "sys/devices/pci0000:00/0000:01:00.0";
+  std::filesystem::create_directories(folder);
+  const std::string path = "/sys/devices/pci0000:00/0000:01:00.0";
+  CHECK(virtual_functions_of(path, root.path()).empty());
+  std::filesystem::create_symlink("../0000:01:10.2", folder / "virtfn1");
+  std::filesystem::create_symlink("../0000:01:10.0", folder / "virtfn0");
+  std::filesystem::create_symlink("../../../bus/pci", folder / "subsystem");
+  CHECK(virtual_functions_of(path, root.path()) == Texts{"0000:01:10.0", "0000:01:10.2"});
 }
 
 TEST_CASE("a device is taken by its address alone, and goes back to the driver it had") {
@@ -147,6 +187,8 @@ TEST_CASE("a device is taken by its address alone, and goes back to the driver i
   // It had not begun.
   CHECK(texts(writes_to_give_back({address, "e1000e"}, "e1000e")) == Texts{"driver_override=\n"});
   CHECK(texts(writes_to_give_back({address, ""}, "vfio-pci")) == Texts{"driver_override=\n", "unbind=" + address});
+  // Somebody had a driver of their own for it.
+  CHECK(texts(writes_to_give_back({address, "e1000e", "e1000e"}, "e1000e")) == Texts{"driver_override=e1000e\n"});
 }
 
 TEST_CASE("what is lent is known to the next engine") {
@@ -154,12 +196,12 @@ TEST_CASE("what is lent is known to the next engine") {
   const Loans loans(dir / "lent");
   CHECK(loans.all().empty());
   loans.add({"0000:01:00.0", "e1000e"});
-  loans.add({"0000:02:00.0", ""});
+  loans.add({"0000:02:00.0", "", "uio_pci_generic"});
   CHECK(Loans(dir / "lent").find("0000:01:00.0") == Loan{"0000:01:00.0", "e1000e"});
   CHECK(loans.all().size() == 2);
   loans.remove("0000:01:00.0");
   CHECK_FALSE(loans.find("0000:01:00.0"));
-  CHECK(loans.find("0000:02:00.0") == Loan{"0000:02:00.0", ""});
+  CHECK(loans.find("0000:02:00.0") == Loan{"0000:02:00.0", "", "uio_pci_generic"});
 }
 
 TEST_CASE("the ids of PCI devices in QEMU tell their addresses") {

@@ -41,11 +41,25 @@ TEST_CASE("files are written one after the other, up to the first that can not b
   CHECK(test::read_file(two) == "2");
 }
 
+TEST_CASE("a block device is asked whether the kernel uses it, and nothing is written to it") {
+  const test::TempDir dir;
+  const std::string disk = dir / "disk";
+  test::write_file(disk, "data");
+  asio::io_context io;
+  const auto probe = [&](std::vector<std::string> nodes) {
+    return test::run(io, probe_block_devices(io.get_executor(), std::move(nodes), milliseconds(10'000)));
+  };
+  const SysfsOutcome outcome = probe({disk, dir / "none"}); // one that is gone is used by nobody
+  CHECK(outcome.problem.empty());
+  CHECK_FALSE(outcome.in_use);
+  CHECK(test::read_file(disk) == "data");
+}
+
 TEST_CASE("a write that does not end is given up at its deadline") {
   const test::TempDir dir;
   const std::string fifo = dir / "fifo"; // nobody reads it
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
   const SysfsOutcome outcome = write({{fifo, "x", false}}, milliseconds(100));
-  CHECK_THAT(outcome.problem, ContainsSubstring("the kernel did not do it within"));
+  CHECK_THAT(outcome.problem, ContainsSubstring("the kernel did not do it within") && ContainsSubstring(fifo));
   CHECK_FALSE(outcome.stuck); // this one can be killed
 }

@@ -36,6 +36,9 @@ struct PciDevice {
   bool operator==(const PciDevice&) const = default;
 };
 
+/// The class code of bridges, and of what a chipset has for others, such as its ISA bridge.
+inline constexpr std::uint8_t pci_bridge_class = 6;
+
 /// What udev and sysfs know of a PCI device.
 struct PciRecord {
   std::string sys_path;
