@@ -347,6 +347,21 @@ void Engine::stop() noexcept {
   impl_->changed();
 }
 
+void Engine::Impl::apply_general(GeneralConfig fresh) {
+  if (fresh.persistency != general.persistency || fresh.state_path != general.state_path)
+    log(LogLevel::warning, "general.persistency, general.statePath: take effect when the service is started again");
+  fresh.persistency = general.persistency;
+  fresh.state_path = general.state_path;
+  flapping.allow(static_cast<std::size_t>(fresh.max_arrivals_per_minute));
+  if (fresh.select_timeout != general.select_timeout)
+    for (auto& [path, device] : devices) {
+      device.select_until.reset();
+      if (device.state.select && fresh.select_timeout > 0)
+        device.select_until = std::chrono::steady_clock::now() + std::chrono::seconds(fresh.select_timeout);
+    }
+  general = std::move(fresh);
+}
+
 void Engine::reload(Config config) {
   Impl& impl = *impl_;
   Rules fresh(config);
@@ -373,6 +388,7 @@ void Engine::reload(Config config) {
   for (VmEntry& entry : added) impl.add(std::move(entry));
   impl.rules = std::move(fresh);
   impl.acpi_rules = std::move(config.acpi_rules);
+  impl.apply_general(std::move(config.general));
   if (impl.authorization != config.usb_authorization) {
     impl.authorization = std::move(config.usb_authorization);
     impl.host_rules = std::move(host_rules);

@@ -236,6 +236,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   /// The VM that the device was in which was there a moment ago; nullopt: none. Forgets it.
   std::optional<std::string> departed_from(const std::string& connector);
   void apply_rules(detail::TrackedDevice& device);
+  void apply_general(GeneralConfig fresh);
   /// What is remembered of this device, to be changed and saved.
   detail::Choice& choice_of(const Device& device);
   void save_choices();

@@ -211,6 +211,13 @@ void Engine::Impl::show(TrackedDevice& device, const Holding* holding) {
     device.problem = {ProblemKind::left, left_by_guest};
   else if (vm == state.target && !foreign && (vm || !device.loan))
     device.problem.clear();
+  state.chosen = device.wish.chosen;
+  state.returns_to.reset();
+  if (device.wish.suspended) {
+    detail::Wish resumed = device.wish;
+    resumed.suspended = false;
+    state.returns_to = target_of(resumed);
+  }
   const bool select = device.wish.taken && device.wish.ask && !device.wish.detached && !device.wish.suspended &&
                       !state.target && !vm && device.wish.allowed.size() > 1;
 

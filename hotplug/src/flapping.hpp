@@ -21,6 +21,8 @@ class Flapping {
   /// So many arrivals within `window` are usual; mode switches and resets take some. 0: any number is.
   explicit Flapping(std::size_t most_arrivals) : most_arrivals_(most_arrivals) {}
 
+  void allow(std::size_t most_arrivals) { most_arrivals_ = most_arrivals; }
+
   /// A device has come at that connector. Until when it is kept out; nullopt: it is not.
   std::optional<time_point> arrived(const std::string& connector, time_point now);
 

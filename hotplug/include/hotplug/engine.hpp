@@ -112,7 +112,8 @@ class Engine {
   void stop() noexcept;
 
   /// Takes another configuration, and does what follows from it. Throws as the constructor, and then nothing has
-  /// changed. `general` is not looked at again.
+  /// changed. `general.state_path` and `general.persistency` stay as they are, with a warning in the log when the new
+  /// ones differ; `general.api` and `general.rest` are for `ApiServer::reload` and `RestServer::reload`.
   void reload(Config config);
 
   /// The VM's monitor, connected, for as long as the result is kept: then it is given back, if it is one to be given

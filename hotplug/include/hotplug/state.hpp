@@ -61,16 +61,18 @@ std::string_view to_string(ProblemKind kind) noexcept;
 
 /// Where a device is, where it is to be, and why the two differ.
 struct Placement {
-  std::vector<std::string> allowed_vms; ///< of the rule that decides; empty: it stays with the host
-  std::optional<std::size_t> rule;      ///< which one that is, of those for its kind
-  bool iommu_member = false;            ///< that rule takes it only because another of its IOMMU group goes to that VM
-  std::optional<std::string> target;    ///< the VM it is to be in; unset: none
-  std::optional<std::string> vm;        ///< the VM that has it, as QEMU shows
-  bool foreign = false;                 ///< somebody else put it there; it is left alone
-  bool detached = false;                ///< a person took it out, and until a person attaches it it stays out
-  bool suspended = false;               ///< it is out until `Engine::resume`
-  bool select = false;                  ///< a person has to choose among `allowed_vms`
-  std::string degraded;                 ///< why it is not where it is to be; empty: it is, or is on its way
+  std::vector<std::string> allowed_vms;  ///< of the rule that decides; empty: it stays with the host
+  std::optional<std::size_t> rule;       ///< which one that is, of those for its kind
+  bool iommu_member = false;             ///< that rule takes it only because another of its IOMMU group goes to that VM
+  std::optional<std::string> target;     ///< the VM it is to be in; unset: none
+  std::optional<std::string> vm;         ///< the VM that has it, as QEMU shows
+  bool foreign = false;                  ///< somebody else put it there; it is left alone
+  bool detached = false;                 ///< a person took it out, and until a person attaches it it stays out
+  bool suspended = false;                ///< it is out until `Engine::resume`
+  std::optional<std::string> returns_to; ///< the VM that it is in again after that
+  std::optional<std::string> chosen;     ///< the VM that a person chose last, now or earlier
+  bool select = false;                   ///< a person has to choose among `allowed_vms`
+  std::string degraded;                  ///< why it is not where it is to be; empty: it is, or is on its way
   ProblemKind problem = ProblemKind::none; ///< the kind of reason that is
   bool operator==(const Placement&) const = default;
 };
