@@ -260,12 +260,24 @@ class Daemon {
     }
   }
 
+  /// Also with the same configuration, because tokens are in files of their own.
   void reload() {
     ParsedConfig parsed = load(options_);
     for (const std::string& warning : parsed.warnings)
       if (std::ranges::find(warnings_, warning) == warnings_.end()) log(LogLevel::warning, warning);
     warnings_ = std::move(parsed.warnings);
+    const hotplug::Rules would_be_refused(parsed.config); // before anything is changed
+    const hotplug::GeneralConfig &old = loaded_.general, &fresh = parsed.config.general;
+    if (api_) api_->reload(fresh.api);
     if (parsed.config == loaded_) return;
+    std::string later;
+    const auto needs_restart = [&](const char* key, bool changed) {
+      if (changed) later += fmt::format("{}{}", later.empty() ? "" : ", ", key);
+    };
+    needs_restart("general.api.enable", !api_ && fresh.api.enable);
+    needs_restart("general.ovmfCode", fresh.ovmf_code != old.ovmf_code);
+    needs_restart("general.ovmfVars", fresh.ovmf_vars != old.ovmf_vars);
+    if (!later.empty()) log(LogLevel::warning, later + ": take effect when the service is started again");
     engine_.reload(parsed.config);
     loaded_ = std::move(parsed.config);
     log(LogLevel::info, "the configuration has been read anew");

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service_manager.hpp"
 
+#include "text.hpp"
+
 #include <fmt/core.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
@@ -84,7 +86,9 @@ void ServiceManager::stopping() const {
 }
 
 void ServiceManager::log(hotplug::LogLevel level, std::string_view text) const {
-  const std::string line = fmt::format("{}{}\n", journal_ ? journal_prefix(level) : plain_prefix(level), text);
+  // Names that devices, guests and clients choose are in it, and must not look like lines of their own.
+  const std::string line =
+      fmt::format("{}{}\n", journal_ ? journal_prefix(level) : plain_prefix(level), qemuctl::detail::printable(text));
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 

@@ -116,6 +116,12 @@ Rights rights_of(const Peer& peer, const ApiConfig& config) {
   return rights;
 }
 
+bool may_connect(std::uint32_t cid, const ApiConfig& config) {
+  constexpr std::uint32_t first_guest = 3;
+  if (!config.allowed_cids) return cid >= first_guest;
+  return std::find(config.allowed_cids->begin(), config.allowed_cids->end(), cid) != config.allowed_cids->end();
+}
+
 bool may_see(const Rights& rights, const Placement& place) {
   const auto may = [&](const std::string& vm) { return rights.in(vm) >= ApiLevel::read; };
   return rights.everywhere >= ApiLevel::read || (place.vm && may(*place.vm)) ||
@@ -125,16 +131,35 @@ bool may_see(const Rights& rights, const Placement& place) {
 DeviceState as_seen_by(const Rights& rights, DeviceState device) {
   const auto hidden = [&](const std::string& vm) { return rights.in(vm) < ApiLevel::read; };
   std::erase_if(device.allowed_vms, hidden);
-  const bool elsewhere = device.vm && hidden(*device.vm), wanted_elsewhere = device.target && hidden(*device.target);
-  if (!elsewhere && !wanted_elsewhere) return device;
-  if (elsewhere) {
-    device.vm.reset();
-    device.foreign = false;
-  }
-  if (wanted_elsewhere) device.target.reset();
+  const auto hide = [&](std::optional<std::string>& vm) {
+    const bool is_hidden = vm && hidden(*vm);
+    if (is_hidden) vm.reset();
+    return is_hidden;
+  };
+  hide(device.chosen);
+  const bool elsewhere = hide(device.vm), is_to_be_elsewhere = hide(device.target),
+             returns_elsewhere = hide(device.returns_to);
+  if (!elsewhere && !is_to_be_elsewhere && !returns_elsewhere) return device;
+  if (elsewhere) device.foreign = false;
   device.degraded = elsewhere ? "it is in a VM that you may not see" : "it is meant for a VM that you may not see";
   device.problem = ProblemKind::in_use;
   return device;
+}
+
+std::optional<Notification> as_seen_by(const Rights& rights, Notification notification) {
+  using Kind = Notification::Kind;
+  const bool visible = notification.vm.empty() || rights.in(notification.vm) >= ApiLevel::read;
+  if (notification.kind == Kind::vm_state) return visible ? std::optional(std::move(notification)) : std::nullopt;
+  const bool of_theirs = visible && !notification.vm.empty();
+  if (!of_theirs && !may_see(rights, notification.device)) return std::nullopt;
+  notification.device = as_seen_by(rights, std::move(notification.device));
+  if (!visible) {
+    if (notification.kind != Kind::attached) return std::nullopt;
+    notification.kind = Kind::degraded;
+    notification.vm.clear();
+  }
+  if (notification.kind == Kind::degraded) notification.text = notification.device.degraded;
+  return notification;
 }
 
 std::vector<Token> parse_tokens(std::string_view text, const std::string& source) {

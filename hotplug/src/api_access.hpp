@@ -3,6 +3,7 @@
 #pragma once
 
 #include <hotplug/config.hpp>
+#include <hotplug/notification.hpp>
 #include <hotplug/state.hpp>
 
 #include <cstdint>
@@ -44,6 +45,10 @@ struct Rights {
   bool operator==(const Rights&) const = default;
 };
 
+/// Whether that guest may connect at all: without `allowed_cids` every guest, but no process of this host (CIDs below
+/// 3), for which other permissions are meant. Pure.
+bool may_connect(std::uint32_t cid, const ApiConfig& config);
+
 /// Pure.
 Rights rights_of(const Peer& peer, const ApiConfig& config);
 
@@ -53,6 +58,9 @@ bool may_see(const Rights& rights, const Placement& place);
 /// A device that they may see, without the names of VMs that they may not: neither where it may go, nor where it is or
 /// is to be, nor why it is not there. Pure.
 DeviceState as_seen_by(const Rights& rights, DeviceState device);
+/// The same for what happens; nullopt: it is nothing to them. That a device goes into a VM that they may not see is
+/// told as what it means to them: that they cannot have it. Pure.
+std::optional<Notification> as_seen_by(const Rights& rights, Notification notification);
 
 struct Token {
   std::string name, secret;

@@ -29,10 +29,15 @@ using Action = ApiAction;
                  "See general.api.permissions of the service's configuration.");
 }
 
+std::string quoted(const std::string& vm) {
+  constexpr std::size_t enough = 100;
+  return Json(vm.substr(0, enough)).dump();
+}
+
 void require(ApiLevel level, const Rights& rights, const std::string& vm) {
-  if (rights.in(vm) < ApiLevel::read) not_permitted("you may not do this: it concerns a VM that you may not see");
+  if (rights.in(vm) < ApiLevel::read) not_permitted("this concerns a VM that you may not see");
   if (rights.in(vm) < level)
-    not_permitted(fmt::format("you may not do this to VM {}: it takes the level \"{}\"", vm, to_string(level)));
+    not_permitted(fmt::format("you may not do this to VM {}: it takes the level \"{}\"", quoted(vm), to_string(level)));
 }
 
 void require_everywhere(ApiLevel level, const Rights& rights) {
@@ -40,18 +45,49 @@ void require_everywhere(ApiLevel level, const Rights& rights) {
     not_permitted(fmt::format("you may not do this: it takes the level \"{}\" for all VMs", to_string(level)));
 }
 
-/// That it may be taken from where it is, and put into that VM (empty: that is not known yet).
-void require_move(const Rights& rights, const Placement& place, const std::string& to) {
-  if (!to.empty()) require(ApiLevel::attach, rights, to);
-  if (place.vm && *place.vm != to) require(ApiLevel::attach, rights, *place.vm);
+/// That it may be taken from each other VM that it is in, is meant for, or returns to when it is resumed.
+void require_release(const Rights& rights, const Placement& place, const std::string& to = {}) {
+  for (const std::optional<std::string>& vm : {place.vm, place.target, place.returns_to})
+    if (vm && *vm != to) require(ApiLevel::attach, rights, *vm);
 }
 
 /// That it may be taken out. Of one that is nowhere that means: kept out.
 void require_removal(const Rights& rights, const Placement& place) {
-  if (place.vm) return require(ApiLevel::attach, rights, *place.vm);
+  require_release(rights, place);
   const auto may = [&](const std::string& vm) { return rights.in(vm) >= ApiLevel::attach; };
-  if (rights.everywhere < ApiLevel::attach && std::none_of(place.allowed_vms.begin(), place.allowed_vms.end(), may))
+  const bool is_theirs = place.vm || place.target || place.returns_to;
+  if (!is_theirs && rights.everywhere < ApiLevel::attach &&
+      std::none_of(place.allowed_vms.begin(), place.allowed_vms.end(), may))
     not_permitted("you may not do this to a device that is for none of your VMs");
+}
+
+[[noreturn]] void can_not_attach(const DeviceState& device, std::string detail) {
+  qemuctl::Diagnostics diagnostics;
+  diagnostics.operation = "attach a device";
+  diagnostics.subject = device_node_of(device.device);
+  if (diagnostics.subject.empty()) diagnostics.subject = sys_name_of(device.device);
+  diagnostics.detail = std::move(detail);
+  throw qemuctl::Error(errc::invalid_argument, std::move(diagnostics));
+}
+
+/// The VM that a device is to go to. `seen`: without VMs that the client may not see, so that no error names one. When
+/// it names none, and need not, the device stays where it is or is meant to be; otherwise it goes where it was last, or
+/// to the first.
+std::string destination(const DeviceState& seen, const std::string& named, bool any) {
+  const std::vector<std::string>& allowed = seen.allowed_vms;
+  const auto allows = [&](const std::string& vm) {
+    return std::find(allowed.begin(), allowed.end(), vm) != allowed.end();
+  };
+  if (allowed.empty()) can_not_attach(seen, "no rule lets it into a VM");
+  if (!named.empty() && !allows(named))
+    can_not_attach(
+        seen, fmt::format("the rules do not let it into VM {}, but into {}", quoted(named), fmt::join(allowed, ", ")));
+  if (!named.empty()) return named;
+  if (!any && allowed.size() > 1)
+    can_not_attach(seen, fmt::format("a VM has to be named: one of {}", fmt::join(allowed, ", ")));
+  for (const std::optional<std::string>& vm : {seen.vm, seen.target, seen.chosen})
+    if (vm && allows(*vm)) return *vm;
+  return allowed.front();
 }
 
 bool has_tag(const DeviceState& state, const Rules& rules, const std::string& tag) {
@@ -65,7 +101,7 @@ const VmState* find_vm(const std::vector<VmState>& vms, const std::string& name)
 }
 
 [[noreturn]] void no_such_vm(const std::string& name) {
-  refuse_request(errc::not_found, fmt::format("there is no VM {}", Json(name.substr(0, 100)).dump()));
+  refuse_request(errc::not_found, fmt::format("there is no VM {}", quoted(name)));
 }
 
 } // namespace
@@ -75,6 +111,7 @@ std::vector<DeviceState> ApiActions::visible(const Rights& rights, std::optional
   std::erase_if(devices, [&](const DeviceState& each) {
     return (kind && kind_of(each.device) != kind) || !may_see(rights, each);
   });
+  for (DeviceState& each : devices) each = as_seen_by(rights, std::move(each));
   return devices;
 }
 
@@ -104,36 +141,49 @@ Json ApiActions::list_vms(const Rights& rights) const {
   return list;
 }
 
-asio::awaitable<void> ApiActions::move(ApiRequest request, Rights rights) {
-  const bool attach = request.known->action == Action::attach;
-  std::vector<DeviceState> devices = visible(rights, request.known->kind);
-  if (request.tag.empty()) {
-    DeviceState only = find_device(devices, request.device);
-    devices.clear();
-    devices.push_back(std::move(only));
-  } else {
-    const Rules& rules = engine_.rules();
-    std::erase_if(devices, [&](const DeviceState& each) { return !has_tag(each, rules, request.tag); });
-    if (devices.empty()) refuse_request(errc::not_found, "there is no device with that tag");
+asio::awaitable<void> ApiActions::move_one(std::string sys_path, ApiRequest request, CurrentRights rights) {
+  const std::vector<DeviceState> devices = engine_.devices();
+  const auto found = std::find_if(devices.begin(), devices.end(),
+                                  [&](const DeviceState& each) { return sys_path_of(each.device) == sys_path; });
+  if (found == devices.end() || !may_see(*rights, *found)) refuse_request(errc::not_found, "the device has gone");
+  if (request.known->action == Action::detach) {
+    require_removal(*rights, *found);
+    co_return co_await engine_.detach(std::move(sys_path));
   }
-  const auto target = [&](const DeviceState& each) {
-    return request.vm.empty() && each.allowed_vms.size() == 1 ? each.allowed_vms.front() : request.vm;
-  };
-  for (const DeviceState& each : devices)
-    if (attach)
-      require_move(rights, each, target(each));
-    else
-      require_removal(rights, each);
+  const std::string to = destination(as_seen_by(*rights, *found), request.vm, request.any_vm);
+  require(ApiLevel::attach, *rights, to);
+  require_release(*rights, *found, to);
+  const bool sees_all = rights->everywhere >= ApiLevel::read;
+  try {
+    co_await engine_.attach(std::move(sys_path), to, std::move(request.rom_file));
+  } catch (const qemuctl::Error& error) {
+    if (sees_all) throw;
+    qemuctl::Diagnostics diagnostics = error.diagnostics();
+    diagnostics.advice.clear(); // it may name the VM that the device goes back to
+    throw qemuctl::Error(error.code(), std::move(diagnostics));
+  }
+}
+
+asio::awaitable<void> ApiActions::move(ApiRequest request, CurrentRights rights, Report report) {
+  std::vector<DeviceState> devices = visible(*rights, request.known->kind);
+  if (request.tag.empty()) {
+    std::string only = sys_path_of(find_device(devices, request.device).device);
+    co_return co_await move_one(std::move(only), std::move(request), std::move(rights));
+  }
+  const Rules& rules = engine_.rules();
+  std::erase_if(devices, [&](const DeviceState& each) { return !has_tag(each, rules, request.tag); });
+  if (devices.empty()) refuse_request(errc::not_found, "there is no device with that tag");
   std::exception_ptr failure; // the others of that tag are moved all the same
   for (const DeviceState& each : devices) {
+    std::string problem;
     try {
-      if (attach)
-        co_await engine_.attach(sys_path_of(each.device), target(each), request.rom_file);
-      else
-        co_await engine_.detach(sys_path_of(each.device));
-    } catch (const qemuctl::Error&) {
+      asio::awaitable<void> one = move_one(sys_path_of(each.device), request, rights);
+      co_await std::move(one);
+    } catch (const qemuctl::Error& error) {
       if (!failure) failure = std::current_exception();
+      problem = error.what();
     }
+    if (report) report(each, problem);
   }
   if (failure) std::rethrow_exception(failure);
 }
@@ -218,7 +268,12 @@ asio::awaitable<Json> ApiActions::act_on_vm(ApiRequest request, Rights rights) {
 }
 
 asio::awaitable<Json> ApiActions::carry_out(ApiRequest request, Rights rights) {
+  return carry_out(std::move(request), std::make_shared<const Rights>(std::move(rights)), Report());
+}
+
+asio::awaitable<Json> ApiActions::carry_out(ApiRequest request, CurrentRights now, Report report) {
   const KnownAction& known = *request.known;
+  const Rights rights = *now;
   if (rights.anywhere() < known.level)
     not_permitted(fmt::format("you may not ask for {}: it takes the level \"{}\"", known.name, to_string(known.level)));
   Json answer = ok_answer();
@@ -234,11 +289,11 @@ asio::awaitable<Json> ApiActions::carry_out(ApiRequest request, Rights rights) {
     break;
   case Action::attach:
   case Action::detach:
-    co_await move(std::move(request), std::move(rights));
+    co_await move(std::move(request), std::move(now), std::move(report));
     break;
   case Action::suspend:
   case Action::resume:
-    co_await move_all(std::move(request), std::move(rights));
+    co_await move_all(std::move(request), rights);
     break;
   case Action::explain: {
     require_everywhere(known.level, rights);
@@ -258,7 +313,7 @@ asio::awaitable<Json> ApiActions::carry_out(ApiRequest request, Rights rights) {
   case Action::enable_notifications: // done by the connection
     break;
   default:
-    answer = co_await act_on_vm(std::move(request), std::move(rights));
+    answer = co_await act_on_vm(std::move(request), rights);
   }
   co_return answer;
 }

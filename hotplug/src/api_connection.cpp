@@ -17,12 +17,14 @@ namespace {
 
 /// A client with more than this before it is not asked for its next request.
 constexpr std::size_t enough_unread = 256 << 10;
+/// Small messages are put together up to that, so that they are written at once.
+constexpr std::size_t enough_together = 64 << 10;
 
 } // namespace
 
 ApiConnection::ApiConnection(ApiSocket connected, Peer who)
-    : peer(std::move(who)), socket_(std::move(connected)), incoming_(max_line), changed_(socket_.get_executor()),
-      tasks_(socket_.get_executor(), {}) {
+    : peer(std::move(who)), socket_(std::move(connected)), incoming_(max_line), timer_(socket_.get_executor()),
+      changed_(socket_.get_executor()), tasks_(socket_.get_executor(), {}) {
   std::error_code ignored;
   socket_.non_blocking(true, ignored);
   // A host of the network that is gone without a word is noticed some time.
@@ -51,18 +53,30 @@ bool ApiConnection::receive() {
 
 asio::awaitable<void> ApiConnection::answer(std::string line) {
   const auto self = shared_from_this();
-  send(line);
-  while (!over_ && outgoing_.size() - written_ > enough_unread) co_await changed_.wait_until();
+  send(line, false);
+  while (!over_ && unread_ > enough_unread) co_await changed_.wait_until();
 }
 
 void ApiConnection::notify(std::string_view line) {
   if (over_) return;
-  if (outgoing_.size() - written_ > max_unread) {
+  if (unread_events_ > max_unread) {
     dropped = true;
     close();
     return;
   }
-  send(line);
+  send(line, true);
+}
+
+void ApiConnection::wait(std::chrono::milliseconds time, std::function<void()> then) {
+  timer_.expires_after(time);
+  timer_.async_wait([self = weak_from_this(), then = std::move(then)](std::error_code ec) {
+    const auto alive = self.lock();
+    if (!ec && alive && !alive->over_) then();
+  });
+}
+
+void ApiConnection::stop_waiting() {
+  timer_.cancel();
 }
 
 void ApiConnection::close() {
@@ -70,12 +84,17 @@ void ApiConnection::close() {
   std::error_code ignored;
   socket_.shutdown(ApiSocket::shutdown_both, ignored); // ends its reader, and that the rest
   tasks_.cancel();
+  timer_.cancel();
   changed_.notify();
 }
 
-void ApiConnection::send(std::string_view line) {
+void ApiConnection::send(std::string_view line, bool event) {
   if (over_) return;
-  outgoing_ += line;
+  if (outgoing_.empty() || outgoing_.back().event != event || outgoing_.back().text.size() > enough_together)
+    outgoing_.push_back({std::string(), event});
+  outgoing_.back().text += line;
+  unread_ += line.size();
+  if (event) unread_events_ += line.size();
   if (writing_) return; // the socket is full
   flush();
   if (over_ || outgoing_.empty()) return;
@@ -84,27 +103,28 @@ void ApiConnection::send(std::string_view line) {
 }
 
 void ApiConnection::flush() {
-  while (written_ < outgoing_.size()) {
-    const ssize_t size = ::send(socket_.native_handle(), outgoing_.data() + written_, outgoing_.size() - written_,
+  while (!outgoing_.empty()) {
+    const Piece& first = outgoing_.front();
+    const ssize_t size = ::send(socket_.native_handle(), first.text.data() + written_, first.text.size() - written_,
                                 MSG_DONTWAIT | MSG_NOSIGNAL);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) {
       if (errno != EAGAIN) close();
-      break;
+      return;
     }
     written_ += static_cast<std::size_t>(size);
-  }
-  // What was written is thrown away once it is as much as what was not.
-  if (written_ * 2 >= outgoing_.size()) {
-    outgoing_.erase(0, written_);
+    unread_ -= static_cast<std::size_t>(size);
+    if (first.event) unread_events_ -= static_cast<std::size_t>(size);
+    if (written_ < first.text.size()) continue;
+    outgoing_.pop_front();
     written_ = 0;
   }
-  if (outgoing_.empty()) std::string().swap(outgoing_);
+  std::deque<Piece>().swap(outgoing_); // gives its memory back
 }
 
 asio::awaitable<void> ApiConnection::write() {
   const auto self = shared_from_this();
-  while (!over_ && written_ < outgoing_.size()) {
+  while (!over_ && !outgoing_.empty()) {
     std::error_code ec;
     co_await socket_.async_wait(ApiSocket::wait_write, asio::redirect_error(asio::use_awaitable, ec));
     if (ec || over_) break;

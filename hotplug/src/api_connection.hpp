@@ -9,8 +9,12 @@
 #include "wakeup.hpp"
 
 #include <asio/awaitable.hpp>
+#include <asio/steady_timer.hpp>
 
+#include <chrono>
 #include <cstddef>
+#include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,30 +39,44 @@ class ApiConnection : public std::enable_shared_from_this<ApiConnection> {
   /// Sends an answer, and returns when the client has read enough of what it got before.
   asio::awaitable<void> answer(std::string line);
 
-  /// Sends an event; ends the connection when more than `max_unread` bytes wait already.
+  /// Sends an event; ends the connection when more than `max_unread` bytes of events wait already. Answers do not
+  /// count: one that is large is no sign of a client that does not read.
   void notify(std::string_view line);
+
+  /// Calls that once the time has passed, unless `stop_waiting` or the end of the connection comes first.
+  void wait(std::chrono::milliseconds time, std::function<void()> then);
+  void stop_waiting();
 
   void close();
   bool over() const noexcept { return over_; }
 
   Peer peer;
   Rights rights;
-  bool authenticated = true; ///< may ask for more than that
-  bool listening = false;    ///< wants events
-  bool dropped = false;      ///< it did not read
+  std::optional<Token> shown; ///< the token it has shown
+  bool authenticated = true;  ///< may ask for more than that
+  bool listening = false;     ///< wants events
+  bool dropped = false;       ///< it did not read
 
  private:
   /// Reads what is there; false: the client has gone.
   bool receive();
-  void send(std::string_view line);
+  void send(std::string_view line, bool event);
   /// Writes what the socket takes.
   void flush();
   asio::awaitable<void> write();
 
   ApiSocket socket_;
   LineBuffer incoming_;
-  std::string outgoing_;
-  std::size_t written_ = 0; ///< of `outgoing_`
+  /// What waits to be written.
+  struct Piece {
+    std::string text;
+    bool event;
+  };
+  std::deque<Piece> outgoing_;
+  std::size_t written_ = 0; ///< of the first piece
+  std::size_t unread_ = 0;  ///< of all
+  std::size_t unread_events_ = 0;
+  asio::steady_timer timer_;
   bool writing_ = false;
   bool over_ = false;
   qemuctl::detail::Wakeup changed_;

@@ -7,7 +7,6 @@
 #include <qemuctl/error.hpp>
 
 #include <arpa/inet.h>
-#include <asio/ip/address.hpp>
 #include <asio/ip/tcp.hpp>
 #include <fmt/format.h>
 #include <grp.h>
@@ -65,8 +64,14 @@ void set_owner(const std::string& path, const ApiConfig& config) {
       fail(errc::not_found, path, "there is no group " + config.unix_socket_group, "See general.api.unixSocketGroup.");
     group = found->gr_gid;
   }
-  check_call(::chown(path.c_str(), user, group), path);
-  check_call(::chmod(path.c_str(), static_cast<mode_t>(config.unix_socket_mode)), path);
+  check_call(::lchown(path.c_str(), user, group), path);
+}
+
+[[noreturn]] void already_serves(const std::string& path) {
+  const int pid = qemuctl::detail::listener_of(path);
+  fail(errc::already_running, path,
+       pid > 0 ? fmt::format("process {} listens there", pid) : std::string("somebody listens there"),
+       "End that program, or choose another general.api.unixSocket.");
 }
 
 /// Of any transport.
@@ -107,7 +112,13 @@ ApiListener::ApiListener(const asio::any_io_executor& executor, const std::strin
 }
 
 ApiListener::~ApiListener() {
-  if (!file_.empty()) ::unlink(file_.c_str());
+  remove_file();
+}
+
+void ApiListener::remove_file() noexcept {
+  struct stat now {};
+  if (!file_.empty() && ::lstat(file_.c_str(), &now) == 0 && now.st_dev == device_ && now.st_ino == inode_)
+    ::unlink(file_.c_str());
 }
 
 void ApiListener::listen_unix(const ApiConfig& config) {
@@ -118,31 +129,36 @@ void ApiListener::listen_unix(const ApiConfig& config) {
   std::error_code ec;
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   if (!folder.empty()) std::filesystem::create_directories(folder, ec);
+  std::string holder;
+  claim_ = Claim::take(folder.empty() ? "." : folder, std::filesystem::path(path).filename().string() + ".lock",
+                       "the device API", holder);
+  if (!claim_) already_serves(path);
   if (std::filesystem::is_socket(path, ec)) {
-    if (const int pid = qemuctl::detail::listener_of(path))
-      fail(errc::already_running, path,
-           pid > 0 ? fmt::format("process {} listens there", pid) : std::string("somebody listens there"),
-           "End that program, or choose another general.api.unixSocket.");
+    if (qemuctl::detail::listener_of(path) != 0) already_serves(path);
     ::unlink(path.c_str());
   }
   acceptor.open(stream_protocol(AF_UNIX, 0));
-  // Nobody gets in before the socket has its owner and mode.
-  const mode_t before = ::umask(0177);
+  // Nobody gets in before it listens, which is after it has its owner, too.
+  const mode_t before = ::umask(static_cast<mode_t>(~config.unix_socket_mode & 0777));
   acceptor.bind(stream_protocol::endpoint(&address, sizeof address), ec);
   ::umask(before);
   check(ec, path);
+  struct stat file {};
+  check_call(::lstat(path.c_str(), &file), path);
   file_ = path;
+  device_ = file.st_dev;
+  inode_ = file.st_ino;
   try {
     set_owner(path, config);
     acceptor.listen(ApiAcceptor::max_listen_connections, ec);
     check(ec, path);
   } catch (...) { // the destructor does not run
-    ::unlink(path.c_str());
+    remove_file();
     throw;
   }
 }
 
-void ApiListener::listen_tcp(const ApiConfig& config) {
+asio::ip::address check_tcp_address(const ApiConfig& config) {
   const std::string subject = fmt::format("{}, port {}", config.host, config.port);
   std::error_code ec;
   const asio::ip::address address = asio::ip::make_address(config.host == "localhost" ? "127.0.0.1" : config.host, ec);
@@ -153,6 +169,13 @@ void ApiListener::listen_tcp(const ApiConfig& config) {
     fail(errc::invalid_argument, subject, "every host in the network could move devices",
          "Set general.api.host to \"127.0.0.1\", or general.api.tokenFile to a file with what clients have to know, or "
          "general.api.allowUnauthenticated to true.");
+  return address;
+}
+
+void ApiListener::listen_tcp(const ApiConfig& config) {
+  const std::string subject = fmt::format("{}, port {}", config.host, config.port);
+  std::error_code ec;
+  const asio::ip::address address = check_tcp_address(config);
   const asio::ip::tcp::endpoint endpoint(address, static_cast<std::uint16_t>(config.port));
   acceptor.open(stream_protocol(endpoint.protocol()));
   acceptor.set_option(ApiAcceptor::reuse_address(true));

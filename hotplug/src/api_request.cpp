@@ -4,6 +4,7 @@
 
 #include "config/ids.hpp"
 #include "nearest_word.hpp"
+#include "text.hpp"
 
 #include <qemuctl/error.hpp>
 
@@ -62,6 +63,7 @@ constexpr std::array known_actions{
 
 constexpr int longest_timeout = 600;
 constexpr int last_bus = 999;
+constexpr std::size_t most_members = 64;
 constexpr std::size_t most_keys = 16; // what QEMU presses at once
 
 [[noreturn]] void wrong_field(std::string_view field, const Json& found, std::string_view wanted) {
@@ -82,6 +84,8 @@ const Json* member(const Json& message, std::string_view field) {
 std::optional<std::string> text(const Json& message, std::string_view field) {
   const Json* value = member(message, field);
   if (!value) return std::nullopt;
+  if (!value->is_string() && field == "token") // which is not to be repeated
+    refuse_request(errc::invalid_argument, "field token: expected a text");
   if (!value->is_string()) wrong_field(field, *value, "a text");
   return value->as_string();
 }
@@ -114,7 +118,7 @@ std::optional<int> number(const Json& message, std::string_view field, int base,
 }
 
 /// `kind`: of which the device is to be; unset: of any.
-DeviceSelector selector_in(const Json& message, std::optional<Kind> kind) {
+DeviceSelector selector_in(const Json& message, std::optional<Kind> kind, bool needed = true) {
   DeviceSelector selector;
   std::string ways;
   bool named = false;
@@ -147,8 +151,14 @@ DeviceSelector selector_in(const Json& message, std::optional<Kind> kind) {
     selector.name = text(message, "name");
     way("name", selector.name.has_value());
   }
-  if (!named) refuse_request(errc::invalid_argument, "no device is named; it takes one of these: " + ways);
+  if (!named && needed) refuse_request(errc::invalid_argument, "no device is named; it takes one of these: " + ways);
   return selector;
+}
+
+/// By what no other device has, which counts more than a tag. What is not one device's alone (`vid`) counts less.
+bool names_one(const DeviceSelector& selector) {
+  return selector.device_node || (selector.bus && selector.port) || selector.port_path || selector.address ||
+         selector.name;
 }
 
 std::vector<std::string> keys_in(const Json& message) {
@@ -195,9 +205,25 @@ const KnownAction& action_of(const Json& message) {
                                                      near.empty() ? "" : fmt::format("; did you mean {}?", near)));
 }
 
+std::string request_text(const Json& message) {
+  constexpr std::size_t enough = 300;
+  std::string text = "{";
+  for (const auto& [key, value] : message.as_object()) {
+    if (key == "token" || key == "id" || key == "action") continue;
+    if (text.size() > 1) text += ',';
+    Json(key).dump_to(text);
+    text += ':';
+    value.dump_to(text);
+    if (text.size() > enough) return qemuctl::detail::printable(std::string_view(text).substr(0, enough)) + "...";
+  }
+  return qemuctl::detail::printable(text + '}');
+}
+
 ApiRequest parse_request(const Json& message) {
   ApiRequest request;
   request.known = &action_of(message);
+  if (message.size() > most_members)
+    refuse_request(errc::invalid_argument, fmt::format("a request has at most {} members", most_members));
   switch (request.known->action) {
   case Action::authenticate:
     request.token = required_text(message, "token");
@@ -213,7 +239,8 @@ ApiRequest parse_request(const Json& message) {
   case Action::detach:
     request.vm = text(message, "vm").value_or("");
     request.tag = text(message, "tag").value_or("");
-    if (request.tag.empty()) request.device = selector_in(message, request.known->kind);
+    request.device = selector_in(message, request.known->kind, request.tag.empty());
+    if (names_one(request.device)) request.tag.clear();
     break;
   case Action::suspend:
   case Action::resume:

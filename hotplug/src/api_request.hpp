@@ -53,10 +53,11 @@ struct KnownAction {
 /// A request of the device API.
 struct ApiRequest {
   const KnownAction* known = nullptr;
-  DeviceSelector device;            ///< of `attach`, `detach` and `explain`, unless there is a tag
-  std::string tag;                  ///< of `list`, `attach`, `detach`: the devices of rules with it
-  std::string vm;                   ///< may be empty where a VM need not be named
-  std::string rom_file;             ///< of `attach`; not the client's to choose, because QEMU may read what it may not
+  DeviceSelector device; ///< of `attach`, `detach` and `explain`, unless there is a tag
+  std::string tag;       ///< of `list`, `attach`, `detach`: the devices of rules with it; empty: `device`
+  std::string vm;        ///< may be empty where a VM need not be named
+  bool any_vm = false;   ///< of `attach`: without `vm` it is the one of last time, or the first, as in vhotplug
+  std::string rom_file;  ///< of `attach`; not the client's to choose, because QEMU may read what it may not
   std::optional<bool> disconnected; ///< of `list`: only those that a person has taken out, or only the others
   std::string token;                ///< of `authenticate`
   std::vector<std::string> keys;    ///< of `vm_send_key`
@@ -69,6 +70,9 @@ std::optional<qemuctl::Json> request_id(const qemuctl::Json& message);
 
 /// The action of a request. Throws `qemuctl::Error` (`errc::invalid_argument`).
 const KnownAction& action_of(const qemuctl::Json& message);
+
+/// What a request says, for the log: one line of some hundred characters at most, without what is secret. Pure.
+std::string request_text(const qemuctl::Json& message);
 
 /// All of a request. Throws `qemuctl::Error` (`errc::invalid_argument`) that names the field and what it should be.
 ApiRequest parse_request(const qemuctl::Json& message);

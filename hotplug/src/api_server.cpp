@@ -5,9 +5,9 @@
 #include "api_message.hpp"
 #include "discovery.hpp"
 #include "guest_cid.hpp"
-#include "text.hpp"
 
 #include <hotplug/api_server.hpp>
+#include <hotplug/explanation.hpp>
 #include <qemuctl/error.hpp>
 
 #include <asio/post.hpp>
@@ -45,8 +45,6 @@ constexpr std::size_t max_connections = 4096;
 constexpr std::size_t max_nesting = 16;
 constexpr std::chrono::seconds pause_after_failed_accept{1};
 constexpr int most_taken_at_once = 64;
-/// For a client to show its token.
-constexpr std::chrono::seconds time_to_authenticate{10};
 /// Between two looks of the engine more than this never happens; otherwise those who listen begin anew.
 constexpr std::size_t max_notifications = 1 << 16;
 
@@ -56,16 +54,6 @@ std::string line_of(const Json& message) {
   std::string line = message.dump();
   line += '\n';
   return line;
-}
-
-/// A request for the log, without what is secret.
-std::string words_of(const Json& message) {
-  Json shown = Json::object();
-  for (const auto& [key, value] : message.as_object())
-    if (key != "token" && key != "id" && key != "action") shown.set(key, value);
-  constexpr std::size_t enough = 300;
-  const std::string text = shown.dump();
-  return qemuctl::detail::printable(text.substr(0, enough));
 }
 
 } // namespace
@@ -136,9 +124,7 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
   void take(detail::ApiSocket socket, const std::string& transport) {
     Peer peer = detail::peer_of(socket.native_handle(), transport);
     const auto connection_of = [&] { return std::make_shared<ApiConnection>(std::move(socket), std::move(peer)); };
-    if (peer.cid && config.allowed_cids &&
-        std::find(config.allowed_cids->begin(), config.allowed_cids->end(), *peer.cid) == config.allowed_cids->end()) {
-      const std::string why = fmt::format("CID {} is not in general.api.allowedCids", *peer.cid);
+    if (const std::string why = refusal(peer); !why.empty()) {
       if (refused_cids.insert(*peer.cid).second)
         log(LogLevel::warning, fmt::format("audit: {}: refused: {}; this is said once", description(peer), why));
       return refuse(connection_of(), why);
@@ -154,7 +140,19 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
     update(*connection);
     connections.push_back(connection);
     tasks.start(serve(connection, key));
-    if (!connection->authenticated) tasks.start(wait_for_token(connection));
+    if (connection->authenticated) return;
+    connection->wait(options.time_to_authenticate, [this, waiting = connection.get()] {
+      refuse(waiting->shared_from_this(), "no token was shown in time");
+    });
+  }
+
+  /// Why it may not connect; empty: it may.
+  std::string refusal(const Peer& peer) const {
+    if (!peer.cid || detail::may_connect(*peer.cid, config)) return {};
+    return fmt::format("CID {} {}", *peer.cid,
+                       config.allowed_cids
+                           ? "is not in general.api.allowedCids"
+                           : "is no guest; add it to general.api.allowedCids to let it in all the same");
   }
 
   /// Who a client is may change: it shows a token, or its VM has been found.
@@ -167,16 +165,6 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
     for (const VmState& vm : engine.vms())
       if (vm.pid && detail::guest_cid(qemuctl::detail::read_command_line(*vm.pid)) == cid) return vm.name;
     return {};
-  }
-
-  /// Keeps no connection, whose descriptor is free as soon as the client has gone.
-  asio::awaitable<void> wait_for_token(std::weak_ptr<ApiConnection> waiting) {
-    const auto self = shared_from_this();
-    asio::steady_timer timer(executor, time_to_authenticate);
-    co_await timer.async_wait(asio::use_awaitable);
-    const ConnectionPtr connection = waiting.lock();
-    if (!connection || connection->authenticated || connection->over()) co_return;
-    refuse(connection, "no token was shown in time");
   }
 
   asio::awaitable<void> serve(ConnectionPtr connection, std::string key) {
@@ -213,7 +201,8 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
         how.source = "request";
         message = qemuctl::parse_json(line.text, how);
         answer = co_await respond(connection, message);
-      } catch (const qemuctl::Error& error) {
+      } catch (const std::exception& error) {
+        if (detail::was_cancelled(std::current_exception())) throw;
         answer = detail::failed_answer(error.what());
         audit(*connection, message, error.what());
       }
@@ -244,7 +233,15 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
       co_return detail::ok_answer();
     }
     if (connection->peer.cid) update(*connection);
-    Json answer = co_await actions.carry_out(std::move(request), connection->rights);
+    request.any_vm = true;
+    const detail::ApiActions::CurrentRights rights(connection, &connection->rights);
+    const detail::ApiActions::Report report = [this, connection, name = known.name](const DeviceState& device,
+                                                                                    std::string_view error) {
+      log(error.empty() ? LogLevel::info : LogLevel::warning,
+          fmt::format("audit: {}: {} {}: {}", description(connection->peer), name, short_description(device.device),
+                      error.empty() ? "done" : error));
+    };
+    Json answer = co_await actions.carry_out(std::move(request), rights, report);
     if (known.action == ApiAction::enable_notifications) connection->listening = true;
     audit(*connection, message, {});
     co_return answer;
@@ -256,7 +253,9 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
       detail::refuse_request(std::make_error_code(std::errc::permission_denied),
                              tokens.empty() ? "there are no tokens here" : "this is none of the tokens");
     connection.peer.token = token->name;
+    connection.shown = *token;
     connection.authenticated = true;
+    connection.stop_waiting();
     update(connection);
     log(LogLevel::info, fmt::format("audit: {}: authenticated", description(connection.peer)));
   }
@@ -272,8 +271,8 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
       return; // nothing that could change anything
     }
     log(error.empty() ? LogLevel::info : LogLevel::warning,
-        fmt::format("audit: {}: {} {}: {}", description(connection.peer), name->as_string(), words_of(message),
-                    error.empty() ? "done" : error));
+        fmt::format("audit: {}: {} {}: {}", description(connection.peer), name->as_string(),
+                    detail::request_text(message), error.empty() ? "done" : error));
   }
 
   asio::awaitable<void> follow_engine() {
@@ -287,7 +286,13 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
 
   void tell(const Notification& notification) {
     const bool of_vm = notification.kind == Notification::Kind::vm_state;
-    std::string line; // written once, for all
+    // Written once for all who are told the same; empty: nothing.
+    std::optional<std::string> of_all;
+    std::map<decltype(Rights::in_vm), std::string> of_some;
+    const auto line_for = [&](const Rights& rights) {
+      const std::optional<Notification> seen = as_seen_by(rights, notification);
+      return seen ? line_of(detail::to_json(*seen, engine.rules())) : std::string();
+    };
     const std::vector<ConnectionPtr> all(connections.begin(), connections.end());
     for (const ConnectionPtr& connection : all) {
       if (!connection->listening) continue;
@@ -297,12 +302,65 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
       }
       if (connection->peer.cid && of_vm) update(*connection);
       const Rights& rights = connection->rights;
-      const bool visible = of_vm ? rights.in(notification.vm) >= ApiLevel::read
-                                 : may_see(rights, notification.device) ||
-                                       (!notification.vm.empty() && rights.in(notification.vm) >= ApiLevel::read);
-      if (!visible) continue;
-      if (line.empty()) line = line_of(detail::to_json(notification, engine.rules()));
-      connection->notify(line);
+      if (rights.everywhere >= ApiLevel::read) {
+        if (!of_all) of_all = line_for(rights);
+        connection->notify(*of_all);
+        continue;
+      }
+      const auto [entry, fresh] = of_some.try_emplace(rights.in_vm);
+      if (fresh) entry->second = line_for(rights);
+      if (!entry->second.empty()) connection->notify(entry->second);
+    }
+  }
+
+  /// What does not take effect before the service is started again stays as it is; its names.
+  static std::string keep_listeners(const ApiConfig& now, ApiConfig& fresh) {
+    std::string kept;
+    const auto keep = [&](const char* name, auto ApiConfig::*member) {
+      if (fresh.*member == now.*member) return;
+      fresh.*member = now.*member;
+      kept += fmt::format("{}general.api.{}", kept.empty() ? "" : ", ", name);
+    };
+    keep("enable", &ApiConfig::enable);
+    keep("transports", &ApiConfig::transports);
+    keep("host", &ApiConfig::host);
+    keep("port", &ApiConfig::port);
+    keep("unixSocket", &ApiConfig::unix_socket);
+    keep("unixSocketUser", &ApiConfig::unix_socket_user);
+    keep("unixSocketGroup", &ApiConfig::unix_socket_group);
+    keep("unixSocketMode", &ApiConfig::unix_socket_mode);
+    return kept;
+  }
+
+  /// Why an open connection ends with another configuration; empty: it does not.
+  std::string refusal(const ApiConnection& connection) const {
+    if (std::string why = refusal(connection.peer); !why.empty()) return why;
+    if (!connection.authenticated || connection.peer.transport != "tcp") return {};
+    if (!connection.shown) return tokens.empty() ? "" : "clients have to show a token now";
+    return std::find(tokens.begin(), tokens.end(), *connection.shown) == tokens.end()
+               ? "its token is not valid any more"
+               : "";
+  }
+
+  void reload(ApiConfig fresh) {
+    std::vector<detail::Token> fresh_tokens;
+    if (!fresh.token_file.empty()) fresh_tokens = detail::load_tokens(fresh.token_file);
+    const std::string kept = keep_listeners(config, fresh);
+    if (std::find(fresh.transports.begin(), fresh.transports.end(), "tcp") != fresh.transports.end())
+      detail::check_tcp_address(fresh);
+    config = std::move(fresh);
+    tokens = std::move(fresh_tokens);
+    refused_cids.clear();
+    if (!kept.empty()) log(LogLevel::warning, fmt::format("{}: take effect when the service is started again", kept));
+    const std::vector<ConnectionPtr> all(connections.begin(), connections.end());
+    for (const ConnectionPtr& connection : all) {
+      if (tokens.empty()) connection->authenticated = true; // or it would wait for what it cannot show
+      if (connection->authenticated) connection->stop_waiting();
+      update(*connection);
+      const std::string why = refusal(*connection);
+      if (why.empty()) continue;
+      log(LogLevel::warning, fmt::format("audit: {}: sent away: {}", description(connection->peer), why));
+      refuse(connection, why);
     }
   }
 
@@ -349,8 +407,12 @@ int ApiServer::tcp_port() const noexcept {
   return 0;
 }
 
+void ApiServer::reload(ApiConfig config) {
+  impl_->reload(std::move(config));
+}
+
 void ApiServer::announce_reload() {
-  impl_->announce_reload();
+  asio::post(impl_->executor, [impl = impl_] { impl->announce_reload(); });
 }
 
 } // namespace hotplug

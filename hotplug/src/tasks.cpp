@@ -17,8 +17,6 @@ bool is_cancelled(const std::system_error& error) {
   return error.code() == asio::error::operation_aborted || error.code() == std::errc::operation_canceled;
 }
 
-namespace {
-
 bool was_cancelled(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
@@ -28,8 +26,6 @@ bool was_cancelled(const std::exception_ptr& error) {
     return false;
   }
 }
-
-} // namespace
 
 std::string what_of(const std::exception_ptr& error) {
   try {

@@ -22,6 +22,8 @@ std::string what_of(const std::exception_ptr& error);
 
 /// Whether a wait has ended by being cancelled: Asio's own and ours say that by different codes.
 bool is_cancelled(const std::system_error& error);
+/// Whether it is what cancelled operations throw.
+bool was_cancelled(const std::exception_ptr& error);
 
 /// Coroutines that belong together: they can be cancelled together, and waited for.
 ///

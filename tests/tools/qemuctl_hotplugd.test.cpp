@@ -5,6 +5,10 @@
 #include "program.hpp"
 #include "temp_dir.hpp"
 
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
 #include <fstream>
 
 using Catch::Matchers::ContainsSubstring;
@@ -52,6 +56,45 @@ TEST_CASE("qemuctl-hotplugd says how it is used, and exits with 2 when it is use
   Program help(service({"--help"}));
   CHECK(help.wait_for_end() == 0);
   CHECK_THAT(help.output(), ContainsSubstring("--explain"));
+}
+
+TEST_CASE("names with control characters make no lines of their own in the log of qemuctl-hotplugd") {
+  const test::TempDir dir;
+  std::ofstream(dir / "hotplug.json") << R"({"general": {"persistency": false},
+    "vms": [{"name": "a\naudit: user 0 on unix: usb_attach {}: done", "pid": 4194305}]})";
+  Program program(service({"-c", (dir / "hotplug.json").string()}));
+  program.wait_for_error("has ended");
+  CHECK(program.wait_for_end() == 0);
+  CHECK_THAT(program.errors(), ContainsSubstring("VM a?audit: user 0") && !ContainsSubstring("\naudit:"));
+}
+
+TEST_CASE("a request to reload takes permissions away, and names what takes a restart") {
+  const test::TempDir dir;
+  const auto configure = [&](const std::string& may, const std::string& more) {
+    const std::string config = R"({"general": {"persistency": false, )" + more + R"("api": {"enable": true,
+      "transports": ["unix"], "unixSocket": ")" +
+                               (dir / "api.sock").string() + R"(", "permissions": [{"who": {"uid": )" +
+                               std::to_string(::getuid()) + R"(}, "may": ")" + may +
+                               R"("}]}}, "vms": [{"name": "a", "socket": ")" + (dir / "a.sock").string() + "\"}]}";
+    // At once, so that the service never reads half of it.
+    std::ofstream(dir / "new.json") << config;
+    std::filesystem::rename(dir / "new.json", dir / "hotplug.json");
+  };
+  const auto reload = [&](int status) {
+    Program program({QEMUCTL_CLI, "--json", "--socket", (dir / "api.sock").string(), "reload"});
+    CHECK(program.wait_for_end() == status);
+    return program.output() + program.errors();
+  };
+  configure("admin", "");
+  Program program(service({"-c", (dir / "hotplug.json").string()}));
+  program.wait_for_error("serving 1 VMs");
+  CHECK(reload(0) == "{\"result\":\"ok\"}\n");
+  configure("read", R"("statePath": "/other", "ovmfCode": "/code", )");
+  program.wait_for_error("general.ovmfCode: take effect when the service is started again");
+  program.wait_for_error("general.statePath: take effect");
+  CHECK_THAT(reload(1), ContainsSubstring(R"(the level \"admin\")") || ContainsSubstring(R"(the level "admin")"));
+  program.send_signal(SIGTERM);
+  CHECK(program.wait_for_end() == 0);
 }
 
 TEST_CASE("qemuctl-hotplugd refuses a PID that is no QEMU's, and rules that are not there") {

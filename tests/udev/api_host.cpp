@@ -124,6 +124,15 @@ void Wire::stop_reading() {
   state_->closed = false;
 }
 
+std::size_t Wire::unread() const {
+  return state_->socket.available();
+}
+
+void Wire::go_on_reading() {
+  state_->reading = true;
+  state_->read();
+}
+
 void Wire::close() {
   state_->reading = false;
   std::error_code ignored;

@@ -53,6 +53,9 @@ class Wire {
   bool has_line() const;
   bool closed() const;
   void stop_reading();
+  void go_on_reading();
+  /// What waits while it does not read.
+  std::size_t unread() const;
   void close();
 
  private:

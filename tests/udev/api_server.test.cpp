@@ -10,11 +10,15 @@
 #include <qemuctl/error.hpp>
 
 #include <asio/local/stream_protocol.hpp>
+#include <grp.h>
+#include <pwd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -155,7 +159,8 @@ TEST_CASE("a device is attached and detached by each of its names, as text and a
     CHECK_FALSE(host.state("3-1").vm);
   }
   CHECK_THAT(error_of(wire.ask(R"({"action":"usb_attach","bus":3,"port":9})")), ContainsSubstring("no such device"));
-  CHECK_THAT(error_of(wire.ask(R"({"action":"usb_attach","bus":3,"port":1,"vm":"b"})")), ContainsSubstring("VM b"));
+  CHECK_THAT(error_of(wire.ask(R"({"action":"usb_attach","bus":3,"port":1,"vm":"b"})")),
+             ContainsSubstring(R"(do not let it into VM "b")"));
   host.host.plug(host.root, 3, 2, 6);
   host.wait_for("3-2", "a");
   CHECK_THAT(error_of(wire.ask(R"({"action":"usb_detach","vid":"046d","pid":"c52b"})")),
@@ -190,6 +195,180 @@ TEST_CASE("lists have what was taken out or the others, and devices with a tag a
   CHECK(wire.ask(R"({"action":"usb_detach","tag":"sticks"})") == ok);
   CHECK(host.qemu.devices().empty());
   CHECK_THAT(error_of(wire.ask(R"({"action":"usb_attach","tag":"none"})")), ContainsSubstring("with that tag"));
+}
+
+TEST_CASE("a device with a tag that cannot be moved keeps none of the others, and each is written down") {
+  StickHost host([](const FakeQemu::Command& command) {
+    const Json* address = command.arguments.find("hostaddr");
+    return command.name == "device_add" && address && *address == Json(5) ? FakeQemu::Fate::refused
+                                                                          : FakeQemu::Fate::done;
+  });
+  host.config.usb_rules[0].tag = "sticks";
+  host.host.plug(host.root, 3, 2, 6, "Stick 2");
+  host.start_api();
+  Wire wire(host);
+  CHECK_THAT(error_of(wire.ask(R"({"action":"usb_attach","tag":"sticks","vid":"046d","pid":"c52b"})")),
+             ContainsSubstring("/dev/bus/usb/003/005"));
+  CHECK(host.is_in("3-2", "a"));
+  const std::vector<std::string> audit = host.audit();
+  REQUIRE(audit.size() == 3);
+  CHECK_THAT(audit[0], ContainsSubstring("usb_attach 3-1") && ContainsSubstring("QEMU refused"));
+  CHECK_THAT(audit[1], ContainsSubstring("usb_attach 3-2") && ContainsSubstring(": done"));
+  // A node is one device's alone, whatever its tag.
+  CHECK(wire.ask(R"({"action":"usb_detach","tag":"sticks","device_node":"/dev/bus/usb/003/007"})").find("no such") !=
+        std::string::npos);
+  CHECK(host.is_in("3-2", "a"));
+}
+
+TEST_CASE("rights that are taken away while a request waits are missed by the rest of it") {
+  std::promise<void> go_on;
+  StickHost host([&, wait = go_on.get_future().share()](const FakeQemu::Command& command) {
+    if (command.name == "device_add") wait.wait_for(std::chrono::seconds(10));
+    return FakeQemu::Fate::done;
+  });
+  host.config.usb_rules[0].tag = "sticks";
+  host.host.plug(host.root, 3, 2, 6, "Stick 2");
+  host.api.permissions = std::vector<ApiPermission>(1, permission(ApiLevel::attach));
+  host.start_api();
+  Wire wire(host);
+  wire.send(R"({"action":"usb_attach","tag":"sticks"})"
+            "\n");
+  host.wait_until("QEMU is asked", [&] { return host.qemu.count("device_add") == 1; });
+  host.api.permissions->front().may = ApiLevel::read;
+  host.server->reload(host.api);
+  go_on.set_value();
+  CHECK_THAT(error_of(wire.line().value()), ContainsSubstring(R"(the level "attach")"));
+  CHECK(host.is_in("3-1", "a"));
+  CHECK_FALSE(host.state("3-2").vm);
+}
+
+TEST_CASE("a device for several VMs goes where it was last, or to the first, when no VM is named") {
+  ApiHost host;
+  FakeQemu a(host.socket("a")), b(host.socket("b"));
+  host.add_vm("a");
+  host.add_vm("b");
+  host.add_rule("Stick", "a").vms.push_back("b");
+  host.options.attach_connected = false;
+  host.host.plug(host.root, 3, 1, 5);
+  ApiPermission of_b = permission(ApiLevel::attach, std::vector<std::string>(1, "b"));
+  of_b.transport = "tcp";
+  host.api.permissions = std::vector<ApiPermission>(2, permission(ApiLevel::attach));
+  host.api.permissions->front().transport = "unix";
+  host.api.permissions->back() = of_b;
+  host.api.transports.push_back("tcp");
+  host.start_api();
+  Wire wire(host);
+  constexpr const char* anywhere = R"({"action":"usb_attach","port_path":"3-1","vm":null})";
+  CHECK(wire.ask(anywhere) == ok);
+  CHECK(host.is_in("3-1", "a"));
+  CHECK(wire.ask(R"({"action":"usb_attach","port_path":"3-1","vm":"b"})") == ok);
+  CHECK(wire.ask(anywhere) == ok); // it stays
+  CHECK(host.is_in("3-1", "b"));
+  CHECK(wire.ask(detach) == ok);
+  CHECK(wire.ask(anywhere) == ok); // back
+  CHECK(host.is_in("3-1", "b"));
+  // The first of those that the client may use.
+  host.host.plug(host.root, 3, 2, 6);
+  host.wait_until("it is there", [&] { return host.is_there("3-2"); });
+  Wire guest(host, host.server->tcp_port());
+  CHECK(guest.ask(R"({"action":"usb_attach","port_path":"3-2"})") == ok);
+  CHECK(host.is_in("3-2", "b"));
+}
+
+TEST_CASE("who may use one VM neither takes nor bars a device that is meant for another one, wherever it is now") {
+  ApiHost host;
+  FakeQemu a(host.socket("a")), b(host.socket("other"));
+  for (const char* vm : {"other", "off", "a"}) host.add_vm(vm);
+  host.add_rule("Stick", "off").vms.push_back("a");
+  host.add_rule("Mouse", "other").vms.push_back("a");
+  host.host.plug(host.root, 3, 1, 5);
+  host.host.plug(host.root, 3, 2, 6, "Mouse");
+  host.api.permissions = std::vector<ApiPermission>(2, permission(ApiLevel::admin));
+  host.api.permissions->front().transport = "unix";
+  host.api.permissions->back() = permission(ApiLevel::attach, std::vector<std::string>(1, "a"));
+  host.api.permissions->back().transport = "tcp";
+  host.api.transports.push_back("tcp");
+  host.start_api();
+  host.wait_for("3-2", "other");
+  Wire service(host), guest(host, host.server->tcp_port());
+  const auto refused = [&](const std::string& action, const std::string& port) {
+    const std::string more = action == "usb_attach" ? R"(,"vm":"a"})" : "}";
+    CHECK_THAT(error_of(guest.ask(R"({"action":")" + action + R"(","port_path":")" + port + '"' + more)),
+               ContainsSubstring("this concerns a VM that you may not see"));
+  };
+  REQUIRE(host.state("3-1").target == "off"); // where it cannot go now
+  refused("usb_attach", "3-1");
+  refused("usb_detach", "3-1");
+  refused("usb_attach", "3-2");
+  refused("usb_detach", "3-2");
+  CHECK(service.ask(R"({"action":"usb_suspend","vm":"other"})") == ok);
+  REQUIRE_FALSE(host.state("3-2").target);
+  refused("usb_attach", "3-2");
+  refused("usb_detach", "3-2");
+  CHECK(service.ask(R"({"action":"usb_resume","vm":"other"})") == ok);
+  CHECK(host.is_in("3-2", "other"));
+}
+
+TEST_CASE("who may use one VM is never told the name of another one") {
+  ApiHost host;
+  std::atomic<bool> refusing = false;
+  FakeQemu a(host.socket("a"), [&](const FakeQemu::Command& command) {
+    return refusing && command.name == "device_add" ? FakeQemu::Fate::refused : FakeQemu::Fate::done;
+  });
+  FakeQemu b(host.socket("hidden"));
+  host.add_vm("a");
+  host.add_vm("hidden");
+  host.add_rule("Stick", "a").vms.push_back("hidden");
+  host.add_rule("Mouse", "hidden");
+  host.api.permissions = std::vector<ApiPermission>(2, permission(ApiLevel::admin));
+  host.api.permissions->front().transport = "unix";
+  host.api.permissions->back() = permission(ApiLevel::attach, std::vector<std::string>(1, "a"));
+  host.api.permissions->back().transport = "tcp";
+  host.api.transports.push_back("tcp");
+  host.start_api();
+  Wire service(host), guest(host, host.server->tcp_port());
+  std::string told;
+  const auto ask = [&](const std::string& request) {
+    guest.send(request + "\n");
+    std::string line;
+    do {
+      line = guest.line().value();
+      told += line + "\n";
+    } while (line.starts_with(R"({"event")"));
+    return line;
+  };
+  const auto have = [&](const std::string& request) { CHECK(service.ask(request) == ok); };
+  CHECK(ask(hear) == ok);
+  host.host.plug(host.root, 3, 1, 5);
+  host.host.plug(host.root, 3, 2, 6, "Mouse");
+  host.wait_for("3-2", "hidden");
+  have(R"({"action":"usb_attach","port_path":"3-1","vm":"hidden"})");
+  const auto try_all = [&] {
+    for (const char* action : {"usb_list", "device_list", "vm_list", "pci_list", "evdev_list"})
+      ask(std::string(R"({"action":")") + action + "\"}");
+    for (const char* action : {"usb_attach", "usb_detach", "explain"})
+      for (const char* vm : {"null", "\"a\""})
+        for (const char* port : {"3-1", "3-2"})
+          ask(std::string(R"({"action":")") + action + R"(","port_path":")" + port + R"(","vm":)" + vm + "}");
+    ask(R"({"action":"usb_detach","vid":"046d","pid":"c52b"})");
+    ask(R"({"action":"usb_suspend"})");
+  };
+  try_all();
+  have(R"({"action":"usb_suspend"})");
+  try_all();
+  have(R"({"action":"usb_resume"})");
+  have(R"({"action":"usb_detach","port_path":"3-1"})");
+  CHECK(ask(R"({"action":"usb_attach","port_path":"3-1"})") == ok);
+  have(R"({"action":"usb_attach","port_path":"3-1","vm":"hidden"})");
+  have(R"({"action":"usb_detach","port_path":"3-1"})");
+  refusing = true;
+  CHECK_THAT(error_of(ask(R"({"action":"usb_attach","port_path":"3-1","vm":"a"})")), ContainsSubstring("QEMU refused"));
+  host.host.pull("/devices/pci0000:00/0000:00:14.0/usb3/3-1");
+  host.wait_until("it is gone", [&] { return !host.is_there("3-1"); });
+  ask(R"({"action":"version"})");
+  CHECK_THAT(told, ContainsSubstring("it is in a VM that you may not see"));
+  CHECK_THAT(told, ContainsSubstring("usb_disconnected"));
+  CHECK(told.find("hidden") == std::string::npos);
 }
 
 TEST_CASE("those who want to hear what happens to a device and its VM, in its order") {
@@ -277,6 +456,28 @@ TEST_CASE("a client that does not read what it is told is dropped, and the other
   CHECK_THAT(reader.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
 }
 
+TEST_CASE("a client that is reading a large answer is told what happens meanwhile") {
+  ApiHost host;
+  host.start_api();
+  Wire wire(host), other(host);
+  CHECK(wire.ask(hear) == ok);
+  wire.stop_reading();
+  // The number is longer in the answer.
+  std::string id = "[1e3";
+  while (id.size() < 1'000'000) id += ",1e3";
+  wire.send(R"({"action":"version","id":)" + id + "]}\n");
+  host.wait_until("the answer comes", [&] { return wire.unread() > 0; });
+  CHECK_THAT(other.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+  host.host.plug(host.root, 3, 1, 5, "New");
+  host.wait_until("it is there", [&] { return host.is_there("3-1"); });
+  CHECK_THAT(other.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+  wire.go_on_reading();
+  const std::string answer = wire.line().value();
+  CHECK(answer.size() > (3 << 19)); // more than may wait of events, and what the socket takes
+  CHECK(wire.message().at("event") == Json("usb_connected"));
+  CHECK_FALSE(host.logged("does not read"));
+}
+
 TEST_CASE("answers wait for a client that reads slowly, and none is lost") {
   ApiHost host;
   for (int i = 1; i <= 9; ++i) host.host.plug(host.root, 3, i, i + 1, std::string(4'000, 'x'));
@@ -313,6 +514,137 @@ TEST_CASE("TCP clients have to show a token first when there are tokens") {
   // On the Unix socket nobody has to.
   Wire local(host);
   CHECK(local.ask(detach) == ok);
+}
+
+TEST_CASE("who shows no token in time is sent away") {
+  StickHost host;
+  host.api.transports = std::vector<std::string>(1, "tcp");
+  write_tokens(host.dir / "tokens");
+  host.api.token_file = (host.dir / "tokens").string();
+  host.api_options.time_to_authenticate = std::chrono::milliseconds(200);
+  host.start_api();
+  Wire knows(host, host.server->tcp_port());
+  CHECK(knows.ask(R"({"action":"auth","token":"0123456789abcdef"})") == ok);
+  Wire silent(host, host.server->tcp_port());
+  CHECK_THAT(error_of(silent.line().value()), ContainsSubstring("no token was shown in time"));
+  CHECK_FALSE(silent.line());
+  CHECK_THAT(knows.ask(R"({"action":"usb_list"})"), StartsWith(R"({"result":"ok")"));
+}
+
+TEST_CASE("a line with a hundred thousand members is refused while others are served") {
+  StickHost host;
+  host.api.transports = std::vector<std::string>(1, "tcp");
+  write_tokens(host.dir / "tokens");
+  host.api.token_file = (host.dir / "tokens").string();
+  host.start_api();
+  std::string line = R"({"action":"usb_attach")";
+  for (int i = 0; line.size() < 1'000'000; ++i) line += ",\"" + std::to_string(i) + "\":0";
+  Wire hostile(host, host.server->tcp_port()), other(host, host.server->tcp_port());
+  const auto begin = std::chrono::steady_clock::now();
+  hostile.send(line + "}\n");
+  CHECK_THAT(other.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+  error_of(hostile.line().value());
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(3));
+  REQUIRE(host.audit().size() == 1);
+  CHECK(host.audit()[0].size() < 600);
+}
+
+TEST_CASE("a failure that is no refusal is answered and written down, and the connection goes on") {
+  StickHost host;
+  host.start_api();
+  Wire wire(host);
+  const std::string before = ::getenv("TMPDIR") ? ::getenv("TMPDIR") : "";
+  ::setenv("TMPDIR", "/nonexistent", 1);
+  const std::string answer = wire.ask(R"({"action":"vm_screenshot","vm":"a","id":5})");
+  if (before.empty())
+    ::unsetenv("TMPDIR");
+  else
+    ::setenv("TMPDIR", before.c_str(), 1);
+  CHECK_THAT(error_of(answer), ContainsSubstring("temp"));
+  CHECK(qemuctl::parse_json(answer).at("id") == Json(5));
+  CHECK_THAT(host.audit().at(0), ContainsSubstring("vm_screenshot"));
+  CHECK_THAT(wire.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+}
+
+TEST_CASE("other permissions count from the next request on, and who may not connect any more is sent away") {
+  StickHost host;
+  write_tokens(host.dir / "tokens");
+  host.api.token_file = (host.dir / "tokens").string();
+  host.api.transports.push_back("tcp");
+  ApiPermission of_user = permission(ApiLevel::admin), of_token = permission(ApiLevel::read);
+  of_user.uid = ::getuid();
+  of_token.token = "ops";
+  host.api.permissions = std::vector<ApiPermission>(2, of_user);
+  host.api.permissions->back() = of_token;
+  ApiConfig fresh = host.api;
+  host.api_options.reload = [&] {
+    host.server->reload(fresh);
+    host.server->announce_reload();
+  };
+  host.start_api();
+  Wire wire(host), remote(host, host.server->tcp_port());
+  CHECK(remote.ask(R"({"action":"auth","token":"0123456789abcdef"})") == ok);
+  CHECK(wire.ask(attach) == ok);
+  CHECK_THAT(error_of(remote.ask(detach)), ContainsSubstring(R"(the level "attach")"));
+
+  fresh.permissions->front().may = ApiLevel::read;
+  fresh.permissions->back().may = ApiLevel::attach;
+  fresh.port = 2001;
+  fresh.unix_socket_group = "users";
+  Wire asking(host);
+  CHECK(asking.ask(hear) == ok);
+  CHECK(asking.ask(R"({"action":"reload"})") == ok);
+  CHECK(*asking.line() == R"({"event":"config_reloaded"})"); // after the answer
+  CHECK(host.logged("general.api.port, general.api.unixSocketGroup: take effect when the service is started again"));
+  CHECK_THAT(error_of(wire.ask(detach)), ContainsSubstring(R"(the level "attach")"));
+  CHECK_THAT(error_of(wire.ask(R"({"action":"reload"})")), ContainsSubstring(R"(the level "admin")"));
+  CHECK(remote.ask(detach) == ok);
+
+  SECTION("with another token") {
+    std::ofstream(host.dir / "tokens") << "ops fedcba9876543210\n";
+    host.server->reload(fresh);
+    CHECK_THAT(error_of(remote.line().value()), ContainsSubstring("its token is not valid any more"));
+    CHECK_FALSE(remote.line());
+    CHECK_THAT(wire.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+  }
+  SECTION("with a file that cannot be") {
+    std::ofstream(host.dir / "tokens") << "ops\n";
+    fresh.permissions->back().may = ApiLevel::none;
+    CHECK_THROWS_WITH(host.server->reload(fresh), ContainsSubstring("NAME TOKEN"));
+    CHECK_THAT(remote.ask(attach), StartsWith(R"({"result":"ok")"));
+  }
+  SECTION("with tokens where there were none") {
+    fresh.token_file.clear();
+    host.server->reload(fresh);
+    CHECK_FALSE(error_of(remote.line().value()).empty());
+    Wire open(host, host.server->tcp_port());
+    CHECK_THAT(error_of(open.ask(R"({"action":"usb_list"})")), ContainsSubstring("usb_list"));
+    fresh.token_file = host.api.token_file;
+    host.server->reload(fresh);
+    CHECK_THAT(error_of(open.line().value()), ContainsSubstring("have to show a token now"));
+  }
+}
+
+TEST_CASE("how long a person may choose, and how often a device may come, follow the configuration") {
+  ApiHost host;
+  FakeQemu a(host.socket("a")), b(host.socket("b"));
+  host.add_vm("a");
+  host.add_vm("b");
+  host.add_rule("Stick", "a").vms.push_back("b");
+  host.start_api();
+  host.host.plug(host.root, 3, 1, 5);
+  host.wait_until("somebody is asked", [&] { return host.is_there("3-1") && host.state("3-1").select; });
+  host.config.general.select_timeout = 1;
+  host.config.general.max_arrivals_per_minute = 1;
+  host.engine->reload(host.config);
+  host.wait_for("3-1", "a");
+  for (int address : {6, 7}) {
+    host.host.pull("/devices/pci0000:00/0000:00:14.0/usb3/3-1");
+    host.wait_until("it is gone", [&] { return !host.is_there("3-1"); });
+    host.host.plug(host.root, 3, 1, address);
+    host.wait_until("it is back", [&] { return host.is_there("3-1"); });
+  }
+  host.wait_until("it is kept out", [&] { return host.state("3-1").problem == ProblemKind::flapping; });
 }
 
 TEST_CASE("who leaves without having shown a token leaves nothing open") {
@@ -365,10 +697,36 @@ TEST_CASE("the Unix socket has its mode, replaces one that nobody serves, and le
   CHECK((status.st_mode & 07777) == 0660);
   CHECK_THROWS_WITH(ApiServer(host.io.get_executor(), *host.engine, host.api),
                     ContainsSubstring("process " + std::to_string(::getpid()) + " listens there"));
+  // Also when its socket is not one any more, or not its own.
+  std::filesystem::remove(host.api_path());
+  CHECK_THROWS_WITH(ApiServer(host.io.get_executor(), *host.engine, host.api), ContainsSubstring("somebody listens"));
   host.api.unix_socket = (host.dir / "other").string();
   host.api.unix_socket_group = "no such group";
   CHECK_THROWS_WITH(ApiServer(host.io.get_executor(), *host.engine, host.api), ContainsSubstring("unixSocketGroup"));
   CHECK_FALSE(std::filesystem::exists(host.dir / "other"));
+}
+
+TEST_CASE("the Unix socket has its owner, group and mode, and one of somebody else is not removed at the end") {
+  ApiHost host;
+  host.api.unix_socket_user = "daemon";
+  host.api.unix_socket_group = "games";
+  host.api.unix_socket_mode = 0604;
+  host.start();
+  struct stat status {};
+  {
+    const ApiServer server(host.io.get_executor(), *host.engine, host.api);
+    REQUIRE(::lstat(host.api_path().c_str(), &status) == 0);
+    CHECK((status.st_mode & 07777) == 0604);
+    CHECK(status.st_uid == ::getpwnam("daemon")->pw_uid);
+    CHECK(status.st_gid == ::getgrnam("games")->gr_gid);
+  }
+  CHECK_FALSE(std::filesystem::exists(host.api_path()));
+  {
+    const ApiServer server(host.io.get_executor(), *host.engine, host.api);
+    std::filesystem::remove(host.api_path());
+    std::ofstream(host.api_path()) << "somebody else's";
+  }
+  CHECK(std::filesystem::exists(host.api_path()));
 }
 
 TEST_CASE("who may only read can not change anything, and who has some VMs sees only what is for them") {

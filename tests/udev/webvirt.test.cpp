@@ -188,7 +188,7 @@ TEST_CASE("webvirt: what can not be is told as it tells it") {
              ContainsSubstring("no such device"));
   CHECK_THAT(detail_of(wire.ask("GET", "/api/0/attach/test/usb?vendor_id=1234"), 422),
              ContainsSubstring("$PRODUCT_ID has no value"));
-  CHECK_THAT(detail_of(wire.ask("GET", "/api/0/attach/off/specific_usb_device"), 422), ContainsSubstring("VM off"));
+  CHECK_THAT(detail_of(wire.ask("GET", "/api/0/attach/off/specific_usb_device"), 422), ContainsSubstring("VM \"off\""));
   for (const char* name : {"..%2fsecret", "%2e%2e%2fsecret", "..%5csecret", "usb.xml", "usb%00", "/../secret"}) {
     INFO(name);
     const int status = wire.ask("GET", std::string("/api/0/attach/test/") + name).status;

@@ -13,6 +13,7 @@
 
 #include <sys/stat.h>
 
+#include <chrono>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -183,10 +184,59 @@ TEST_CASE("who may see only some VMs is shown a device without the names of the 
   own.allowed_vms = {"a"};
   CHECK(as_seen_by(of_a, device) == own);
 
+  device.target.reset();
+  device.suspended = true;
+  device.returns_to = device.chosen = "b";
+  const DeviceState suspended = as_seen_by(of_a, device);
+  CHECK_FALSE(suspended.returns_to);
+  CHECK_FALSE(suspended.chosen);
+  CHECK(suspended.degraded == "it is meant for a VM that you may not see");
+
   Rights of_all;
   of_all.everywhere = ApiLevel::read;
   device.target = "b";
   CHECK(as_seen_by(of_all, device) == device);
+}
+
+TEST_CASE("who may see only some VMs hears of the others only that a device cannot be had") {
+  using Kind = Notification::Kind;
+  Notification event;
+  event.device.device = usb("3-1.4");
+  event.device.allowed_vms = {"a", "b"};
+  Rights of_a;
+  of_a.in_vm["a"] = ApiLevel::attach;
+  const auto heard = [&](Kind kind, const std::string& vm, const std::string& in = {}, const std::string& text = {}) {
+    event.kind = kind;
+    event.vm = vm;
+    event.device.vm = in.empty() ? std::nullopt : std::optional(in);
+    event.device.degraded = event.text = text;
+    const auto seen = as_seen_by(of_a, event);
+    return seen ? to_json(*seen, Rules()).dump() : std::string();
+  };
+  CHECK_THAT(heard(Kind::connected, ""), ContainsSubstring("usb_connected") && !ContainsSubstring("\"b\""));
+  CHECK_THAT(heard(Kind::attached, "a", "a"), ContainsSubstring("usb_attached") && ContainsSubstring(R"("vm":"a")"));
+  CHECK_THAT(heard(Kind::attached, "b", "b"),
+             ContainsSubstring("device_degraded") && !ContainsSubstring("\"b\"") &&
+                 ContainsSubstring(R"("reason":"it is in a VM that you may not see")"));
+  CHECK(heard(Kind::detached, "b").empty());
+  CHECK_THAT(heard(Kind::select_vm, ""), ContainsSubstring(R"("allowed_vms":["a"]})"));
+  CHECK_THAT(heard(Kind::degraded, "", "b", "VM b has it"), !ContainsSubstring("VM b"));
+  CHECK_THAT(heard(Kind::degraded, "", "a", "no free port"), ContainsSubstring(R"("reason":"no free port")"));
+  CHECK(heard(Kind::vm_state, "b").empty());
+  CHECK_FALSE(heard(Kind::vm_state, "a").empty());
+  event.device.allowed_vms = {"b"};
+  CHECK(heard(Kind::connected, "").empty());
+  CHECK_THAT(heard(Kind::detached, "a"), ContainsSubstring("usb_detached")); // the rules have changed meanwhile
+}
+
+TEST_CASE("every guest may connect when none is listed, and processes of the host only when they are") {
+  ApiConfig config;
+  for (const std::uint32_t cid : {0U, 1U, 2U}) CHECK_FALSE(may_connect(cid, config));
+  for (const std::uint32_t cid : {3U, 77U, 0xffffffffU}) CHECK(may_connect(cid, config));
+  config.allowed_cids = {1, 4};
+  CHECK(may_connect(1, config));
+  CHECK(may_connect(4, config));
+  CHECK_FALSE(may_connect(3, config));
 }
 
 TEST_CASE("a client is called so that a person recognises it") {
@@ -279,6 +329,33 @@ TEST_CASE("requests of the device API name a device in each of the documented wa
   CHECK(selector(R"({"action": "usb_detach", "device_node": "/dev/bus/usb/003/078"})") == by_node);
 }
 
+TEST_CASE("a name that only one device has counts more than a tag, and ids count less") {
+  const auto request = [](const std::string& name) {
+    return parse_request(qemuctl::parse_json(R"({"action": "usb_attach", "tag": "t", )" + name + "}"));
+  };
+  for (const char* name :
+       {R"("device_node": "/dev/bus/usb/003/078")", R"("bus": 3, "port": 1)", R"("port_path": "3-1")"})
+    CHECK(request(name).tag.empty());
+  for (const char* name : {R"("vid": "046d", "pid": "c52b")", R"("bus": 3)", R"("vm": "a")"})
+    CHECK(request(name).tag == "t");
+  CHECK(
+      parse_request(qemuctl::parse_json(R"({"action": "pci_detach", "tag": "t", "address": "01:00.0"})")).tag.empty());
+}
+
+TEST_CASE("a request is written down in one short line without what is secret") {
+  const auto text = [](const std::string& json) { return request_text(qemuctl::parse_json(json)); };
+  CHECK(text(R"({"action":"usb_attach","id":7,"token":"secret","vm":"a","bus":3})") == R"({"vm":"a","bus":3})");
+  CHECK(text("{}") == "{}");
+  CHECK(text(R"({"vm":"a\nb\u2028c"})").find('\n') == std::string::npos);
+  CHECK(text(R"({"vm":")" + std::string(1'000'000, 'x') + R"("})").size() < 310);
+  std::string many = R"({"action":"usb_attach")";
+  for (int i = 0; i < 100'000; ++i) many += ",\"" + std::to_string(i) + "\":0";
+  const auto begin = std::chrono::steady_clock::now();
+  CHECK(text(many + "}").size() < 310);
+  CHECK_THROWS_WITH(parse_request(qemuctl::parse_json(many + "}")), ContainsSubstring("at most 64 members"));
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
+}
+
 TEST_CASE("a wrong request of the device API is refused with the name of the field") {
   const auto error = [](const char* json) {
     try {
@@ -305,6 +382,7 @@ TEST_CASE("a wrong request of the device API is refused with the name of the fie
         R"(field bus: found 18446744073709551615, expected a number of 0 to 255)");
   CHECK(error(R"({"action": "vm_pause"})") == "field vm is missing");
   CHECK(error(R"({"action": "auth", "token": ""})") == "field token is missing");
+  CHECK(error(R"({"action": "auth", "token": ["0123456789abcdef"]})") == "field token: expected a text");
   CHECK(error(R"({"action": "vm_send_key", "vm": "a"})") == "field keys is missing");
   CHECK(error(R"({"action": "vm_send_key", "vm": "a", "keys": []})") ==
         "field keys: found [], expected a list of 1 to 16 names of keys");
