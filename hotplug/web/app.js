@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import {patch} from './dom.js';
 import {Screens} from './screens.js';
-import {Refused, Service} from './service.js';
+import {is_token, Refused, Service} from './service.js';
 import {initial_state, name_of, reduce, target_in} from './state.js';
 import {page} from './view.js';
 
@@ -11,7 +11,7 @@ const first_pause = 500, longest_pause = 5000; // between attempts to connect, i
 const service = new Service();
 const root = document.getElementById('app');
 const announcement = document.getElementById('announcement');
-const screens = new Screens(take_picture, vm => state.vms.get(vm)?.monitor === 'connected');
+const screens = new Screens(take_picture, vm => state.vms.get(vm)?.monitorKept === true);
 let state = initial_state;
 let rendering = false;
 let in_the_air = null; // the device that is dragged, as it was then
@@ -19,9 +19,16 @@ let in_the_air = null; // the device that is dragged, as it was then
 function dispatch(type, data) {
   const before = state;
   state = reduce(state, {type, data});
+  free_pictures(before.screens);
   if (state === before || rendering) return;
   rendering = true;
   queueMicrotask(render); // once for all that happens at the same time
+}
+
+/// Gives back the memory of those that are not shown any more.
+function free_pictures(before) {
+  if (state.screens === before) return;
+  for (const [vm, {url}] of before) if (url && state.screens.get(vm)?.url !== url) URL.revokeObjectURL(url);
 }
 
 function render() {
@@ -41,6 +48,7 @@ async function visible() {
 }
 
 async function follow() {
+  let refused = null; // what was said last, which need not be said again when it has been dismissed
   for (let pause = first_pause;;) {
     await visible();
     const hidden = new AbortController();
@@ -52,13 +60,17 @@ async function follow() {
         // Events that come meanwhile wait, so that none is overwritten by what was there before it.
         if (anew) await load();
         dispatch(type === 'reload' ? 'hello' : type, data);
-        if (type === 'vm' && data.monitor === 'connected') screens.refresh(data.name);
+        if (type === 'vm' && data.monitorKept && data.monitor === 'connected') screens.refresh(data.name);
         pause = first_pause;
+        refused = null;
       }
     } catch (error) {
       if (error instanceof Refused && error.status === 401) return ask_for_token();
       dispatch('connection', hidden.signal.aborted ? 'connecting' : 'lost');
-      if (error instanceof Refused && state.error !== error.message) dispatch('error', error.message);
+      if (error instanceof Refused && error.message !== refused) {
+        refused = error.message;
+        dispatch('error', refused);
+      }
     } finally {
       document.removeEventListener('visibilitychange', leave);
     }
@@ -75,7 +87,8 @@ async function load() {
 
 function ask_for_token() {
   dispatch('connection', 'refused');
-  dispatch('dialog', {kind: 'token', wrong: service.has_token()});
+  const problem = service.has_token() ? 'The service does not know that token.' : null;
+  dispatch('dialog', {kind: 'token', problem});
 }
 
 /// Does what a person has asked for, and says so until it is done.
@@ -93,16 +106,14 @@ async function carry_out(key, text, work) {
 
 /// Whether it makes sense to try again.
 async function take_picture(vm) {
-  const before = state.screens.get(vm)?.url;
   try {
     const url = URL.createObjectURL(await service.screenshot(vm));
     dispatch('screen', {vm, screen: {url}});
-    if (before) URL.revokeObjectURL(before);
+    if (state.screens.get(vm)?.url !== url) URL.revokeObjectURL(url); // it has ended meanwhile
     return true;
   } catch (error) {
     dispatch('screen', {vm, screen: {problem: `no picture: ${error.message}`}});
-    if (before) URL.revokeObjectURL(before);
-    return false;
+    return !(error instanceof Refused && [403, 409].includes(error.status));
   }
 }
 
@@ -219,7 +230,12 @@ const act = {
   dialog_closed: () => dispatch('dialog', null),
   use_token(event) {
     event.preventDefault();
-    service.remember_token(event.target.elements.token.value);
+    const token = event.target.elements.token.value.trim();
+    if (!is_token(token)) {
+      dispatch('dialog', {kind: 'token', problem: 'A token has letters, digits and signs, and neither blanks nor accents.'});
+      return;
+    }
+    service.remember_token(token);
     act.close_dialog();
     dispatch('connection', 'connecting');
     follow();

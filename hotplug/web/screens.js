@@ -5,9 +5,9 @@ const interval = 5000;
 
 /// Pictures of the screens of VMs, taken only of those that somebody can see just now.
 ///
-/// `look(vm)` takes one, does not fail, and tells whether it makes sense to try again; `is_held(vm)` says whether the
-/// service has the monitor of that VM anyway: only then it is asked again and again, otherwise each picture would take
-/// the monitor away from others.
+/// `look(vm)` takes one, does not fail, and reports whether it makes sense to try again; `is_held(vm)` says whether the
+/// service keeps the monitor of that VM: only then it is asked again and again, otherwise each picture would take the
+/// monitor away from others.
 export class Screens {
   #look;
   #is_held;

@@ -18,6 +18,11 @@ export class Refused extends Error {
 
 const path = (...parts) => api + parts.map(encodeURIComponent).join('/');
 
+/// Whether it can be sent as one.
+export function is_token(text) {
+  return /^[\x21-\x7e]+$/.test(text);
+}
+
 /// The REST API of the service that this page comes from.
 export class Service {
   #last_id = '';

@@ -39,6 +39,18 @@ function with_line(state, kind, text) {
   return {...state, log: [line, ...state.log.slice(0, longest_log - 1)]};
 }
 
+/// Neither a menu of a device that has gone, nor the picture of a VM that does not run.
+function without_what_is_gone(state) {
+  const same = id => (state.devices.has(id) ? id : null);
+  const ended = [...state.screens.keys()].filter(vm => !state.vms.get(vm)?.running);
+  return {
+    ...state,
+    dragged: same(state.dragged),
+    menu: same(state.menu),
+    screens: ended.length === 0 ? state.screens : ended.reduce(without_entry, state.screens),
+  };
+}
+
 /// What a notification of the service says.
 export function sentence(notification) {
   const {what, description, vm, text} = notification;
@@ -63,27 +75,20 @@ export function reduce(state, event) {
       if (state.connection === data) return state;
       return {...state, connection: data, announcement: data === 'lost' ? 'Connection lost' : state.announcement};
     case 'picture':
-      return {
+      return without_what_is_gone({
         ...state,
         permissions: data.permissions,
         devices: new Map(data.devices.map(device => [device.id, device])),
         vms: new Map(data.vms.map(vm => [vm.name, vm])),
-      };
+      });
     case 'device':
       return {...state, devices: with_entry(state.devices, data.id, data)};
-    case 'device-removed': {
-      const same = id => (id === data.id ? null : id);
-      return {
-        ...state,
-        devices: without_entry(state.devices, data.id),
-        dragged: same(state.dragged),
-        menu: same(state.menu),
-      };
-    }
+    case 'device-removed':
+      return without_what_is_gone({...state, devices: without_entry(state.devices, data.id)});
     case 'vm':
-      return {...state, vms: with_entry(state.vms, data.name, data)};
+      return without_what_is_gone({...state, vms: with_entry(state.vms, data.name, data)});
     case 'vm-removed':
-      return {...state, vms: without_entry(state.vms, data.name)};
+      return without_what_is_gone({...state, vms: without_entry(state.vms, data.name)});
     case 'notification': {
       const text = sentence(data);
       return {...with_line(state, data.what, text), announcement: text};
@@ -97,7 +102,7 @@ export function reduce(state, event) {
     case 'dismiss':
       return {...state, error: null};
     case 'screen':
-      return {...state, screens: with_entry(state.screens, data.vm, data.screen)};
+      return without_what_is_gone({...state, screens: with_entry(state.screens, data.vm, data.screen)});
     case 'filter':
       return {...state, filter: data};
     case 'drag':

@@ -297,7 +297,7 @@ function dialog(state, act) {
           asked.kind === 'stop' ? 'Force stop' : 'Reset')));
   return frame('Token',
     h('form', {onsubmit: act.use_token},
-      h('p', {}, asked.wrong ? 'The service does not know that token.' : 'This service asks for a token.'),
+      h('p', {}, asked.problem ?? 'This service asks for a token.'),
       h('label', {for: 'token'}, 'Token'),
       h('input', {id: 'token', type: 'password', autocomplete: 'off', required: true}),
       h('div', {class: 'buttons'}, h('button', {id: 'use-token', class: 'main'}, 'Connect'))));

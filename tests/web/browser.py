@@ -476,6 +476,9 @@ def token(page):
     assert not page.all(".card")
     page.one("#token").send_keys("wrong-horse-battery", Keys.ENTER)
     page.wait_for_text("dialog", "does not know that token")
+    page.one("#token").clear()
+    page.one("#token").send_keys("p\u00e4sswort-und-mehr", Keys.ENTER)  # which no header can have
+    page.wait_for_text("dialog", "neither blanks nor accents")
     page.keys(Keys.ESCAPE)
     page.wait_until_gone("dialog")
     page.click("#enter-token")
@@ -596,6 +599,7 @@ def one_vm(page):
     assert not page.all("#device-usb-3-4")
     page.click("#answer-usb-3-6-b")
     page.wait_for(card(6, "b"))
+    page.wait_for_text(".log", "Key is in VM b now")
     page.click(menu(6))
     why = item(page, "Why is it here?")
     assert why.get_attribute("aria-disabled") == "true" and "you may not see all of them" in why.text
@@ -610,6 +614,114 @@ def not_permitted(page):
     page.wait_for_text("[role=alert]", "you may see nothing here")
     assert page.text("#connection") == "Connection lost"
     page.click("#dismiss")
+    page.wait_until_gone("[role=alert]")
+    page.run(count_requests)
+    page.wait("it tries again", lambda: page.run("return window.requests") >= 2)
+    assert not page.all("[role=alert]")  # it has been read
+
+
+# From now on they are counted when they have been answered.
+count_requests = """
+    const send = window.fetch;
+    window.requests = 0;
+    window.fetch = async (...all) => {
+      try {
+        return await send(...all);
+      } finally {
+        setTimeout(() => ++window.requests);
+      }
+    };"""
+
+
+def left_alone(page):
+    page.open()
+    page.wait_for(".screen img")
+    for port in (4, 5):  # each of which takes the monitor for a moment
+        page.ask(f"plug {port} Stick")
+        page.wait_for(card(port, "a"))
+    page.wait("the monitor is free", lambda: page.ask("link") == "yielded")
+    assert page.ask("commands screendump") == "1"
+    page.click("#screen-vm-a")  # by hand
+    page.wait("another picture", lambda: page.ask("commands screendump") == "2")
+
+
+def failed_picture(page):
+    page.open()
+    page.wait_for_text(".screen", "no picture")
+    page.ask("works-again")
+    page.wait_for(".screen img")
+
+
+def gone(page):
+    page.open()
+    page.ask("plug 4 Stick")
+    page.wait_for(card(4, "a"))
+    page.wait_for(column("a") + " .screen img")
+    picture = page.run("return document.querySelector('.screen img').src")
+    page.click(menu(4))
+    page.wait_for("#menu")
+    page.ask("stop-service")
+    page.wait_for_text("#connection", "Connection lost")
+    page.ask("pull 4")
+    page.ask("end a")
+    page.ask("start-service")
+    page.wait_for_text("#connection", "Live")
+    page.wait_until_gone("#device-usb-3-4")
+    page.ask("plug 4 Stick")  # another one at that place
+    page.wait_for("#device-usb-3-4")
+    assert not page.all("#menu")
+    page.wait_until_gone(column("a") + " .screen")
+    kept = page.run("""
+        const image = new Image();
+        image.src = arguments[0];
+        return image.decode().then(() => true, () => false);""", picture)
+    assert not kept, "the picture of a VM that has ended is still in memory"
+
+
+def details(page):
+    page.open()
+    page.ask("plug 4 Stick")
+    page.ask("plug 5 Lamp")
+    page.ask("plug 7 Lamp")
+    page.wait_for(card(4, "a"))
+    page.wait_for_text("#others", "2 more, which no rule lets into a VM")
+    hidden = "return document.getElementById('device-usb-3-5').checkVisibility()"
+    assert not page.run(hidden)
+    page.click("#others")
+    assert page.run(hidden)
+    page.one("#filter").send_keys("lamp 3-5")
+    page.wait_until_gone("#device-usb-3-4")
+    page.wait_until_gone("#device-usb-3-7")
+    assert page.all("#device-usb-3-5")
+    page.one("#filter").send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.DELETE)
+    page.wait_for(card(4, "a"))
+    page.click("#shutdown-vm-a")
+    page.wait("it is asked", lambda: page.ask("commands system_powerdown") == "1")
+
+
+def docs(page):
+    page.driver.get(page.url + "docs")
+    page.wait_until_gone("#resources[aria-busy]")
+    operations, types = page.run("""
+        return fetch('openapi.json').then(answer => answer.json()).then(api => [
+          Object.entries(api.paths).flatMap(([path, item]) =>
+            ['get', 'put', 'post', 'delete'].filter(each => item[each]).map(each => each.toUpperCase() + path)),
+          Object.keys(api.components.schemas)]);""")
+    assert len(operations) > 20
+    headings = [each.text.replace("\n", "").replace(" ", "") for each in page.all("#resources section h3")]
+    assert headings == operations, (headings, operations)
+    assert [each.text for each in page.all("#schemas section h3")] == types
+    assert not page.run("return document.getElementById('problem').checkVisibility()")
+    targets = {each.get_attribute("href").split("#")[1] for each in page.all("section a[href*='#']")}
+    assert targets and targets <= {"type-" + each for each in types}, targets
+    found = tree(page)
+    for wanted in [("RootWebArea", "qemuctl: the REST API"), ("main", ""), ("heading", "The REST API"),
+                   ("columnheader", "Status"), ("link", "openapi.json")]:
+        assert wanted in found, f"{wanted} is not in {found}"
+    assert not [each for each in found if each[0] in {"link", "heading", "region"} and not each[1]]
+    for theme in ("light", "dark"):
+        page.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+        check_contrast(page, f"the documentation, {theme}")
 
 
 def vm(page):

@@ -11,11 +11,14 @@
 #include <asio/co_spawn.hpp>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <regex>
 #include <string>
+#include <utility>
 #include <vector>
 
 using test::FakeQemu;
@@ -202,6 +205,66 @@ TEST_CASE("A VM is started, paused and resumed on the page, which shows its scre
   page.config.vms.front().config = file.string();
   page.start_page();
   page.browse("vm");
+}
+
+namespace {
+
+/// A VM "a", and how many commands of a name it has had.
+struct OneVm : PageHost {
+  explicit OneVm(const std::string& monitor, FakeQemu::Decide decide = {}) {
+    a.emplace(socket("a"), std::move(decide));
+    add_vm("a", monitor);
+    add_rule("Stick", "a");
+    commands["commands"] = [this](const std::string& name) { return std::to_string(a->count(name)); };
+    commands["link"] = [this](const std::string&) { return std::string(to_string(engine->vms().at(0).link)); };
+    commands["end"] = [this](const std::string&) {
+      a.reset();
+      wait_until("it has ended", [this] { return engine->vms().at(0).link == hotplug::LinkState::waiting; });
+      return "done";
+    };
+  }
+  std::optional<FakeQemu> a;
+};
+
+} // namespace
+
+TEST_CASE(
+    "The page takes one picture of a VM whose monitor is to be left alone, and another when a person asks for it") {
+  OneVm page("yield");
+  page.options.idle_before_yield = std::chrono::milliseconds(50);
+  page.start_page();
+  page.browse("left_alone");
+}
+
+TEST_CASE("A picture that failed is taken again where the service keeps the monitor") {
+  std::atomic<bool> works = false; // FakeQemu has a thread of its own
+  OneVm page("hold", [&](const FakeQemu::Command& command) {
+    return command.name == "screendump" && !works ? FakeQemu::Fate::cut : FakeQemu::Fate::done;
+  });
+  page.commands["works-again"] = [&](const std::string&) {
+    works = true;
+    return "done";
+  };
+  page.start_page();
+  page.browse("failed_picture");
+}
+
+TEST_CASE("The page keeps neither the menu of a device nor the picture of a VM that has gone") {
+  OneVm page("hold");
+  page.start_page();
+  page.browse("gone");
+}
+
+TEST_CASE("The page filters devices, shows those that no rule lets into a VM, and asks guests to shut down") {
+  ThreeVms page;
+  page.start_page();
+  page.browse("details");
+}
+
+TEST_CASE("The documentation in a browser has a section for each operation and type, and is readable in both themes") {
+  PageHost page;
+  page.start_page();
+  page.browse("docs");
 }
 
 TEST_CASE("The page has neither a way to make HTML of text nor anything from elsewhere") {
