@@ -11,20 +11,23 @@
 
 #include <qemuctl/error.hpp>
 
+#include <asio/associated_executor.hpp>
+#include <asio/bind_executor.hpp>
 #include <asio/execution_context.hpp>
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
 #include <fmt/format.h>
 #include <restinio/asio_timer_manager.hpp>
 #include <restinio/http_server.hpp>
 #include <restinio/message_builders.hpp>
-#include <restinio/null_logger.hpp>
 #include <restinio/request_handler.hpp>
 #include <restinio/settings.hpp>
 #include <restinio/traits.hpp>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <map>
 #include <optional>
@@ -47,8 +50,9 @@ constexpr std::size_t concurrent_accepts = 16;
 constexpr std::chrono::seconds handling_timeout{700};
 
 class Socket;
+class Farewell;
 
-/// The sockets of an event loop, because RESTinio can not be asked to end its connections.
+/// What the sockets of an event loop have in common.
 class OpenSockets : public asio::execution_context::service {
  public:
   using key_type = OpenSockets;
@@ -57,10 +61,103 @@ class OpenSockets : public asio::execution_context::service {
   explicit OpenSockets(asio::execution_context& context) : service(context) {}
   void shutdown() noexcept override {}
 
-  std::set<Socket*> all;
+  std::set<Socket*> all; ///< because RESTinio cannot be asked to end its connections
+  std::set<Farewell*> farewells;
+  std::string error; ///< why RESTinio is about to close a connection; empty: for no error
 };
 asio::execution_context::id OpenSockets::id;
 
+/// Takes down why RESTinio closes a connection, which it does just after saying so.
+class Logger {
+ public:
+  explicit Logger(OpenSockets& sockets) : sockets_(sockets) {}
+  template<typename Build>
+  void trace(Build&&) const noexcept {}
+  template<typename Build>
+  void info(Build&&) const noexcept {}
+  template<typename Build>
+  void warn(Build&&) const noexcept {}
+  template<typename Build>
+  void error(Build&& build) const {
+    sockets_.error = build();
+  }
+
+ private:
+  OpenSockets& sockets_;
+};
+
+/// The answer to a request that RESTinio would just close the connection for; nullopt: nobody waits for one.
+std::optional<HttpResponse> last_answer(std::string_view error) {
+  const auto is = [&](std::string_view what) { return error.find(what) != error.npos; };
+  if (error.empty()) return problem(408, "too-slow", "the request took too long to arrive");
+  if (is("HPE_CB_url")) return problem(414, "too-large", "what is asked for is too long");
+  if (is("HPE_CB_header_field") || is("HPE_CB_header_value") || is("HPE_HEADER_OVERFLOW"))
+    return problem(431, "too-large", "the request's head is too large");
+  if (is("HPE_CB_body") || is("HPE_CB_headers_complete"))
+    return problem(413, "too-large", "the request's body is too large");
+  if (is("parser error")) return problem(400, "no-http", "this is no request of HTTP/1.1 that could be read");
+  return std::nullopt;
+}
+
+/// Sends the last answer of a connection, and drops what the client still sends for a moment: closing a socket that has
+/// not been read to its end would take the answer away from the client again.
+class Farewell : public std::enable_shared_from_this<Farewell> {
+ public:
+  static constexpr std::size_t most_at_once = 64;
+
+  explicit Farewell(tcp::socket socket, OpenSockets& sockets)
+      : sockets_(sockets), socket_(std::move(socket)), end_(socket_.get_executor()) {
+    sockets_.farewells.insert(this);
+  }
+  ~Farewell() { sockets_.farewells.erase(this); }
+  Farewell(const Farewell&) = delete;
+  Farewell& operator=(const Farewell&) = delete;
+
+  void begin(const HttpResponse& response) {
+    constexpr std::chrono::seconds enough{1};
+    std::string text = fmt::format("HTTP/1.1 {} {}\r\nConnection: close\r\nContent-Length: {}\r\n", response.status,
+                                   reason_phrase(response.status), response.body.size());
+    for (const auto& [name, value] : response.headers) text += fmt::format("{}: {}\r\n", name, value);
+    text += "\r\n" + response.body;
+    std::error_code ec;
+    socket_.non_blocking(true, ec);
+    if (!ec) socket_.send(asio::buffer(text), 0, ec);
+    if (!ec) socket_.shutdown(tcp::socket::shutdown_send, ec);
+    if (ec) return;
+    end_.expires_after(enough);
+    end_.async_wait([self = shared_from_this()](std::error_code) { self->close(); });
+    drop();
+  }
+  void close() noexcept {
+    std::error_code ignored;
+    socket_.close(ignored);
+    end_.cancel();
+  }
+  int port() const noexcept {
+    std::error_code ignored;
+    return socket_.local_endpoint(ignored).port();
+  }
+
+ private:
+  void drop() {
+    constexpr std::size_t most = 2 << 20;
+    socket_.async_read_some(asio::buffer(bytes_), [self = shared_from_this()](std::error_code ec, std::size_t size) {
+      self->dropped_ += size;
+      if (ec || self->dropped_ > most)
+        self->close();
+      else
+        self->drop();
+    });
+  }
+
+  OpenSockets& sockets_;
+  tcp::socket socket_;
+  asio::steady_timer end_;
+  std::array<char, 16 << 10> bytes_{};
+  std::size_t dropped_ = 0;
+};
+
+/// A socket that answers before RESTinio closes it, when a client has sent some of a request that was never answered.
 class Socket : public tcp::socket {
  public:
   explicit Socket(asio::io_context& io) : tcp::socket(io), sockets_(asio::use_service<OpenSockets>(io)) {
@@ -70,8 +167,49 @@ class Socket : public tcp::socket {
   Socket& operator=(Socket&&) = delete;
   ~Socket() { sockets_.all.erase(this); }
 
+  // These stand in for Asio's, by the names that RESTinio knows.
+  template<typename Buffers, typename Handler>
+  void async_read_some(const Buffers& buffers, Handler&& handler) {
+    const auto executor = asio::get_associated_executor(handler);
+    // The handler keeps the connection, and so this socket.
+    tcp::socket::async_read_some(
+        buffers, asio::bind_executor(executor, [this, handler = std::forward<Handler>(handler)](
+                                                   const asio::error_code& ec, std::size_t size) mutable {
+          if (!ec) unanswered_ = true;
+          if (ec && ec != asio::error::operation_aborted) left_ = true;
+          handler(ec, size);
+        }));
+  }
+  template<typename Buffers, typename Handler>
+  auto async_write_some(const Buffers& buffers, Handler&& handler) {
+    unanswered_ = false;
+    return tcp::socket::async_write_some(buffers, std::forward<Handler>(handler));
+  }
+  void shutdown(shutdown_type, std::error_code&) {} // `close` comes next
+  void close() {
+    const std::string error = std::exchange(sockets_.error, {});
+    std::optional<HttpResponse> response;
+    if (unanswered_ && !left_ && sockets_.farewells.size() < Farewell::most_at_once) response = last_answer(error);
+    unanswered_ = false;
+    std::error_code ignored;
+    if (response && is_open()) {
+      cancel(ignored); // a read that RESTinio waits for
+      std::make_shared<Farewell>(std::move(static_cast<tcp::socket&>(*this)), sockets_)->begin(*response);
+      return;
+    }
+    tcp::socket::shutdown(shutdown_both, ignored);
+    tcp::socket::close(ignored);
+  }
+  /// RESTinio sees that, and closes it.
+  void hang_up() noexcept {
+    std::error_code ignored;
+    tcp::socket::shutdown(shutdown_both, ignored);
+  }
+
  private:
   OpenSockets& sockets_;
+  bool unanswered_ = false; ///< something of a request has come since the last answer
+  bool left_ = false;       ///< the client has
 };
 
 /// Counts connections, and refuses those that are too many.
@@ -109,8 +247,8 @@ struct Connections {
   qemuctl::detail::Wakeup ended;
 };
 
-struct Traits : restinio::traits_t<restinio::asio_timer_manager_t, restinio::null_logger_t,
-                                   restinio::default_request_handler_t, restinio::noop_strand_t, Socket> {
+struct Traits : restinio::traits_t<restinio::asio_timer_manager_t, Logger, restinio::default_request_handler_t,
+                                   restinio::noop_strand_t, Socket> {
   using ip_blocker_t = Connections;
   using connection_state_listener_t = Connections;
 };
@@ -191,7 +329,8 @@ class Exchange : public HttpExchange {
     if (request_.method != "HEAD") {
       auto builder = handle_->create_response(status_line(response.status));
       set_head(builder, response);
-      if (request_.upgrade) builder.connection_close();
+      // Where others read the request otherwise, what follows on this connection may be theirs.
+      if (request_.upgrade || request_.ambiguous) builder.connection_close();
       builder.set_body(std::move(response.body));
       builder.done();
       return;
@@ -226,7 +365,8 @@ struct HttpServer::Impl {
        const asio::ip::address& address)
       : sockets(asio::use_service<OpenSockets>(context)), connections(std::make_shared<Connections>(io, options)),
         server(restinio::external_io_context(context), [&](auto& settings) {
-          settings.address(address)
+          settings.logger(sockets)
+              .address(address)
               .protocol(address.is_v6() ? tcp::v6() : tcp::v4())
               .port(static_cast<std::uint16_t>(options.port))
               .concurrent_accepts_count(concurrent_accepts)
@@ -290,8 +430,11 @@ void HttpServer::stop() noexcept {
   for (Socket* socket : all) {
     std::error_code ignored;
     if (!socket->is_open() || socket->local_endpoint(ignored).port() != impl_->port) continue;
-    socket->shutdown(tcp::socket::shutdown_both, ignored); // RESTinio sees that, and closes it
+    socket->hang_up();
   }
+  const std::vector<Farewell*> last(impl_->sockets.farewells.begin(), impl_->sockets.farewells.end());
+  for (Farewell* farewell : last)
+    if (farewell->port() == impl_->port) farewell->close();
 }
 
 asio::awaitable<void> HttpServer::wait_until_ended() {

@@ -54,8 +54,7 @@ struct HttpServerOptions {
 /// HTTP/1.1 on TCP; the only part that knows RESTinio.
 ///
 /// A target has at most 16 KiB, a field's name 256 bytes and its value 16 KiB, a request 128 fields and a body of 192
-/// KiB. Whoever sends more, or takes longer than the limits, loses the connection without an answer: that is as far as
-/// RESTinio goes.
+/// KiB. Whoever sends more, or takes longer than the limits, gets an answer that says so, and loses the connection.
 class HttpServer {
  public:
   /// Listens. The executor has to be that of an `asio::io_context`. Throws `qemuctl::Error` (`errc::invalid_argument`

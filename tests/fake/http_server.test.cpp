@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 using namespace std::chrono_literals;
 using namespace hotplug::detail;
@@ -74,6 +75,20 @@ class Client {
     std::error_code ignored; // one that is closed is seen by reading
     socket_.send(asio::buffer(bytes), 0, ignored);
   }
+  /// Reads meanwhile, and stops when the service closes the connection.
+  void send_all(std::string_view bytes) {
+    const auto deadline = std::chrono::steady_clock::now() + 20s;
+    read();
+    while (!bytes.empty() && !closed_) {
+      std::error_code ec;
+      const std::size_t size = socket_.send(asio::buffer(bytes.substr(0, 65'536)), 0, ec);
+      bytes.remove_prefix(size);
+      if (ec && ec != asio::error::would_block) return;
+      if (std::chrono::steady_clock::now() > deadline) throw std::runtime_error("the service reads no more");
+      server_.io.restart();
+      server_.io.run_for(ec ? 1ms : 0ms);
+    }
+  }
   void read() {
     reading_ = true;
     socket_.async_read_some(asio::buffer(bytes_), [this](std::error_code ec, std::size_t size) {
@@ -125,7 +140,8 @@ constexpr std::size_t too_long = 2'000; // 20 s
 
 } // namespace
 
-TEST_CASE("HTTP: a client that sends its request byte by byte loses the connection in time, however steady it is") {
+TEST_CASE(
+    "HTTP: a client that sends its request byte by byte is told in time that it is too slow, however steady it is") {
   Server server(quick());
   for (const char* begin : {"GET /", "GET / HTTP/1.1\r\nHost: localhost\r\nX: ",
                             "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n",
@@ -133,13 +149,69 @@ TEST_CASE("HTTP: a client that sends its request byte by byte loses the connecti
     INFO(begin);
     Client client(server);
     CHECK(client.trickle(begin, too_long) < too_long);
-    CHECK(client.rest().empty());
+    CHECK_THAT(client.rest(), StartsWith("HTTP/1.1 408 Request Timeout\r\n") && ContainsSubstring("took too long"));
   }
   Client silent(server);
   CHECK(silent.rest().empty());
   Client other(server);
   other.send("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n");
   CHECK_THAT(other.answer(), StartsWith("HTTP/1.1 200 OK\r\n") && ContainsSubstring("/a "));
+}
+
+TEST_CASE("HTTP: a client that has had its answer and is silent loses the connection without another one") {
+  Server server(quick());
+  Client client(server);
+  client.send("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  const std::string answer = client.rest();
+  CHECK_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n") && EndsWith("/a "));
+}
+
+TEST_CASE("HTTP: a client that sends far too much reads why, although it has not been read to the end") {
+  Server server;
+  const std::string post = "POST / HTTP/1.1\r\nHost: localhost\r\n", much(1 << 20, 'x');
+  std::string chunks = "Transfer-Encoding: chunked\r\n\r\n";
+  for (int i = 0; i < 200 << 10; ++i) chunks += "1\r\nx\r\n";
+  std::string fields;
+  for (int i = 0; i < 200; ++i) fields += "X" + std::to_string(i) + ": 1\r\n";
+  for (const auto& [status, request] :
+       {std::pair<int, std::string>(413, post + "Content-Length: 1048576\r\n\r\n" + much),
+        {413, post + "Content-Length: 1000000000000\r\n\r\n"},
+        {413, post + chunks},
+        {414, "GET /" + much},
+        {431, post + "X: " + much},
+        {431, post + much},
+        {431, post + fields + "\r\n"},
+        {400, "\x16\x03\x01" + much},
+        {400, post + "Content-Length: 10\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n"}}) {
+    INFO(request.substr(0, 100));
+    Client client(server);
+    client.send_all(request);
+    CHECK_THAT(client.rest(), StartsWith("HTTP/1.1 " + std::to_string(status) + " ") &&
+                                  ContainsSubstring("\r\nConnection: close\r\n") &&
+                                  ContainsSubstring("\r\nContent-Type: application/problem+json\r\n"));
+  }
+  server.wait_until("all have ended", [&] { return server.server->connections() == 0; });
+}
+
+TEST_CASE("HTTP: a client that goes on sending for ever is not listened to for ever") {
+  Server server;
+  Client client(server);
+  client.send_all("GET /" + std::string(32 << 20, 'x'));
+  CHECK_THAT(client.rest(), StartsWith("HTTP/1.1 414 "));
+}
+
+TEST_CASE("HTTP: one address has 32 connections at most") {
+  Server server;
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 32; ++i) {
+    clients.push_back(std::make_unique<Client>(server));
+    clients.back()->send("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    CHECK_THAT(clients.back()->answer(), ContainsSubstring("/a "));
+  }
+  Client more(server);
+  more.send("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  CHECK(more.rest().empty());
+  CHECK(server.warnings == 1);
 }
 
 TEST_CASE("HTTP: a client that does not read its answer loses the connection, and nobody waits for it") {

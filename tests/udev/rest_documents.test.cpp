@@ -258,7 +258,7 @@ TEST_CASE("REST: numbers for Prometheus count what has happened") {
   CHECK_THAT(answer.header("content-type"), StartsWith("text/plain; version=0.0.4"));
   for (const char* line :
        {"# TYPE qemuctl_vms gauge", "qemuctl_vms{state=\"running\"} 2", "qemuctl_vms{state=\"shutdown\"} 1",
-        "qemuctl_devices{kind=\"usb\",state=\"detached\"} 1", "qemuctl_devices{kind=\"pci\",state=\"host\"} 0",
+        "qemuctl_devices{kind=\"usb\",state=\"detached\"} 1", "qemuctl_devices{kind=\"pci\",state=\"host\"} 1",
         "qemuctl_attaches_total{kind=\"usb\"} 1", "qemuctl_detaches_total{kind=\"usb\"} 1",
         "qemuctl_attaches_total{kind=\"pci\"} 0", "qemuctl_request_failures_total{class=\"not-found\"} 1",
         "# TYPE qemuctl_attach_seconds histogram", "qemuctl_attach_seconds_bucket{le=\"+Inf\"} 1",
