@@ -268,13 +268,14 @@ class Daemon {
     warnings_ = std::move(parsed.warnings);
     const hotplug::Rules would_be_refused(parsed.config); // before anything is changed
     const hotplug::GeneralConfig &old = loaded_.general, &fresh = parsed.config.general;
-    if (api_) api_->reload(fresh.api);
+    reload_servers(old, fresh);
     if (parsed.config == loaded_) return;
     std::string later;
     const auto needs_restart = [&](const char* key, bool changed) {
       if (changed) later += fmt::format("{}{}", later.empty() ? "" : ", ", key);
     };
     needs_restart("general.api.enable", !api_ && fresh.api.enable);
+    needs_restart("general.rest.enable", fresh.rest.enable != old.rest.enable);
     needs_restart("general.ovmfCode", fresh.ovmf_code != old.ovmf_code);
     needs_restart("general.ovmfVars", fresh.ovmf_vars != old.ovmf_vars);
     if (!later.empty()) log(LogLevel::warning, later + ": take effect when the service is started again");
@@ -282,8 +283,18 @@ class Daemon {
     loaded_ = std::move(parsed.config);
     log(LogLevel::info, "the configuration has been read anew");
     if (api_) api_->announce_reload();
+  }
+
+  /// Both or none of them.
+  void reload_servers([[maybe_unused]] const hotplug::GeneralConfig& old, const hotplug::GeneralConfig& fresh) {
+    if (api_) api_->reload(fresh.api);
 #ifdef QEMUCTL_REST
-    if (rest_) rest_->reload(loaded_.general.rest, loaded_.general.api.permissions);
+    try {
+      if (rest_) rest_->reload(fresh.rest, fresh.api.permissions);
+    } catch (const qemuctl::Error&) {
+      if (api_) api_->reload(old.api);
+      throw;
+    }
 #endif
   }
 
