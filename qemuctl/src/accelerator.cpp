@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <fstream>
 #include <optional>
 #include <string_view>
@@ -62,6 +63,19 @@ std::string complaint(const std::string& printed, const std::filesystem::path& b
   return std::string(chosen);
 }
 
+/// Whether QEMU died of itself (abort, a bad instruction, a system call it may not make), as it would the next time. A
+/// signal from outside (SIGKILL when memory is short, SIGTERM at a shutdown) says nothing of KVM.
+bool died_of_itself(std::string_view detail) {
+  constexpr std::string_view prefix = "killed by signal ";
+  const auto found = detail.find(prefix);
+  if (found == std::string_view::npos) return false;
+  detail.remove_prefix(found + prefix.size());
+  const std::string_view number = detail.substr(0, detail.find_first_not_of("0123456789"));
+  for (const int signal : {SIGABRT, SIGSEGV, SIGILL, SIGBUS, SIGFPE, SIGTRAP, SIGSYS})
+    if (number == std::to_string(signal)) return true;
+  return false;
+}
+
 /// What the start of a VM under KVM came to.
 struct Proof {
   std::string failure; ///< empty: it started
@@ -88,7 +102,7 @@ asio::awaitable<Proof> try_kvm(std::filesystem::path binary, std::string machine
   Proof proof;
   proof.failure = diagnostics.detail;
   if (!diagnostics.server_text.empty()) proof.failure += ": " + complaint(diagnostics.server_text, binary);
-  proof.lasting = diagnostics.detail.find("killed by signal") != std::string::npos;
+  proof.lasting = died_of_itself(diagnostics.detail);
   co_return proof;
 }
 

@@ -22,7 +22,7 @@ struct AcceleratorChoice {
 /// really starts with it (a /dev/kvm that can be opened is no proof: on some hosts QEMU aborts when it sets up the CPU)
 /// and TCG otherwise, with a warning unless the guest's architecture is another than the host's.
 ///
-/// The proof is one start of QEMU without devices, at most 10 s. That it worked, or that QEMU was killed by a signal,
+/// The proof is one start of QEMU without devices, at most 10 s. That it worked, or that QEMU crashed,
 /// is remembered in the cache until the binary or the boot id changes; other failures may be gone the next time
 /// (another hypervisor held the CPU) and are not.
 asio::awaitable<AcceleratorChoice> choose_accelerator(const VmConfig& config, const QemuInfo& qemu);

@@ -4,6 +4,7 @@
 
 #include "catch.hpp"
 #include "environment.hpp"
+#include "golden.hpp"
 #include "run.hpp"
 #include "temp_dir.hpp"
 
@@ -12,6 +13,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -117,4 +119,28 @@ TEST_CASE("A QEMU that refuses KVM means TCG, with its words in the warning", "[
   CHECK_THAT(choice.warning,
              ContainsSubstring("(QEMU ended with exit status 1: Could not access KVM kernel module: Device or resource "
                                "busy)"));
+}
+
+TEST_CASE("That QEMU crashed under KVM is remembered for this boot, that somebody killed it is not", "[accelerator]") {
+  if (!kvm_can_be_opened()) return;
+  const int signal = GENERATE(SIGABRT, SIGSEGV, SIGSYS, SIGKILL, SIGTERM);
+  const bool remembered = signal != SIGKILL && signal != SIGTERM;
+  CAPTURE(signal);
+  Scene scene;
+  fs::copy_file(QEMUCTL_DYING_PROGRAM, scene.qemu.path, fs::copy_options::overwrite_existing);
+  std::ofstream(scene.dir / "signal") << signal;
+  for (int i = 0; i < 2; ++i) CHECK(scene.choose().accel == "tcg");
+  CHECK(test::read_file(scene.dir / "starts") == (remembered ? "once\n" : "once\nonce\n"));
+  if (!remembered) return;
+
+  std::string boot_id;
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> boot_id;
+  REQUIRE_FALSE(boot_id.empty());
+  int files = 0;
+  for (const auto& file : fs::directory_iterator(scene.dir / "cache/qemuctl")) {
+    if (!file.path().filename().native().starts_with("kvm")) continue;
+    ++files;
+    CHECK_THAT(test::read_file(file.path()), ContainsSubstring(boot_id));
+  }
+  CHECK(files == 1);
 }
