@@ -36,7 +36,9 @@ int listener_of(const std::filesystem::path& path) {
   const FileDescriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const sockaddr_un address = unix_address_of(path);
   if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return errno == EAGAIN ? -1 : 0; // EAGAIN: it listens, but its queue of clients is full
+    // Only these two say that nobody listens. EAGAIN: its queue of clients is full; EPROTOTYPE: a socket of another
+    // type, with somebody behind it; EACCES: not for this user to know.
+    return errno == ECONNREFUSED || errno == ENOENT ? 0 : -1;
   ucred peer{};
   socklen_t size = sizeof peer;
   if (::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid <= 0) return -1;
