@@ -11,6 +11,7 @@
 #include <asio/use_awaitable.hpp>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -166,6 +167,18 @@ asio::awaitable<std::vector<tcp::endpoint>> resolve(std::shared_ptr<ConnectAttem
   co_return endpoints;
 }
 
+/// A peer whose machine has gone says nothing: without these the kernel would wait for hours.
+void notice_lost_peer(int socket) {
+  const auto set = [socket](int level, int option, int value) {
+    ::setsockopt(socket, level, option, &value, sizeof value); // refused only by a kernel that does not know it
+  };
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 20);         // s without traffic, then a probe every ...
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 10);        // s, and after so many without an answer ...
+  set(IPPROTO_TCP, TCP_KEEPCNT, 4);           // the connection is over
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, 60'000); // ms that something sent may stay unacknowledged
+}
+
 asio::awaitable<StreamSocket> connect_tcp(std::shared_ptr<ConnectAttempt> attempt, TcpAddress address,
                                           Wakeup::time_point deadline) {
   const auto start = std::chrono::steady_clock::now();
@@ -201,6 +214,7 @@ asio::awaitable<StreamSocket> connect_tcp(std::shared_ptr<ConnectAttempt> attemp
     if (!connecting->error) {
       std::error_code ignored; // only a matter of speed
       connecting->socket.set_option(tcp::no_delay(true), ignored);
+      notice_lost_peer(connecting->socket.native_handle());
       co_return std::move(connecting->socket);
     }
     // Asio's own system category does not compare equal to std::errc.

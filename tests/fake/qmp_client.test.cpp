@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
 #include "expect_error.hpp"
+#include "monitor_socket.hpp"
 #include "run.hpp"
 #include "scripted_qmp_server.hpp"
 
@@ -477,6 +478,28 @@ TEST_CASE("commands go to the wire at once on TCP") {
       if (getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &length) == 0 && value != 0) ++delays_off;
     }
     CHECK(delays_off == 1);
+  });
+  server.finish();
+}
+
+TEST_CASE("A TCP connection is watched by the kernel, so that a machine that has gone is noticed") {
+  ScriptedQmpServer server([](QmpPeer& peer) { peer.wait_until_closed(); }, Transport::tcp);
+  test::run([&]() -> asio::awaitable<void> {
+    const auto executor = co_await asio::this_coro::executor;
+    auto attempt = std::make_shared<detail::ConnectAttempt>(executor, "test", 5s);
+    detail::StreamSocket socket = co_await detail::connect_to_monitor(attempt, server.address());
+    const auto option = [&](int level, int name) {
+      int value = -1;
+      socklen_t size = sizeof value;
+      CHECK(::getsockopt(socket.native_handle(), level, name, &value, &size) == 0);
+      return value;
+    };
+    CHECK(option(SOL_SOCKET, SO_KEEPALIVE) == 1);
+    // A minute or so, and not the kernel's two hours.
+    const int probes =
+        option(IPPROTO_TCP, TCP_KEEPIDLE) + option(IPPROTO_TCP, TCP_KEEPINTVL) * option(IPPROTO_TCP, TCP_KEEPCNT);
+    CHECK(probes <= 90);
+    CHECK(option(IPPROTO_TCP, TCP_USER_TIMEOUT) == 60'000);
   });
   server.finish();
 }
