@@ -48,10 +48,15 @@ constexpr auto output_flush_time = 2s;
 /// A QEMU that ends may still have a card for half a minute, and its driver takes its time.
 constexpr auto give_back_time = 60s;
 
-/// The serial port that becomes the console: the first that is a socket. Adds one when there is none.
+/// Whether this program can be the client of the port. One that QEMU connects to has its peer already.
+bool can_be_console(const qemuctl::SerialConfig& port) {
+  return port.type == "socket" && port.server;
+}
+
+/// The serial port that becomes the console: the first that QEMU serves on a socket. Adds one when there is none.
 std::size_t choose_console_port(VmConfig& config) {
   for (std::size_t i = 0; i < config.serials.size(); ++i)
-    if (config.serials[i].type == "socket") return i;
+    if (can_be_console(config.serials[i])) return i;
   config.serials.emplace_back();
   return config.serials.size() - 1;
 }
@@ -162,16 +167,26 @@ asio::awaitable<ExitStatus> Runner::launch() {
     co_await asio::this_coro::reset_cancellation_state();
     on_signal(SIGTERM);
   }
-  std::optional<qemuctl::FileDescriptor> serial;
-  if (options_.console) {
-    // The others would be stuck as soon as their buffers are full, so they are disconnected.
-    for (std::size_t i = 0; i < ports.size(); ++i) {
-      if (ports[i].type != "socket") continue;
-      qemuctl::FileDescriptor port = vm_->take_serial(i);
-      if (i == console_port) serial = std::move(port);
+  try {
+    std::optional<qemuctl::FileDescriptor> serial;
+    if (options_.console) {
+      // The others would be stuck as soon as their buffers are full, so they are disconnected.
+      for (std::size_t i = 0; i < ports.size(); ++i) {
+        if (!can_be_console(ports[i])) continue;
+        qemuctl::FileDescriptor port = vm_->take_serial(i);
+        if (i == console_port) serial = std::move(port);
+      }
     }
+    co_return co_await follow(std::move(serial));
+  } catch (...) {
+    failure = std::current_exception();
   }
-  co_return co_await follow(std::move(serial));
+  // It was to run in the foreground, and nothing keeps it there.
+  if (vm_->status().process_alive && !leaving_) {
+    say(fmt::format("{} cannot be followed, so it is ended", vm_->name()));
+    co_await vm_->stop(0ms);
+  }
+  std::rethrow_exception(failure);
 }
 
 void Runner::take_rules(const VmConfig& config) {

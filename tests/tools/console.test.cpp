@@ -4,7 +4,10 @@
 // `qemuctl-run --console`: on a terminal, and between pipes as a script uses it.
 #include "catch.hpp"
 #include "program.hpp"
+#include "server.hpp"
 #include "vm_folder.hpp"
+
+#include <qemuctl/json.hpp>
 
 #include <signal.h>
 #include <unistd.h>
@@ -15,6 +18,7 @@
 #include <vector>
 
 using Catch::Matchers::ContainsSubstring;
+using qemuctl::Json;
 using test::Program;
 using test::VmFolder;
 using namespace std::chrono_literals;
@@ -227,4 +231,19 @@ QEMU_TEST_CASE("a reader of the guest's output that is stuck keeps nothing else 
   REQUIRE(::kill(pid, SIGKILL) == 0);
   program.wait_for_error("state: crashed");
   CHECK(program.wait_for_end() == 1);
+}
+
+QEMU_TEST_CASE("the option --console leaves a serial port that connects to somebody else to them, and adds one") {
+  VmFolder folder(qemu);
+  const std::string path = folder.path("theirs.sock");
+  const qemuctl::FileDescriptor listener = test::listen_on(path);
+  const Json port = Json::object({{"type", "socket"}, {"path", path}, {"server", false}});
+  folder.config.set("serials", Json::array({port}));
+  Program program(console({folder.vm_file(), "-v"}));
+  program.wait_for_error("added a serial port for the console");
+  program.wait_for_error("connected to the serial port");
+  program.send_signal(SIGTERM);
+  program.wait_for_error("asking");
+  program.send_signal(SIGTERM);
+  CHECK(program.wait_for_end() == 3);
 }
