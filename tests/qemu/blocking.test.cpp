@@ -10,7 +10,12 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <csignal>
+#include <future>
+#include <memory>
 #include <mutex>
+#include <stdexcept>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -104,4 +109,68 @@ QEMU_TEST_CASE("Many threads may use one VM, and one may stop it while another w
   vm.stop(10ms);
   waiter.join();
   CHECK(end == State::shutdown);
+}
+
+QEMU_TEST_CASE("A call from a callback is refused instead of waiting for itself, but what is known can be asked") {
+  const test::TempDir dir;
+  std::promise<std::string> outcome;
+  auto vm = blocking::Instance::launch(test::small_vm(qemu, dir), test::for_test());
+  vm.on_event([&](const Event& event) {
+    if (event.name != "STOP") return;
+    std::string text = vm.name();
+    try {
+      vm.resume();
+      text += " was resumed";
+    } catch (const Error& error) {
+      text += error.code() == errc::invalid_argument ? std::string(": ") + error.what() : error.what();
+    }
+    outcome.set_value(text);
+  });
+  auto answer = outcome.get_future();
+  vm.pause();
+  REQUIRE(answer.wait_for(20s) == std::future_status::ready);
+  CHECK_THAT(answer.get(),
+             Catch::Matchers::StartsWith("vm: cannot call a blocking Instance from its own thread: a callback runs"));
+}
+
+QEMU_TEST_CASE("An object can be destroyed by its own callback, which is then the last one") {
+  const test::TempDir dir;
+  auto keeper = blocking::Instance::launch(test::small_vm(qemu, dir), test::for_test());
+  std::promise<void> destroyed;
+  std::atomic<int> calls = 0;
+  auto vm = std::make_unique<blocking::Instance>(blocking::Instance::attach(keeper.monitor()));
+  vm->on_event([&](const Event&) {
+    ++calls;
+    keeper.reset(); // more events, which are there when the callback returns
+    keeper.execute("query-status");
+    vm.reset();
+    destroyed.set_value();
+  });
+  auto done = destroyed.get_future();
+  keeper.pause();
+  REQUIRE(done.wait_for(20s) == std::future_status::ready);
+  CHECK(keeper.query_status().process_alive);
+  CHECK(calls == 1);
+}
+
+QEMU_TEST_CASE("A callback that throws is reported and called again, on a thread that no signal reaches") {
+  const test::TempDir dir;
+  Collected<std::string> warnings;
+  Collected<std::string> names;
+  LaunchOptions options = test::for_test();
+  options.on_warning = [&](std::string_view text) { warnings.add(std::string(text)); };
+  auto vm = blocking::Instance::launch(test::small_vm(qemu, dir), std::move(options));
+  std::atomic<bool> blocked = false;
+  vm.on_event([&](const Event& event) {
+    sigset_t mask;
+    ::pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+    blocked = ::sigismember(&mask, SIGTERM) == 1 && ::sigismember(&mask, SIGINT) == 1;
+    names.add(event.name);
+    if (event.name == "STOP") throw std::runtime_error("the callback failed");
+  });
+  vm.pause();
+  CHECK(warnings.wait_for([](const std::string& text) { return text.ends_with("the callback failed"); }));
+  vm.resume();
+  CHECK(names.wait_for([](const std::string& name) { return name == "RESUME"; }));
+  CHECK(blocked);
 }

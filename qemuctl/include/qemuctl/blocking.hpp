@@ -20,8 +20,14 @@ namespace qemuctl::blocking {
 ///     vm.stop(30s);
 ///
 /// Threading: thread-safe; any number of threads may call at once, and one may call `stop` while another sits in
-/// `wait`. Callbacks run on the object's own thread, one at a time, and must not call this object. Lifetime: movable
-/// (not while a call is under way). The destructor waits for a callback that is running, never for QEMU.
+/// `wait`. Lifetime: movable (not while a call is under way). The destructor waits for a callback that is running,
+/// never for QEMU.
+///
+/// Callbacks, and `on_warning`, run on the object's own thread, one at a time; signals are blocked there. What needs no
+/// QEMU (`name` to `status`, `take_serial`) can be asked in a callback; any other call throws `Error`
+/// (`invalid_argument`) there, since it would wait for itself: hand the work to another thread. The object may be
+/// destroyed in a callback, which is then the last one. What a callback throws is reported to `on_warning`, and it is
+/// called again for what comes next.
 class Instance {
  public:
   static Instance launch(VmConfig config, LaunchOptions options = {});
