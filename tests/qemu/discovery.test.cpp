@@ -4,6 +4,7 @@
 
 #include "environment.hpp"
 #include "machine.hpp"
+#include "other_user.hpp"
 #include "process.hpp"
 #include "run.hpp"
 #include "skip.hpp"
@@ -158,37 +159,6 @@ std::string quoted(const fs::path& path) {
   return "'" + path.native() + "'";
 }
 
-void need_root() {
-  if (::geteuid() != 0) test::skip("only root can make namespaces here: run the tests as root");
-}
-
-/// What `function` returns when it is run by the user nobody.
-std::string as_nobody(const std::function<std::string()>& function) {
-  int ends[2];
-  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
-  FileDescriptor read(ends[0]);
-  FileDescriptor write(ends[1]);
-  const pid_t pid = ::fork();
-  REQUIRE(pid >= 0);
-  if (pid == 0) {
-    constexpr uid_t nobody = 65'534;
-    std::string text = "it failed";
-    if (::setresgid(nobody, nobody, nobody) == 0 && ::setresuid(nobody, nobody, nobody) == 0) try {
-        text = function();
-      } catch (const std::exception& error) {
-        text = error.what();
-      }
-    const ssize_t written = ::write(write.get(), text.data(), text.size());
-    ::_exit(written < 0 ? 1 : 0);
-  }
-  write.reset();
-  std::string text(4'096, '\0');
-  const ssize_t count = ::read(read.get(), text.data(), text.size());
-  ::waitpid(pid, nullptr, 0);
-  text.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
-  return text;
-}
-
 } // namespace
 
 QEMU_TEST_CASE("The monitors of a running QEMU are found in every way they can be configured", "[discovery]") {
@@ -329,7 +299,7 @@ QEMU_TEST_CASE("A QEMU that is stopped by a signal can be looked at", "[discover
 }
 
 QEMU_TEST_CASE("A monitor in another mount namespace is reached through the root of the process", "[discovery]") {
-  need_root();
+  test::need_root();
   const test::TempDir dir;
   const fs::path hidden = dir / "hidden";
   fs::create_directory(hidden);
@@ -355,7 +325,7 @@ QEMU_TEST_CASE("A monitor in another mount namespace is reached through the root
 
 QEMU_TEST_CASE("A monitor in another network namespace is listed with the way to it, unless it has a path",
                "[discovery]") {
-  need_root();
+  test::need_root();
   const test::TempDir dir;
   const fs::path launcher = make_launcher(dir, "exec unshare --net " + quoted(qemu) + " \"$@\"");
   const std::string server = ",server=on,wait=off";
@@ -372,7 +342,7 @@ QEMU_TEST_CASE("A monitor in another network namespace is listed with the way to
 }
 
 QEMU_TEST_CASE("What another user's QEMU hides is said, with what to do", "[discovery]") {
-  need_root();
+  test::need_root();
   const test::TempDir dir;
   const FileDescriptor socket = listen_on_unix(dir / "inherited.sock");
   const WorkingFolder folder(dir.path());
@@ -381,7 +351,7 @@ QEMU_TEST_CASE("What another user's QEMU hides is said, with what to do", "[disc
                              "unix:relative.sock,server=on,wait=off", "-chardev", "socket,id=c,fd=4,server=on,wait=off",
                              "-mon", "c,mode=control"},
                             {socket.get()});
-  const std::string seen = as_nobody([&] {
+  const std::string seen = test::as_nobody([&] {
     std::string text;
     for (const QemuProcess::Monitor& monitor : inspect_qemu_process(running.pid()).monitors)
       text += monitor.address ? to_string(*monitor.address) + "\n" : monitor.description + "\n";
@@ -396,7 +366,7 @@ QEMU_TEST_CASE("What another user's QEMU hides is said, with what to do", "[disc
 }
 
 QEMU_TEST_CASE("A monitor of a QEMU under another root is reached through that", "[discovery]") {
-  need_root();
+  test::need_root();
   const fs::path root = qemu.parent_path().parent_path().parent_path();
   const fs::path loader = "usr/lib64/ld-linux-x86-64.so.2";
   if (root == "/" || !fs::exists(root / loader)) return; // only a QEMU with all of its libraries can be locked up so
