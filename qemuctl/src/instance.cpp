@@ -20,7 +20,9 @@ constexpr std::chrono::milliseconds monitor_drain_timeout{1'000};
 /// How long QEMU's process may outlive its monitor before that is taken for a lost monitor.
 constexpr std::chrono::milliseconds end_of_process_timeout{1'000};
 /// `query-status` answers at once unless QEMU is stuck in another command.
-constexpr std::chrono::milliseconds status_timeout{10'000};
+constexpr std::chrono::milliseconds status_timeout{5'000};
+/// For the questions to a QEMU that has not answered in that time.
+constexpr std::chrono::milliseconds patient_status_timeout{60'000};
 
 } // namespace
 
@@ -82,20 +84,59 @@ void Instance::Impl::finish(VmStatus final) {
 }
 
 asio::awaitable<void> Instance::Impl::refresh_status() {
-  VmStatus next;
+  auto self = shared_from_this();
+  std::string failure;
   try {
-    ExecuteOptions options;
-    options.timeout = status_timeout;
-    const Json reply = co_await qmp.execute("query-status", Json(), std::move(options));
-    next = detail::running_status(reply);
+    co_await ask_status(std::min(status_timeout, qmp.options().command_timeout));
+    co_return;
   } catch (const Error& error) {
-    // A VM that has announced its end does not have to answer any more.
-    if (notice_ || over_) co_return;
-    next = detail::silent_status(error.what());
+    failure = error.what();
   }
+  // A VM that has announced its end does not have to answer any more.
+  if (notice_ || over_) co_return;
+  set_status(detail::silent_status(std::move(failure)));
+  if (asking_ || detached_ || !qmp.is_open()) co_return;
+  asking_ = true;
+  asio::co_spawn(
+      executor, [self] { return self->ask_until_answered(); }, [self](std::exception_ptr) { self->asking_ = false; });
+}
+
+/// One question; what it says becomes the status. Throws `Error` when there is no answer.
+asio::awaitable<void> Instance::Impl::ask_status(std::chrono::milliseconds timeout) {
+  auto self = shared_from_this();
+  const bool after_notice = notice_.has_value();
+  ExecuteOptions options;
+  options.timeout = timeout;
+  const Json reply = co_await qmp.execute("query-status", Json(), std::move(options));
+  VmStatus next = detail::running_status(reply);
   if (over_) co_return;
+  if (notice_ && after_notice) notice_->outlived = true;
   if (notice_ && next.state == State::shutdown) next = detail::shutdown_status(*notice_);
   set_status(std::move(next));
+}
+
+asio::awaitable<void> Instance::Impl::ask_until_answered() {
+  auto self = shared_from_this();
+  while (status.state == State::unknown && !over_ && !detached_ && qmp.is_open()) {
+    const auto next_time = detail::deadline_in(patient_status_timeout);
+    try {
+      co_await ask_status(patient_status_timeout);
+      co_return;
+    } catch (const Error&) { // still silent, or so busy that not even this could be sent
+    }
+    while (status.state == State::unknown && qmp.is_open() && std::chrono::steady_clock::now() < next_time)
+      co_await status_changed.wait_until(next_time);
+  }
+}
+
+asio::awaitable<bool> Instance::Impl::answers() {
+  auto self = shared_from_this();
+  try {
+    co_await ask_status(monitor_drain_timeout);
+    co_return true;
+  } catch (const Error&) {
+    co_return false;
+  }
 }
 
 asio::awaitable<void> Instance::Impl::follow_events(EventSubscription events) {
@@ -131,17 +172,24 @@ asio::awaitable<void> Instance::Impl::follow_events(EventSubscription events) {
 
 asio::awaitable<void> Instance::Impl::follow_end() {
   auto self = shared_from_this();
-  if (!process) {
-    const ConnectionEnd end = co_await qmp.wait_closed();
-    while (!monitor_lost_) co_await status_changed.wait_until();
-    finish(detail::final_status(end, notice_));
-    co_return;
+  if (process) {
+    const detail::ProcessExit exit = co_await process->wait();
+    // What QEMU said last is still in the socket: read it before judging.
+    const auto deadline = detail::deadline_in(monitor_drain_timeout);
+    while (!monitor_lost_ && std::chrono::steady_clock::now() < deadline) co_await status_changed.wait_until(deadline);
+    bool lives = false;
+    if (!monitor_lost_) lives = co_await answers();
+    if (!lives) {
+      finish(detail::final_status(exit, notice_, !lost_while_alive_));
+      co_return;
+    }
+    // It was a wrapper, which started QEMU as a child of its own instead of becoming it.
+    process.reset();
+    status_changed.notify();
   }
-  const detail::ProcessExit exit = co_await process->wait();
-  // What QEMU said last is still in the socket: read it before judging.
-  const auto deadline = detail::deadline_in(monitor_drain_timeout);
-  while (!monitor_lost_ && std::chrono::steady_clock::now() < deadline) co_await status_changed.wait_until(deadline);
-  finish(detail::final_status(exit, notice_, !lost_while_alive_));
+  const ConnectionEnd end = co_await qmp.wait_closed();
+  while (!monitor_lost_) co_await status_changed.wait_until();
+  finish(detail::final_status(end, notice_));
 }
 
 asio::awaitable<Json> Instance::Impl::execute(std::string command, Json arguments, ExecuteOptions options) {
@@ -173,7 +221,7 @@ asio::awaitable<bool> Instance::Impl::wait_over(detail::Wakeup::time_point deadl
   co_return over_;
 }
 
-void Instance::Impl::fail(errc code, std::string operation, std::string detail, std::string advice) const {
+void Instance::Impl::fail(std::error_code code, std::string operation, std::string detail, std::string advice) const {
   Diagnostics diagnostics;
   diagnostics.operation = std::move(operation);
   diagnostics.subject = subject();

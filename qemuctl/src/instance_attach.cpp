@@ -13,6 +13,9 @@
 namespace qemuctl {
 namespace {
 
+/// How long a process may outlive its monitors before it counts as one whose monitors cannot be reached.
+constexpr std::chrono::milliseconds end_of_process_timeout{300};
+
 /// What is known of the VM before its monitor is asked.
 struct Found {
   std::optional<detail::Process> process;
@@ -20,7 +23,7 @@ struct Found {
   std::vector<std::string> argv;
 };
 
-[[noreturn]] void fail(errc code, int pid, std::string detail, std::string advice) {
+[[noreturn]] void fail(std::error_code code, int pid, std::string detail, std::string advice) {
   Diagnostics diagnostics;
   diagnostics.operation = "attach";
   diagnostics.subject = fmt::format("process {}", pid);
@@ -29,8 +32,10 @@ struct Found {
   throw Error(code, std::move(diagnostics));
 }
 
-/// Connects, then learns the rest. `found` by PID is complete; otherwise the monitor's peer tells the process.
-asio::awaitable<std::shared_ptr<Instance::Impl>> attach_to(MonitorAddress address, AttachOptions options, Found found) {
+/// Connects, then learns the rest. `found` by PID is complete, and stays so unless this succeeds; otherwise the
+/// monitor's peer tells the process.
+asio::awaitable<std::shared_ptr<Instance::Impl>> attach_to(MonitorAddress address, AttachOptions options,
+                                                           Found& found) {
   const auto executor = co_await asio::this_coro::executor;
   QmpClientOptions qmp_options = options.qmp;
   if (qmp_options.subject.empty()) qmp_options.subject = to_string(address);
@@ -60,15 +65,16 @@ asio::awaitable<std::shared_ptr<Instance::Impl>> attach_to(MonitorAddress addres
                                        to_string(address), error.what()));
     }
   }
-  if (found.name.empty()) {
+  std::string name = found.name;
+  if (name.empty()) {
     const Json reply = co_await qmp.execute("query-name");
-    if (const Json* name = reply.find("name"); name && name->is_string()) found.name = name->as_string();
+    if (const Json* told = reply.find("name"); told && told->is_string()) name = told->as_string();
   }
-  if (found.name.empty()) found.name = found.process ? fmt::format("pid {}", found.process->pid()) : to_string(address);
+  if (name.empty()) name = found.process ? fmt::format("pid {}", found.process->pid()) : to_string(address);
 
   auto impl = std::make_shared<Instance::Impl>(executor, std::move(qmp));
   impl->process = std::move(found.process);
-  impl->name = std::move(found.name);
+  impl->name = std::move(name);
   impl->argv = std::move(found.argv);
   impl->monitor = std::move(address);
   co_await impl->start(std::move(state_events));
@@ -79,21 +85,24 @@ asio::awaitable<std::shared_ptr<Instance::Impl>> attach_to(MonitorAddress addres
 
 asio::awaitable<Instance> Instance::attach(MonitorAddress address, AttachOptions options) {
   Found nothing;
-  std::shared_ptr<Impl> impl = co_await attach_to(std::move(address), std::move(options), std::move(nothing));
+  std::shared_ptr<Impl> impl = co_await attach_to(std::move(address), std::move(options), nothing);
   co_return Instance(std::move(impl));
 }
 
 asio::awaitable<Instance> Instance::attach_by_pid(int pid, AttachOptions options) {
   const auto executor = co_await asio::this_coro::executor;
-  std::optional<detail::Process> process;
+  // First the pidfd, then the look at the process, and one pidfd to the end: so it is the same process all the time.
+  Found found;
+  std::error_code no_pidfd;
   try {
-    process = detail::Process::watch(executor, pid);
+    found.process = detail::Process::watch(executor, pid);
   } catch (const std::system_error& error) {
-    if (error.code() == std::errc::no_such_process || error.code() == std::errc::invalid_argument)
-      fail(errc::not_found, pid, "there is no such process", "");
-    throw;
+    no_pidfd = error.code();
   }
-  detail::QemuProcess qemu = detail::inspect_qemu_process(pid);
+  detail::QemuProcess qemu = detail::inspect_qemu_process(pid); // says best what is wrong with that number
+  if (no_pidfd) fail(no_pidfd, pid, fmt::format("it cannot be watched: {}", no_pidfd.message()), "");
+  found.name = std::move(qemu.name);
+  found.argv = std::move(qemu.argv);
 
   std::string obstacles; // one line for each monitor that did not work out
   bool any_in_use = false;
@@ -108,23 +117,21 @@ asio::awaitable<Instance> Instance::attach_by_pid(int pid, AttachOptions options
           fmt::format("{}: in use by {} (process {})", to_string(*monitor.address), holder->command, holder->pid);
     } else {
       try {
-        Found found;
-        found.process = std::move(process);
-        found.name = qemu.name;
-        found.argv = qemu.argv;
-        std::shared_ptr<Impl> impl = co_await attach_to(*monitor.address, options, std::move(found));
+        std::shared_ptr<Impl> impl = co_await attach_to(*monitor.address, options, found);
         co_return Instance(std::move(impl));
       } catch (const Error& error) {
         any_in_use = any_in_use || error.code() == errc::monitor_in_use;
         obstacle = error.what();
       }
-      process = detail::Process::watch(executor, pid);
     }
     obstacles += (obstacles.empty() ? "" : "; ") + obstacle;
   }
   if (qemu.monitors.empty())
     fail(errc::not_found, pid, "this QEMU was started without a QMP monitor",
          "Start it with, for example, -qmp unix:/run/qemu/NAME.sock,server=on,wait=off");
+  // Its monitors go a moment before it does.
+  if (!any_in_use && co_await found.process->wait_until(detail::deadline_in(end_of_process_timeout)))
+    fail(errc::not_found, pid, "it ended while its monitors were being tried", "");
   fail(any_in_use ? errc::monitor_in_use : errc::connect_failed, pid,
        fmt::format("none of its {} QMP monitor(s) can be used: {}", qemu.monitors.size(), obstacles),
        any_in_use ? "End the other client, or start QEMU with one more -qmp option: a monitor serves one client." : "");

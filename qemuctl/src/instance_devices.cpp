@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instance_impl.hpp"
 
+#include <algorithm>
 #include <string_view>
 
 namespace qemuctl {
@@ -22,10 +23,15 @@ asio::awaitable<UnplugResult> unplug(ImplPtr impl, std::string id, std::chrono::
   };
   EventSubscription events = impl->qmp.subscribe(std::move(about_it), 8);
   const auto deadline = detail::deadline_in(timeout);
+  ExecuteOptions in_time;
+  in_time.timeout = std::min(timeout, impl->qmp.options().command_timeout);
   try {
     Json arguments = Json::object({{"id", id}});
-    co_await impl->execute("device_del", std::move(arguments));
+    co_await impl->execute("device_del", std::move(arguments), std::move(in_time));
   } catch (const Error& error) {
+    // QEMU has the request, but is busy with another or stuck.
+    if (error.code() == errc::interrupted && impl->qmp.is_open() && std::chrono::steady_clock::now() >= deadline)
+      co_return UnplugResult::timed_out;
     // An earlier request the guest has not answered yet: this call waits for the same answer.
     const bool pending = error.code() == errc::command_failed &&
                          error.diagnostics().server_text.find("already in the process of unplug") != std::string::npos;

@@ -2,21 +2,49 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instance_impl.hpp"
 
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
+#include <cstdio>
 #include <exception>
+#include <limits>
+#include <random>
 #include <system_error>
 
 namespace qemuctl {
 namespace {
 
 using ImplPtr = std::shared_ptr<Instance::Impl>;
+
+/// A command that was cancelled or got no answer, and what QEMU may have done all the same.
+bool is_unanswered(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const Error& error) {
+    return error.code() != errc::command_failed;
+  } catch (...) {
+    return true;
+  }
+}
+
+/// Has QEMU let go of a descriptor, after the command that used it ended as `failure` says. QEMU runs commands in
+/// order, so this reaches it after that. Who was cancelled cannot wait, and who got no answer need not wait for another
+/// one: then it goes on by itself, at most for the usual time of a command.
+asio::awaitable<void> let_go(ImplPtr impl, std::string command, Json arguments) {
+  try {
+    co_await impl->execute(std::move(command), std::move(arguments));
+  } catch (const Error&) { // let go already, or QEMU is gone
+  }
+}
+
+void let_go_in_background(ImplPtr impl, std::string command, Json arguments) {
+  asio::co_spawn(impl->executor, let_go(impl, std::move(command), std::move(arguments)), asio::detached);
+}
 
 /// Hands a display client's socket over: `getfd` names it for this monitor, `add_client` takes the name.
 asio::awaitable<void> add_client(ImplPtr impl, std::string protocol, FileDescriptor socket, bool skip_auth, bool tls) {
@@ -31,23 +59,21 @@ asio::awaitable<void> add_client(ImplPtr impl, std::string protocol, FileDescrip
   ExecuteOptions with_fd;
   with_fd.file_descriptors.push_back(std::move(socket));
   Json name_argument = Json::object({{"fdname", fd_name}});
-  co_await impl->execute("getfd", name_argument, std::move(with_fd));
-
   Json arguments = Json::object({{"protocol", protocol}, {"fdname", fd_name}, {"skipauth", skip_auth}});
   if (protocol == "spice") arguments.set("tls", tls);
   std::exception_ptr failure;
   try {
+    co_await impl->execute("getfd", name_argument, std::move(with_fd));
     co_await impl->execute("add_client", std::move(arguments));
-  } catch (const Error&) {
+    co_return;
+  } catch (...) {
     failure = std::current_exception();
   }
-  if (failure) {
-    try {
-      co_await impl->execute("closefd", std::move(name_argument));
-    } catch (const Error&) { // QEMU has taken the name already, or is gone: the first error is the one to tell
-    }
-    std::rethrow_exception(failure);
-  }
+  if (is_unanswered(failure))
+    let_go_in_background(impl, "closefd", std::move(name_argument));
+  else
+    co_await let_go(impl, "closefd", std::move(name_argument));
+  std::rethrow_exception(failure);
 }
 
 asio::awaitable<void> set_password(ImplPtr impl, std::string protocol, std::string password,
@@ -60,18 +86,24 @@ asio::awaitable<void> set_password(ImplPtr impl, std::string protocol, std::stri
   }
 }
 
-/// A file that is written beside its destination and appears there whole or not at all.
+/// A file that is written beside its destination and appears there whole or not at all. Throws `Error`.
 class NewFile {
  public:
-  explicit NewFile(std::filesystem::path destination) : destination_(std::move(destination)) {
-    std::string pattern = destination_.string() + ".XXXXXX";
-    const int created = ::mkostemp(pattern.data(), O_CLOEXEC);
-    if (created < 0) throw std::system_error(errno, std::system_category(), destination_.string());
-    ::close(created);
-    temporary_ = pattern;
-    // QEMU opens the passed descriptor for writing only, and finds it only when its access mode is exactly that.
-    fd_.reset(::open(temporary_.c_str(), O_WRONLY | O_CLOEXEC));
-    ::chmod(temporary_.c_str(), 0644);
+  NewFile(const Instance::Impl& impl, std::filesystem::path destination)
+      : impl_(impl), destination_(std::move(destination)) {
+    // Not mkstemp, which ignores the umask and opens for reading, too: QEMU finds the descriptor it is passed only
+    // when its access mode is the one it wants.
+    std::random_device random;
+    for (int attempt = 0; attempt < 100 && !fd_; ++attempt) {
+      temporary_ = destination_.string() + fmt::format(".{:08x}", random());
+      fd_.reset(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+      if (!fd_ && errno != EEXIST) break;
+    }
+    if (!fd_) {
+      const int error = errno;
+      temporary_.clear();
+      fail(error);
+    }
   }
   NewFile(NewFile&&) = delete;
   ~NewFile() {
@@ -79,45 +111,58 @@ class NewFile {
   }
   FileDescriptor descriptor() const { return fd_.duplicate(); }
   void start_over() const {
-    if (::ftruncate(fd_.get(), 0) != 0) throw std::system_error(errno, std::system_category(), temporary_.string());
+    if (::ftruncate(fd_.get(), 0) != 0) fail(errno);
   }
   void commit() {
-    std::filesystem::rename(temporary_, destination_);
+    if (::rename(temporary_.c_str(), destination_.c_str()) != 0) fail(errno);
     temporary_.clear();
   }
 
  private:
+  [[noreturn]] void fail(int error) const {
+    const std::error_code code(error, std::generic_category());
+    impl_.fail(code, "take a screenshot",
+               fmt::format("{} cannot be written: {}", destination_.string(), code.message()), "");
+  }
+
+  const Instance::Impl& impl_;
   std::filesystem::path destination_, temporary_;
   FileDescriptor fd_;
 };
 
+/// A number for a set of descriptors: chosen here, so that the set can be removed also when it was never told that it
+/// has been made. It shares a space with other clients' sets, and QEMU reads it as an `int`.
+std::int64_t new_fdset_id() {
+  std::random_device random;
+  return std::uniform_int_distribution<std::int64_t>(1 << 20, std::numeric_limits<int>::max())(random);
+}
+
 /// One `screendump` into a descriptor. The set is removed whatever happens: QEMU keeps unused sets open.
 asio::awaitable<void> dump_screen(ImplPtr impl, FileDescriptor file, ScreenshotFormat format) {
+  const std::int64_t set = new_fdset_id();
+  Json set_argument = Json::object({{"fdset-id", set}});
   ExecuteOptions with_fd;
   with_fd.file_descriptors.push_back(std::move(file));
-  const Json added = co_await impl->execute("add-fd", Json(), std::move(with_fd));
-  const std::int64_t set = added.at("fdset-id").as_int();
-
   Json arguments = Json::object({{"filename", fmt::format("/dev/fdset/{}", set)}});
   // PPM is what a QEMU before 7.1, which has no such argument, writes anyway.
   if (format == ScreenshotFormat::png) arguments.set("format", "png");
   std::exception_ptr failure;
   try {
+    co_await impl->execute("add-fd", set_argument, std::move(with_fd));
     co_await impl->execute("screendump", std::move(arguments));
   } catch (...) {
     failure = std::current_exception();
   }
-  try {
-    Json set_argument = Json::object({{"fdset-id", set}});
-    co_await impl->execute("remove-fd", std::move(set_argument));
-  } catch (const Error&) { // gone already, or QEMU is: nothing is left open either way
-  }
+  if (failure && is_unanswered(failure))
+    let_go_in_background(impl, "remove-fd", std::move(set_argument));
+  else
+    co_await let_go(impl, "remove-fd", std::move(set_argument));
   if (failure) std::rethrow_exception(failure);
 }
 
 asio::awaitable<ScreenshotFormat> take_screenshot(ImplPtr impl, std::filesystem::path file,
                                                   ScreenshotFormat preferred) {
-  NewFile output(std::move(file));
+  NewFile output(*impl, std::move(file));
   ScreenshotFormat format = preferred;
   if (preferred == ScreenshotFormat::png) {
     try {

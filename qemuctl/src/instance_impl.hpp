@@ -43,7 +43,8 @@ struct Instance::Impl : std::enable_shared_from_this<Instance::Impl> {
   /// `QmpClient::execute`, with errors that tell of the VM's end when that is the cause.
   asio::awaitable<Json> execute(std::string command, Json arguments = {}, ExecuteOptions options = {});
 
-  /// Asks QEMU; never throws but for cancellation, since "no answer" is an answer: `unknown`.
+  /// Asks QEMU; never throws but for cancellation, since "no answer" is an answer: `unknown`. A QEMU that does not
+  /// answer in time is asked on, so that its followers learn when it is back.
   asio::awaitable<void> refresh_status();
 
   /// Waits for the next change of the status, or the deadline. Throws `errc::disconnected` when the Instance goes away.
@@ -52,7 +53,7 @@ struct Instance::Impl : std::enable_shared_from_this<Instance::Impl> {
   /// True when the VM was over before the deadline. Throws as `wait_change` does.
   asio::awaitable<bool> wait_over(detail::Wakeup::time_point deadline);
 
-  [[noreturn]] void fail(errc code, std::string operation, std::string detail, std::string advice) const;
+  [[noreturn]] void fail(std::error_code code, std::string operation, std::string detail, std::string advice) const;
 
   asio::any_io_executor executor;
   QmpClient qmp;
@@ -61,8 +62,10 @@ struct Instance::Impl : std::enable_shared_from_this<Instance::Impl> {
   std::filesystem::path log_file;
   std::string accelerator;
   std::vector<std::string> argv;
-  std::optional<detail::Process> process; ///< absent when the process is not known
-  std::optional<detail::VmFiles> files;   ///< of a VM launched here
+  /// Absent when the process is not known. Goes when it ends before QEMU does: then it was a wrapper, and no coroutine
+  /// may rely on it across a suspension.
+  std::optional<detail::Process> process;
+  std::optional<detail::VmFiles> files; ///< of a VM launched here
   std::vector<FileDescriptor> serials;
   std::vector<detail::Process> helpers; ///< that serve QEMU and end with it; here they are only reaped
   bool kill_on_destruction = false;
@@ -75,6 +78,9 @@ struct Instance::Impl : std::enable_shared_from_this<Instance::Impl> {
  private:
   asio::awaitable<void> follow_events(EventSubscription events);
   asio::awaitable<void> follow_end();
+  asio::awaitable<void> ask_until_answered();
+  asio::awaitable<bool> answers();
+  asio::awaitable<void> ask_status(std::chrono::milliseconds timeout);
   void finish(VmStatus final);
 
   std::optional<detail::ShutdownNotice> notice_;
@@ -82,6 +88,7 @@ struct Instance::Impl : std::enable_shared_from_this<Instance::Impl> {
   bool lost_while_alive_ = false;
   bool over_ = false;
   bool detached_ = false;
+  bool asking_ = false; ///< `ask_until_answered` is under way
   asio::cancellation_signal stop_following_;
 };
 

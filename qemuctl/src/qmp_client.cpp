@@ -128,6 +128,7 @@ struct QmpClient::Impl : std::enable_shared_from_this<QmpClient::Impl> {
   std::error_code broken; ///< nothing can be written any more, though what the peer wrote may still come
   std::unordered_map<QmpSession::CommandId, Call*> calls;
   std::vector<std::weak_ptr<EventSubscription::Queue>> subscriptions;
+  bool dispatching = false; ///< an event is being offered to them: none may be moved
   std::array<char, std::size_t{64} << 10> buffer;
 };
 
@@ -257,9 +258,12 @@ void QmpClient::Impl::perform(QmpSession::Ready& negotiated) {
 }
 
 void QmpClient::Impl::perform(QmpSession::EventReceived& received) {
-  // By index and with an owner of its own: a filter may subscribe or unsubscribe.
-  for (std::size_t i = 0; i < subscriptions.size(); ++i)
+  // By index and with an owner of its own: a filter may unsubscribe, or subscribe, which adds to the end.
+  dispatching = true;
+  const std::size_t count = subscriptions.size();
+  for (std::size_t i = 0; i < count; ++i)
     if (const auto queue = subscriptions[i].lock()) queue->offer(received.event);
+  dispatching = false;
 }
 
 template<typename Answer>
@@ -390,9 +394,14 @@ EventSubscription QmpClient::subscribe(EventFilter filter, std::size_t capacity)
       impl_->executor, std::move(filter), capacity, impl_->subject.empty() ? impl_->options.subject : impl_->subject);
   if (impl_->end) queue->close();
   auto& subscriptions = impl_->subscriptions;
-  std::erase_if(subscriptions, [](const auto& subscription) { return subscription.expired(); });
+  if (!impl_->dispatching)
+    std::erase_if(subscriptions, [](const auto& subscription) { return subscription.expired(); });
   subscriptions.push_back(queue);
   return EventSubscription(std::move(queue));
+}
+
+const QmpClientOptions& QmpClient::options() const noexcept {
+  return impl_->options;
 }
 
 const QmpGreeting& QmpClient::greeting() const noexcept {

@@ -52,6 +52,17 @@ State state_after(const ShutdownNotice& notice) noexcept {
 
 } // namespace
 
+bool ends_qemu(std::string_view shutdown_reason) noexcept {
+  return shutdown_reason == "host-qmp-quit" || shutdown_reason == "host-signal";
+}
+
+bool guest_shut_down(const VmStatus& status) noexcept {
+  // A VM that was attached to in this state has no reason: what keeps QEMU when its guest has ended is not kept by
+  // anything else.
+  return status.state == State::shutdown &&
+         (status.reason.starts_with("guest-") || (status.process_alive && status.reason.empty()));
+}
+
 State state_from_run_state(std::string_view run_state) noexcept {
   static constexpr auto table = std::to_array<std::pair<std::string_view, State>>({
       {"running", State::running},
@@ -131,7 +142,7 @@ VmStatus final_status(const ProcessExit& exit, const std::optional<ShutdownNotic
 
 VmStatus final_status(const ConnectionEnd& end, const std::optional<ShutdownNotice>& notice) {
   VmStatus status;
-  if (notice) {
+  if (notice && (ends_qemu(notice->reason) || !notice->outlived)) {
     status.state = state_after(*notice);
     status.reason = notice->reason;
     status.process_alive = false;

@@ -17,8 +17,16 @@ State state_from_run_state(std::string_view run_state) noexcept;
 
 /// What events told of the end of a VM, before its process is gone.
 struct ShutdownNotice {
-  std::string reason; ///< `reason` of the SHUTDOWN event: "guest-shutdown", "host-qmp-quit", "guest-panic", ...
+  std::string reason;    ///< `reason` of the SHUTDOWN event: "guest-shutdown", "host-qmp-quit", "guest-panic", ...
+  bool outlived = false; ///< QEMU has answered since, as with `-no-shutdown`: it stays although the guest has ended
 };
+
+/// Whether QEMU itself ends with a SHUTDOWN of this reason, whatever `-no-shutdown` or `-action` say: `quit` and the
+/// signals override them (`qmp_quit`, `qemu_system_killed`).
+bool ends_qemu(std::string_view shutdown_reason) noexcept;
+
+/// Whether the status is that of a guest that has ended by itself, in order.
+bool guest_shut_down(const VmStatus& status) noexcept;
 
 /// The status while QEMU runs, from the reply to `query-status`.
 VmStatus running_status(const Json& query_status_reply);

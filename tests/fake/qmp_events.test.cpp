@@ -233,3 +233,34 @@ TEST_CASE("destroyed and replaced subscriptions get nothing, and filters may sub
   });
   server.finish();
 }
+
+TEST_CASE("A filter that subscribes takes no event from the subscriptions there are") {
+  ScriptedQmpServer server(sending([](QmpPeer& peer) {
+    for (const auto* name : {"STOP", "RESUME"}) peer.event(name);
+  }));
+  test::run([&]() -> asio::awaitable<void> {
+    QmpClient client(co_await asio::this_coro::executor);
+    auto gone = std::make_unique<EventSubscription>(client.subscribe());
+    EventSubscription added;
+    EventSubscription first = client.subscribe([&](const Event& event) {
+      if (event.name == "STOP") added = client.subscribe();
+      return true;
+    });
+    EventSubscription second = client.subscribe();
+    gone.reset(); // what could be cleared away is in front of the others
+    co_await client.connect(server.address());
+    co_await client.execute("sync");
+    for (EventSubscription* events : {&first, &second}) {
+      const auto stop = events->try_next();
+      REQUIRE(stop);
+      CHECK(stop->name == "STOP");
+      const auto resume = events->try_next();
+      REQUIRE(resume);
+      CHECK(resume->name == "RESUME");
+    }
+    const auto later = added.try_next();
+    REQUIRE(later);
+    CHECK(later->name == "RESUME");
+  });
+  server.finish();
+}

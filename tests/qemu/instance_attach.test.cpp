@@ -3,6 +3,7 @@
 #include "catch.hpp"
 #include "discovery.hpp"
 #include "machine.hpp"
+#include "other_user.hpp"
 #include "process.hpp"
 #include "run.hpp"
 #include "small_vm.hpp"
@@ -10,12 +11,16 @@
 
 #include <qemuctl/instance.hpp>
 
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
 #include <unistd.h>
 
 #include <csignal>
+#include <future>
 #include <thread>
 
 using namespace qemuctl;
@@ -64,6 +69,19 @@ asio::awaitable<Instance> attach_when_up(MonitorAddress address) {
 Json yank_arguments(const std::string& chardev) {
   return Json::object({{"instances", Json::array({Json::object({{"type", "chardev"}, {"id", chardev}})})}});
 }
+
+/// The port that QEMU's chardev "net" listens on: port 0 lets the kernel choose.
+std::uint16_t port_of_net(const Json& chardevs) {
+  for (const Json& chardev : chardevs.as_array()) {
+    if (chardev.at("label").as_string() != "net") continue;
+    const std::string& name = chardev.at("filename").as_string(); // disconnected:tcp:127.0.0.1:PORT,server=on
+    return static_cast<std::uint16_t>(std::stoi(name.substr(name.rfind(':') + 1)));
+  }
+  return 0;
+}
+
+const std::vector<std::string> net_monitor = {"-chardev", "socket,id=net,host=127.0.0.1,port=0,server=on,wait=off",
+                                              "-mon", "chardev=net,mode=control"};
 
 template<class... Paths>
 std::vector<std::string> with_monitors(const Paths&... paths) {
@@ -224,23 +242,14 @@ QEMU_TEST_CASE("A VM whose monitor is taken away is unknown while it lives, and 
 QEMU_TEST_CASE("A VM behind TCP is followed by its monitor alone, and stopped by QEMU") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
-    // Port 0 lets the kernel choose; QEMU tells which on another monitor.
     std::vector<std::string> options = with_monitors(dir / "a.sock");
-    options.emplace_back("-chardev");
-    options.emplace_back("socket,id=net,host=127.0.0.1,port=0,server=on,wait=off");
-    options.emplace_back("-mon");
-    options.emplace_back("chardev=net,mode=control");
+    options.insert(options.end(), net_monitor.begin(), net_monitor.end());
     ForeignQemu foreign(co_await asio::this_coro::executor, qemu, options);
     std::uint16_t port = 0;
     {
       Instance local = co_await attach_when_up(UnixPath{(dir / "a.sock").string()});
       const Json chardevs = co_await local.execute("query-chardev");
-      for (const Json& chardev : chardevs.as_array()) {
-        if (chardev.at("label").as_string() != "net") continue;
-        const std::string& name = chardev.at("filename").as_string(); // disconnected:tcp:127.0.0.1:PORT,server=on
-        const auto colon = name.rfind(':');
-        port = static_cast<std::uint16_t>(std::stoi(name.substr(colon + 1)));
-      }
+      port = port_of_net(chardevs);
     }
     Instance vm = co_await Instance::attach(TcpAddress{"127.0.0.1", port});
     CHECK_FALSE(vm.pid());
@@ -250,5 +259,146 @@ QEMU_TEST_CASE("A VM behind TCP is followed by its monitor alone, and stopped by
     CHECK(vm.state() == State::shutdown);
     const auto exit = co_await foreign.process().wait_until(std::chrono::steady_clock::now() + 10s);
     CHECK(exit);
+  });
+}
+
+QEMU_TEST_CASE("A VM behind TCP whose QEMU stays when its guest has ended is not taken for gone with its monitor") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    std::vector<std::string> options = with_monitors(dir / "a.sock");
+    options.insert(options.end(), net_monitor.begin(), net_monitor.end());
+    options.emplace_back("-action");
+    options.emplace_back("shutdown=pause,reboot=shutdown");
+    ForeignQemu foreign(co_await asio::this_coro::executor, qemu, options);
+    Instance local = co_await attach_when_up(UnixPath{(dir / "a.sock").string()});
+    const Json chardevs = co_await local.execute("query-chardev");
+    MonitorAddress address = TcpAddress{"127.0.0.1", port_of_net(chardevs)};
+    Instance vm = co_await Instance::attach(std::move(address));
+    StatusSubscription changes = vm.subscribe_status();
+    co_await local.human_monitor_command("o/b 0xcf9 6"); // a reset by the guest, which here means to shut down
+    co_await status_with(changes, State::shutdown);
+    const VmStatus asked = co_await vm.query_status();
+    CHECK(asked.state == State::shutdown);
+    CHECK(asked.process_alive);
+    co_await local.execute("yank", yank_arguments("net"));
+    const VmStatus end = co_await vm.wait();
+    CHECK(end.state == State::unknown);
+    CHECK(end.process_alive);
+    try {
+      co_await vm.stop(100ms);
+      FAIL("a QEMU that lives was stopped");
+    } catch (const Error& error) {
+      CHECK(error.code() == errc::interrupted);
+    }
+    CHECK_FALSE(foreign.process().poll());
+  });
+}
+
+QEMU_TEST_CASE("A VM whose monitor is gone is ended in order by a signal, and not kept waiting for a guest unasked") {
+  const test::TempDir dir;
+  const bool stop = GENERATE(true, false);
+  test::run([&]() -> asio::awaitable<void> {
+    ForeignQemu foreign(co_await asio::this_coro::executor, qemu, with_monitors(dir / "a.sock", dir / "b.sock"));
+    Instance vm = co_await attach_when_up(UnixPath{(dir / "a.sock").string()});
+    Instance other = co_await Instance::attach(UnixPath{(dir / "b.sock").string()});
+    StatusSubscription changes = vm.subscribe_status();
+    co_await other.execute("yank", yank_arguments("compat_monitor0"));
+    co_await status_with(changes, State::unknown);
+    const auto begin = std::chrono::steady_clock::now();
+    if (stop) {
+      const StopResult result = co_await vm.stop(15s);
+      CHECK(result == StopResult::quit);
+    } else {
+      co_await vm.quit();
+    }
+    CHECK(std::chrono::steady_clock::now() - begin < 10s);
+    const detail::ProcessExit exit = co_await foreign.process().wait();
+    CHECK(exit.exit_code == 0);
+    const VmStatus end = co_await other.wait();
+    CHECK(end.reason == "host-signal");
+  });
+}
+
+QEMU_TEST_CASE("A QEMU this user may not signal is told to quit, and when that is not possible the error says why") {
+  test::need_root();
+  const test::TempDir dir;
+  const std::filesystem::path a = dir / "a.sock", b = dir / "b.sock";
+  asio::io_context context(1);
+  ForeignQemu foreign(context.get_executor(), qemu, with_monitors(a, b));
+  test::run(context, [&]() -> asio::awaitable<void> { co_await attach_when_up(UnixPath{b.string()}); });
+  for (const auto& path : {dir.path(), a, b}) std::filesystem::permissions(path, std::filesystem::perms::all);
+  const std::string seen = test::as_nobody([&] {
+    std::string text;
+    test::run([&]() -> asio::awaitable<void> {
+      Instance vm = co_await Instance::attach(UnixPath{a.string()});
+      Instance other = co_await Instance::attach(UnixPath{b.string()});
+      StatusSubscription changes = vm.subscribe_status();
+      co_await other.execute("yank", yank_arguments("compat_monitor0"));
+      co_await status_with(changes, State::unknown);
+      for (const bool force : {true, false}) {
+        try {
+          if (force)
+            co_await vm.force_stop();
+          else
+            co_await vm.stop(15s);
+          text += "it was stopped; ";
+        } catch (const Error& error) {
+          text += error.code() == std::errc::operation_not_permitted ? "not permitted; " : error.what();
+        }
+      }
+      co_await other.force_stop();
+      text += to_string(other.state());
+    });
+    return text;
+  });
+  CHECK(seen == "not permitted; not permitted; shutdown");
+  const auto exit = test::run(context, foreign.process().wait());
+  CHECK(exit.exit_code == 0);
+}
+
+TEST_CASE("Attaching to a thread's number says whose thread it is") {
+  std::promise<int> number;
+  std::promise<void> done;
+  std::thread thread([&] {
+    number.set_value(::gettid());
+    done.get_future().wait();
+  });
+  const int tid = number.get_future().get();
+  test::run([&]() -> asio::awaitable<void> {
+    try {
+      Instance vm = co_await Instance::attach_by_pid(tid);
+      FAIL("attached to a thread");
+    } catch (const Error& error) {
+      CHECK(error.code() == errc::not_found);
+      CHECK_THAT(error.what(), ContainsSubstring("it is a thread of process " + std::to_string(::getpid())));
+    }
+  });
+  done.set_value();
+  thread.join();
+}
+
+QEMU_TEST_CASE("A QEMU that ends while its monitors are being tried is gone, and not an unknown error") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    const auto executor = co_await asio::this_coro::executor;
+    ForeignQemu foreign(executor, qemu, with_monitors(dir / "a.sock", dir / "b.sock"));
+    { Instance vm = co_await attach_when_up(UnixPath{(dir / "b.sock").string()}); }
+    ::kill(foreign.pid(), SIGSTOP); // it takes a connection, and says nothing
+    asio::co_spawn(
+        executor,
+        [&]() -> asio::awaitable<void> {
+          // Until the attempt below waits for the greeting.
+          for (int i = 0; i < 10; ++i) co_await asio::post(executor, asio::use_awaitable);
+          ::kill(foreign.pid(), SIGKILL);
+          co_await foreign.process().wait();
+        },
+        asio::detached);
+    try {
+      Instance vm = co_await Instance::attach_by_pid(foreign.pid());
+      FAIL("attached to a QEMU that was killed");
+    } catch (const Error& error) {
+      CHECK(error.code() == errc::not_found);
+      CHECK_THAT(error.what(), ContainsSubstring("it ended while its monitors were being tried"));
+    }
   });
 }

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
+#include "expect_error.hpp"
 #include "machine.hpp"
 #include "run.hpp"
 #include "small_vm.hpp"
@@ -8,12 +9,21 @@
 
 #include <qemuctl/instance.hpp>
 
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/cancellation_signal.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/post.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
 #include <fmt/format.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 
 #include <algorithm>
+#include <csignal>
 #include <fstream>
+#include <optional>
 
 using namespace qemuctl;
 using namespace std::chrono_literals;
@@ -154,6 +164,89 @@ QEMU_TEST_CASE("A screenshot that fails leaves the file as it was, and nothing b
     const Json sets = co_await vm.execute("query-fdsets");
     CHECK_FALSE(has_descriptors(sets));
   });
+}
+
+QEMU_TEST_CASE("A screenshot that is given up leaves no descriptor in QEMU and no file here") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    const auto executor = co_await asio::this_coro::executor;
+    VmConfig config = test::small_vm(qemu, dir);
+    config.display.video.type = "VGA";
+    Instance vm = co_await Instance::launch(config, test::for_test());
+    std::filesystem::create_directory(dir / "shots");
+    ::kill(*vm.pid(), SIGSTOP);
+    asio::cancellation_signal cancel;
+    std::optional<bool> cancelled;
+    asio::co_spawn(
+        executor, test::is_cancelled(vm.screendump(dir / "shots" / "screen.png")),
+        asio::bind_cancellation_slot(cancel.slot(), [&](std::exception_ptr, bool result) { cancelled = result; }));
+    for (int i = 0; i < 10; ++i) co_await asio::post(executor, asio::use_awaitable); // until it waits for QEMU
+    REQUIRE_FALSE(cancelled);
+    cancel.emit(asio::cancellation_type::terminal);
+    while (!cancelled) co_await asio::post(executor, asio::use_awaitable);
+    CHECK(*cancelled);
+    ::kill(*vm.pid(), SIGCONT);
+    const Json sets = co_await vm.execute("query-fdsets");
+    CHECK_FALSE(has_descriptors(sets));
+    CHECK(std::filesystem::is_empty(dir / "shots"));
+  });
+}
+
+QEMU_TEST_CASE("A client that is handed over to nobody leaves no descriptor in QEMU") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    const auto executor = co_await asio::this_coro::executor;
+    VmConfig config = test::small_vm(qemu, dir);
+    config.display.type = "vnc";
+    Instance vm = co_await Instance::launch(config, test::for_test());
+    auto [ours, qemus] = socket_pair();
+    ::kill(*vm.pid(), SIGSTOP);
+    asio::cancellation_signal cancel;
+    std::optional<bool> cancelled;
+    asio::co_spawn(
+        executor, test::is_cancelled(vm.add_spice_client(std::move(qemus))),
+        asio::bind_cancellation_slot(cancel.slot(), [&](std::exception_ptr, bool result) { cancelled = result; }));
+    for (int i = 0; i < 10; ++i) co_await asio::post(executor, asio::use_awaitable);
+    REQUIRE_FALSE(cancelled);
+    cancel.emit(asio::cancellation_type::terminal);
+    while (!cancelled) co_await asio::post(executor, asio::use_awaitable);
+    CHECK(*cancelled);
+    ::kill(*vm.pid(), SIGCONT);
+    CHECK(greeting_of(ours).empty()); // the other end was closed
+    char byte = 0;
+    CHECK(::recv(ours.get(), &byte, 1, MSG_DONTWAIT) == 0);
+  });
+}
+
+QEMU_TEST_CASE("A screenshot has the mode the umask gives, and one that cannot be written is an error that says why") {
+  const test::TempDir dir;
+  const mode_t before = ::umask(0027);
+  test::run([&]() -> asio::awaitable<void> {
+    VmConfig config = test::small_vm(qemu, dir);
+    config.display.video.type = "VGA";
+    Instance vm = co_await Instance::launch(config, test::for_test());
+    co_await vm.screendump(dir / "screen.png");
+    CHECK(std::filesystem::status(dir / "screen.png").permissions() == std::filesystem::perms(0640));
+    try {
+      co_await vm.screendump(dir / "no" / "screen.png");
+      FAIL("it was written into a folder that is not there");
+    } catch (const Error& error) {
+      CHECK(error.code() == std::errc::no_such_file_or_directory);
+      CHECK_THAT(error.what(), ContainsSubstring("cannot take a screenshot (VM vm): " + (dir / "no").string()));
+    }
+    std::filesystem::create_directory(dir / "folder.png");
+    try {
+      co_await vm.screendump(dir / "folder.png");
+      FAIL("it replaced a folder");
+    } catch (const Error& error) {
+      CHECK(error.code() == std::errc::is_a_directory);
+    }
+    int left = 0;
+    for (const auto& file : std::filesystem::directory_iterator(dir.path()))
+      left += file.path().filename().string().starts_with("folder.png.");
+    CHECK(left == 0);
+  });
+  ::umask(before);
 }
 
 QEMU_TEST_CASE("A disk is known and limited by the id it was given") {

@@ -2,16 +2,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
 #include "machine.hpp"
+#include "processes.hpp"
 #include "run.hpp"
 #include "small_vm.hpp"
 #include "temp_dir.hpp"
 
 #include <qemuctl/instance.hpp>
 
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
 #include <asio/post.hpp>
 #include <asio/this_coro.hpp>
+#include <fmt/format.h>
 
 #include <csignal>
+#include <fstream>
 
 using namespace qemuctl;
 using namespace std::chrono_literals;
@@ -104,4 +109,67 @@ QEMU_TEST_CASE("Calls in flight end when the VM is killed, and say that their ou
       CHECK(error.code() == errc::interrupted);
     }
   });
+}
+
+QEMU_TEST_CASE("A QEMU that somebody else told to quit has quit, whatever was asked of its guest") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    const auto executor = co_await asio::this_coro::executor;
+    Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
+    Instance other = co_await Instance::attach(vm.monitor());
+    EventSubscription pressed = other.subscribe_events(events_named(test::words("POWERDOWN")));
+    asio::co_spawn(
+        executor,
+        [&]() -> asio::awaitable<void> {
+          co_await pressed.next(10s);
+          co_await other.quit();
+        },
+        asio::detached);
+    const StopResult result = co_await vm.stop(15s);
+    CHECK(result == StopResult::quit);
+    CHECK(vm.status().reason == "host-qmp-quit");
+    co_await other.wait();
+  });
+}
+
+QEMU_TEST_CASE("A guest that has panicked is not asked to shut down: QEMU is told to quit at once") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    VmConfig config = test::small_vm(qemu, dir);
+    config.extra_args = test::words("-device", "pvpanic", "-action", "panic=pause");
+    Instance vm = co_await Instance::launch(config, test::for_test());
+    StatusSubscription changes = vm.subscribe_status();
+    EventSubscription pressed = vm.subscribe_events(events_named(test::words("POWERDOWN")));
+    co_await vm.human_monitor_command("o/b 0x505 1");
+    co_await status_with(changes, State::crashed);
+    const auto begin = std::chrono::steady_clock::now();
+    const StopResult result = co_await vm.stop(15s);
+    CHECK(result == StopResult::quit);
+    CHECK(std::chrono::steady_clock::now() - begin < 10s);
+    CHECK_FALSE(pressed.try_next());
+  });
+}
+
+QEMU_TEST_CASE("A QEMU that a script has started as its child is ended, too, when the VM is") {
+  const test::TempDir dir;
+  const std::filesystem::path script = dir / "qemu-wrapper";
+  // To learn about QEMU it is started without a name, and then it may be killed.
+  std::ofstream(script) << fmt::format("#!/bin/sh\ncase \"$*\" in *-name*) '{0}' \"$@\"; exit $?;; esac\n"
+                                       "exec '{0}' \"$@\"\n",
+                                       qemu.string());
+  std::filesystem::permissions(script, std::filesystem::perms::owner_all);
+  const std::string mark = fmt::format("name=opt/mark,string={}", dir.path().string());
+  test::run([&]() -> asio::awaitable<void> {
+    VmConfig config = test::small_vm(script, dir);
+    config.extra_args = test::words("-fw_cfg", mark);
+    Instance vm = co_await Instance::launch(config, test::for_test());
+    const int wrapper = *vm.pid();
+    co_await vm.force_stop();
+    CHECK(::kill(wrapper, 0) != 0);
+    CHECK_FALSE(vm.pid());
+    CHECK(vm.state() == State::shutdown);
+    CHECK_FALSE(vm.status().process_alive);
+  });
+  const FileDescriptor left = test::process_with(mark);
+  CHECK((!left || test::ends(left)));
 }

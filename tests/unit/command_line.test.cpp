@@ -215,6 +215,11 @@ TEST_CASE("impossible values are refused by their path in vm.json") {
              ContainsSubstring("usbDevices: found 16 USB devices, expected at most 15"));
   CHECK_THAT(refusal([](VmConfig& c) { c.extra_args = {std::string("a\0b", 3)}; }),
              ContainsSubstring("extraArgs[0]: "));
+  for (const char* option : {"-daemonize", "--daemonize"})
+    CHECK_THAT(refusal([&](VmConfig& c) {
+                 c.extra_args = {"-S", option};
+               }),
+               ContainsSubstring("extraArgs[1]: \"" + std::string(option) + "\" cannot be used"));
 }
 
 TEST_CASE("two devices can not have one id") {

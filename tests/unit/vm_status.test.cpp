@@ -98,3 +98,37 @@ TEST_CASE("A VM whose process is not known is shutdown once it announced that be
   CHECK(status.state == State::shutdown);
   CHECK_FALSE(status.process_alive);
 }
+
+TEST_CASE("A VM whose process is not known may have outlived the end of its guest, but never quit or a signal") {
+  ConnectionEnd end;
+  end.kind = ConnectionEnd::Kind::cut;
+  for (const char* reason : {"guest-shutdown", "guest-reset", "guest-panic", "host-qmp-system-reset"}) {
+    CAPTURE(reason);
+    ShutdownNotice notice{reason};
+    CHECK_FALSE(detail::final_status(end, notice).process_alive);
+    notice.outlived = true;
+    CHECK(detail::final_status(end, notice).state == State::unknown);
+    CHECK(detail::final_status(end, notice).process_alive);
+  }
+  for (const char* reason : {"host-qmp-quit", "host-signal"}) {
+    CAPTURE(reason);
+    ShutdownNotice notice{reason};
+    notice.outlived = true;
+    CHECK(detail::final_status(end, notice).state == State::shutdown);
+    CHECK_FALSE(detail::final_status(end, notice).process_alive);
+  }
+}
+
+TEST_CASE("Only a guest that ended in order has shut down by itself") {
+  const auto by_itself = [](const char* reason) {
+    return detail::guest_shut_down(detail::final_status(exited(0), ShutdownNotice{reason}, true));
+  };
+  CHECK(by_itself("guest-shutdown"));
+  CHECK(by_itself("guest-reset"));
+  CHECK_FALSE(by_itself("guest-panic"));
+  CHECK_FALSE(by_itself("host-qmp-quit"));
+  CHECK_FALSE(by_itself("host-signal"));
+  CHECK_FALSE(detail::guest_shut_down(detail::final_status(killed(9), std::nullopt, true)));
+  // How a VM looks that was attached to after its guest had ended.
+  CHECK(detail::guest_shut_down(detail::running_status(Json::object({{"status", "shutdown"}}))));
+}

@@ -51,8 +51,8 @@ struct VmStatus {
 /// Which way `stop` ended a VM.
 enum class StopResult {
   already_stopped, ///< it had ended before
-  guest_shut_down, ///< the guest did what it was asked to
-  quit,            ///< the guest did not in time; QEMU was told to quit, and did
+  guest_shut_down, ///< the guest ended by itself, in order (SHUTDOWN with a reason "guest-...")
+  quit,            ///< the guest did not in time, or panicked; QEMU was told to quit, by whomever, and did
   killed,          ///< QEMU did not quit either and was killed (by this call or by somebody else meanwhile)
 };
 
@@ -68,7 +68,7 @@ struct LaunchOptions {
   bool paused = false; ///< start with the CPUs stopped (`-S`); `resume` lets them go
   bool kill_on_destruction =
       false; ///< SIGKILL when the `Instance` is destroyed (or the coroutine that made it); default: the VM goes on
-  /// Listening sockets for the serial ports of type "socket" are connected before QEMU starts and handed out by
+  /// The serial ports of type "socket" that QEMU serves (`server`) are connected before it starts and handed out by
   /// `Instance::take_serial`, so that not a byte of the guest's output is lost.
   bool connect_serials = false;
   WarningHandler on_warning; ///< default: warnings are dropped
@@ -127,7 +127,7 @@ struct BlockDevice {
 /// How `device_del` ended.
 enum class UnplugResult {
   deleted,   ///< DEVICE_DELETED has come; the device and its id are free
-  timed_out, ///< the guest has not answered yet; it may still, and the device is still there
+  timed_out, ///< the guest, or QEMU itself, has not answered yet; it may still, and the device is still there
   rejected,  ///< the guest refused (DEVICE_UNPLUG_GUEST_ERROR)
 };
 
@@ -189,7 +189,9 @@ class Instance {
 
   const std::string&
   name() const noexcept; ///< as given to `-name`; for an attached VM without one, "pid N" or the address
-  std::optional<int> pid() const noexcept;                       ///< nullopt when it is not known (TCP)
+  /// QEMU's; nullopt when it is not known: over TCP, behind a proxy, or when `qemuPath` is a wrapper that ended while
+  /// the QEMU it had started goes on (one that uses `exec` becomes QEMU).
+  std::optional<int> pid() const noexcept;
   const MonitorAddress& monitor() const noexcept;                ///< the public monitor, or the one attached to
   const std::filesystem::path& log_file() const noexcept;        ///< empty for an attached VM
   const std::string& accelerator() const noexcept;               ///< "kvm" or "tcg"; empty for an attached VM
@@ -200,7 +202,8 @@ class Instance {
   VmStatus status() const;
   State state() const { return status().state; }
 
-  /// Asks QEMU. When it can not answer, the state is `unknown` (process alive) or the final one.
+  /// Asks QEMU. When there is no answer within 5 s, the state is `unknown` (process alive) or the final one. A monitor
+  /// that is only slow is asked on in the background, so `status` and the subscriptions follow when it answers again.
   asio::awaitable<VmStatus> query_status();
 
   /// Status changes from now on, beginning with the current status. `capacity` at least 1.
@@ -209,7 +212,8 @@ class Instance {
   /// `launch` or `attach` returned, without suspending between, misses nothing from then on.
   EventSubscription subscribe_events(EventFilter filter = {}, std::size_t capacity = 1'024);
 
-  /// Waits until QEMU has ended (for a VM without a known process: until its monitor is gone) and says how.
+  /// Waits until QEMU has ended (for a VM without a known process: until its monitor is gone) and says how. The state
+  /// is `unknown` with `process_alive` when the monitor of such a VM went without QEMU having announced its end.
   asio::awaitable<VmStatus> wait();
   /// The same with a deadline; nullopt when it has not ended by then.
   asio::awaitable<std::optional<VmStatus>> wait_for(std::chrono::milliseconds timeout);
@@ -223,25 +227,38 @@ class Instance {
   asio::awaitable<void> reset();    ///< like the reset button; a paused VM is in `prelaunch` afterwards
   asio::awaitable<void> shutdown(); ///< presses the ACPI power button; the guest may ignore it
   /// Presses the power button, waits for `timeout`, then has QEMU quit, then kills it. Returns when the process is
-  /// gone: at most `timeout` + 15 s. A paused guest can not react, so it is only waited for when something resumes it.
-  /// Throws `interrupted` when neither is possible (a VM without a known process whose monitor is gone).
+  /// gone: at most `timeout` + 15 s. A paused guest cannot react, but is waited for all the same: somebody may resume
+  /// it. A guest that has panicked, or that the request does not reach because the monitor is gone, is not waited for.
+  /// A QEMU that cannot be told to quit gets SIGTERM, on which it ends in order too.
+  ///
+  /// Throws `Error`: `interrupted` when it cannot be done (a VM without a known process whose monitor is gone or does
+  /// not answer); `std::errc::operation_not_permitted` when QEMU does not quit and this user may not signal it;
+  /// `timed_out` when the process is there 5 s after SIGKILL. Cancelled, it stops where it is: the guest may still
+  /// shut down.
   asio::awaitable<StopResult> stop(std::chrono::milliseconds timeout);
-  /// Kills QEMU (SIGKILL) and waits for its end, at most 10 s; has it quit when the process is not known.
+  /// Kills QEMU (SIGKILL) and waits for its end, at most 10 s; has it quit when the process is not known, or is not
+  /// this user's to kill. Throws as `stop` does.
   asio::awaitable<void> force_stop();
-  /// Has QEMU end in an orderly way, without asking the guest, and waits for its end, at most 10 s.
+  /// Has QEMU end in order, without asking the guest, and waits for its end, at most 10 s. SIGTERM takes the place of
+  /// a monitor that is gone. Throws `timed_out` when QEMU has not ended by then, `interrupted` when that is not known.
   asio::awaitable<void> quit();
   /// @}
 
   /// @name Display
   /// @{
-  /// Hands a client's connected socket to QEMU's VNC server. Needs a VNC display (`"none"` as its address will do).
+  /// Hands a client's connected socket to QEMU's VNC server. Needs a VNC display (`"none"` as its address will do);
+  /// `not_supported` without one. `skip_auth`: the client need not know the password. However this ends, no descriptor
+  /// stays in QEMU but that of a client it serves.
   asio::awaitable<void> add_vnc_client(FileDescriptor socket, bool skip_auth = false);
   asio::awaitable<void> add_spice_client(FileDescriptor socket, bool skip_auth = false, bool tls = false);
-  /// VNC uses the first 8 characters and needs `VncConfig::password`.
+  /// For the clients to come. VNC uses the first 8 characters and needs `VncConfig::password`. An expiry that is left
+  /// out leaves the one that was set before.
   asio::awaitable<void> set_vnc_password(std::string password, std::optional<PasswordExpiry> expiry = std::nullopt);
   asio::awaitable<void> set_spice_password(std::string password, std::optional<PasswordExpiry> expiry = std::nullopt);
   /// Writes the screen to a new file, as PNG where QEMU can (7.1 and newer), else as PPM; says which it was. The file
-  /// is opened here and passed by descriptor, so QEMU needs no rights to it. An existing file is replaced.
+  /// is opened here and passed by descriptor, so QEMU needs no rights to it. It appears under its name when it is
+  /// complete, with the mode the umask gives; an existing file is replaced. Throws a system error when it cannot be
+  /// written, and what `execute` throws.
   asio::awaitable<ScreenshotFormat> screendump(std::filesystem::path file,
                                                ScreenshotFormat preferred = ScreenshotFormat::png);
   /// @}
@@ -275,8 +292,9 @@ class Instance {
   /// @{
   /// `properties` has `driver` and `id`; values have the types QEMU's properties have (since 9.2 QEMU refuses others).
   asio::awaitable<void> device_add(Json properties);
-  /// Asks for an unplug and returns when DEVICE_DELETED has come, the guest has refused, or `timeout` has passed.
-  /// An id may be used again after `deleted` only.
+  /// Asks for an unplug and returns when DEVICE_DELETED has come, the guest has refused, or `timeout` has passed, also
+  /// when QEMU has not even replied by then. An id may be used again after `deleted` only. Throws `timed_out` when
+  /// nothing could be sent in time, and `interrupted` when the VM or its monitor went first.
   asio::awaitable<UnplugResult> device_del(std::string id,
                                            std::chrono::milliseconds timeout = std::chrono::seconds(10));
   /// @}

@@ -77,7 +77,8 @@ struct ExecuteOptions {
 };
 
 /// Which events a subscription gets: those for which it returns true. An empty function means all.
-/// Called on the client's executor for every event; must not throw.
+/// Called on the client's executor for every event; must not throw. It may subscribe and unsubscribe; a subscription
+/// that is made so gets the events after this one.
 using EventFilter = std::function<bool(const Event&)>;
 
 /// A filter for some names.
@@ -162,6 +163,9 @@ class QmpClient {
 
   /// Starts to collect events. `capacity` (at least 1) bounds the queue. May be called before `connect`.
   EventSubscription subscribe(EventFilter filter = {}, std::size_t capacity = 1'024);
+
+  /// As they were given.
+  const QmpClientOptions& options() const noexcept;
 
   /// The greeting; all zeros before `connect` has returned.
   const QmpGreeting& greeting() const noexcept;

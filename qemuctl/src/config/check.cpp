@@ -100,8 +100,15 @@ void check_general(Check& check) {
   }
   check.text("qemuPath", config.qemu_path);
   check.text("socketDir", config.socket_dir);
-  for (std::size_t i = 0; i < config.extra_args.size(); ++i)
-    check.text(fmt::format("extraArgs[{}]", i), config.extra_args[i]);
+  for (std::size_t i = 0; i < config.extra_args.size(); ++i) {
+    const std::string path = fmt::format("extraArgs[{}]", i);
+    const std::string& argument = config.extra_args[i];
+    check.text(path, argument);
+    if (argument == "-daemonize" || argument == "--daemonize")
+      check.problems.add(path, fmt::format("{} cannot be used: the process that is watched would end at once, and "
+                                           "QEMU go on unseen. A VM outlives its launcher without it",
+                                           in_quotes(argument)));
+  }
 }
 
 void check_ids(Check& check) {
