@@ -298,7 +298,9 @@ asio::awaitable<Json> ApiActions::carry_out(ApiRequest request, CurrentRights no
   case Action::explain: {
     require_everywhere(known.level, rights);
     const std::vector<DeviceState> devices = visible(rights, std::nullopt);
-    answer.set("explanation", explanation(engine_.rules(), find_device(devices, request.device).device));
+    std::vector<Device> all;
+    for (const DeviceState& each : devices) all.push_back(each.device);
+    answer.set("explanation", explanation(engine_.rules(), find_device(devices, request.device).device, all));
     break;
   }
   case Action::vm_list:

@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
+#include "pci_group.hpp"
 #include "problems.hpp"
 
 #include <hotplug/explanation.hpp>
@@ -59,7 +60,7 @@ std::string short_description(const Device& device) {
   return std::visit(Description(), device);
 }
 
-std::string explanation(const Rules& rules, const Device& device) {
+std::string explanation(const Rules& rules, const Device& device, const std::vector<Device>& all) {
   const Verdict verdict = rules.explain(device);
   std::string text = short_description(device) + "\n";
   for (const RuleTrace& trace : verdict.trace) {
@@ -77,8 +78,19 @@ std::string explanation(const Rules& rules, const Device& device) {
                             field.found.empty() ? "nothing" : in_quotes(field.found));
     }
   }
-  if (!verdict.rule) text += "no rule matches: it stays with the host\n";
-  return text;
+  std::string end = verdict.rule ? "" : "no rule matches: it stays with the host\n";
+  if (const auto* pci = std::get_if<PciDevice>(&device)) {
+    std::vector<PciDevice> cards;
+    for (const Device& each : all)
+      if (const auto* card = std::get_if<PciDevice>(&each)) cards.push_back(*card);
+    const detail::PciVerdict in_group = detail::decide_pci(cards, rules.pci())[pci->address()];
+    if (in_group.member)
+      end = fmt::format("no rule matches, but rule {} takes the whole IOMMU group ({}) to VM {} (pciIommuAddAll)\n",
+                        *in_group.rule, pci->iommu_group.value_or(-1), fmt::join(in_group.vms, " or "));
+    else if (!in_group.skipped.empty())
+      end = fmt::format("it stays with the host all the same: {}\n", in_group.skipped);
+  }
+  return text + end;
 }
 
 } // namespace hotplug

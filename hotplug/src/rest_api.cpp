@@ -226,9 +226,11 @@ asio::awaitable<HttpResponse> RestApi::answer_devices(HttpRequest request, std::
   if (path.size() == 3 && path[2] == "explanation") {
     if (!is_get(request)) co_return wrong_method("GET, HEAD");
     if (rights.everywhere < ApiLevel::read) co_return problem(403, "not-permitted", "rules are about all VMs");
+    std::vector<Device> all;
+    for (const DeviceState& each : picture.devices) all.push_back(each.device);
     Json json;
     json.set("device", path[1]);
-    json.set("text", explanation(engine_.rules(), picture.devices[index].device));
+    json.set("text", explanation(engine_.rules(), picture.devices[index].device, all));
     co_return json_response(json);
   }
   if (path.size() == 3 && path[2] == "attachment") co_return co_await move(std::move(request), path[1], rights);

@@ -123,6 +123,20 @@ TEST_CASE("an IOMMU group goes to a VM as a whole, or its rule says that it stay
   CHECK(decide_pci({devices[0]}, PciRules({rule}))["0000:01:00.0"].vms == Texts{"vm"});
 }
 
+TEST_CASE("the explanation of a card says what becomes of it because of its IOMMU group") {
+  const std::vector<Device> devices{device("0000:01:00.0"), device("0000:01:00.1")};
+  Config config;
+  config.pci_rules = {rule_for("0000:01:00.0")};
+  const auto explained = [&](std::size_t index) { return explanation(Rules(config), devices[index], devices); };
+  CHECK_THAT(explained(0), ContainsSubstring("it goes to VM vm") && !ContainsSubstring("stays"));
+  CHECK_THAT(explained(1), ContainsSubstring("no rule matches: it stays with the host"));
+  config.pci_rules[0].iommu_add_all = true;
+  CHECK_THAT(explained(1), ContainsSubstring("rule 0 takes the whole IOMMU group (12) to VM vm (pciIommuAddAll)"));
+  config.pci_rules[0].iommu_add_all = false;
+  config.pci_rules[0].iommu_skip_if_shared = true;
+  CHECK_THAT(explained(0), ContainsSubstring("it stays with the host all the same: 0000:01:00.1"));
+}
+
 TEST_CASE("what is in the way of a group is named") {
   const PciDevice first = device("0000:01:00.0"), second = device("0000:01:00.1", "12", "snd_hda_intel");
   CHECK(group_obstacle(first, "vm", {{first, "vm"}, {second, "vm"}}).empty());
