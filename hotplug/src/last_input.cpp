@@ -2,12 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "last_input.hpp"
 
+#include "pci_group.hpp"
+
 #include <hotplug/explanation.hpp>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 
 namespace hotplug::detail {
 
@@ -33,6 +36,17 @@ bool is_one(const Device& device, const Means& means) {
 } // namespace
 
 std::vector<std::string> last_input_warnings(const std::vector<Device>& devices, const Rules& rules) {
+  // With a controller everything behind it leaves the host.
+  std::vector<PciDevice> cards;
+  for (const Device& device : devices)
+    if (const auto* card = std::get_if<PciDevice>(&device)) cards.push_back(*card);
+  const std::map<std::string, PciVerdict> verdicts = decide_pci(cards, rules.pci());
+  const auto vms_of = [&](const Device& device) {
+    std::vector<std::string> vms = rules.evaluate(device).vms;
+    for (const PciDevice& card : cards)
+      if (vms.empty() && sys_path_of(device).starts_with(card.sys_path + "/")) vms = verdicts.at(card.address()).vms;
+    return vms;
+  };
   const std::vector<Means> all{
       {"keyboard", {3, 1, 1}, {"ID_INPUT_KEYBOARD"}},
       {"pointer", {3, 1, 2}, {"ID_INPUT_MOUSE", "ID_INPUT_TOUCHPAD", "ID_INPUT_TABLET", "ID_INPUT_TOUCHSCREEN"}}};
@@ -42,10 +56,9 @@ std::vector<std::string> last_input_warnings(const std::vector<Device>& devices,
     bool stays = false;
     for (const Device& device : devices) {
       if (!is_one(device, means)) continue;
-      const Verdict verdict = rules.evaluate(device);
-      stays = stays || !verdict.rule;
-      if (verdict.rule)
-        taken.push_back(fmt::format("{} (to {})", short_description(device), fmt::join(verdict.vms, " or ")));
+      const std::vector<std::string> vms = vms_of(device);
+      stays = stays || vms.empty();
+      if (!vms.empty()) taken.push_back(fmt::format("{} (to {})", short_description(device), fmt::join(vms, " or ")));
     }
     if (!stays && !taken.empty())
       warnings.push_back(

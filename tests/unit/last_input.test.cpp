@@ -56,6 +56,27 @@ TEST_CASE("rules that take the last keyboard or the last pointer of the host are
   CHECK(detail::last_input_warnings(devices, rules_for("Receiver", "AT|Touch")).size() == 2);
 }
 
+TEST_CASE("who takes a USB controller takes the keyboard behind it") {
+  UsbDevice keyboard = usb("Keyboard", {{3, 1, 1}});
+  keyboard.sys_path = "/sys/devices/pci0000:00/0000:00:14.0/usb1/1-1";
+  PciDevice controller, other;
+  controller.sys_name = "0000:00:14.0";
+  controller.sys_path = "/sys/devices/pci0000:00/0000:00:14.0";
+  other.sys_name = "0000:00:14.3";
+  other.sys_path = "/sys/devices/pci0000:00/0000:00:14.3";
+  controller.iommu_group = other.iommu_group = 5;
+  Config config;
+  config.pci_rules.resize(1);
+  config.pci_rules[0].vms = {"gui"};
+  config.pci_rules[0].allow.emplace_back().address = other.sys_name;
+  const std::vector<Device> devices{keyboard, controller, other};
+  CHECK(detail::last_input_warnings(devices, Rules(config)).empty());
+  config.pci_rules[0].iommu_add_all = true;
+  const std::vector<std::string> warnings = detail::last_input_warnings(devices, Rules(config));
+  REQUIRE(warnings.size() == 1);
+  CHECK_THAT(warnings[0], ContainsSubstring("no keyboard") && ContainsSubstring("(to gui)"));
+}
+
 TEST_CASE("a host that has no keyboard anyway can not lose it") {
   CHECK(detail::last_input_warnings({input("Power Button", "ID_INPUT_KEY")}, rules_for("x", "Power")).empty());
   CHECK(detail::last_input_warnings({}, rules_for(".*", ".*")).empty());
