@@ -123,7 +123,8 @@ int explain(const DaemonOptions& options, const Config& config) {
   const std::string name = without_links(options.explain);
   int found = 0;
   for (const Device& device : devices)
-    if (is_named(device, name)) fmt::print("{}{}", found++ > 0 ? "\n" : "", hotplug::explanation(rules, device));
+    if (is_named(device, name))
+      fmt::print("{}{}", found++ > 0 ? "\n" : "", hotplug::explanation(rules, device, devices));
   if (found > 0) return good;
   std::string there;
   for (const Device& device : devices) there += "\n  " + hotplug::short_description(device);
@@ -239,6 +240,7 @@ class Daemon {
     handlers.before = [this] { return before_sleep(); };
     handlers.after = [this] { return after_sleep(); };
     handlers.log = [this](const std::string& text) { log(LogLevel::debug, text); };
+    handlers.warn = [this](const std::string& text) { log(LogLevel::warning, text); };
     return handlers;
   }
 

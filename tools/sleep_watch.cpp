@@ -9,10 +9,12 @@
 
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/posix/stream_descriptor.hpp>
+#include <asio/redirect_error.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/use_awaitable.hpp>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <systemd/sd-bus.h>
 
 #include <chrono>
@@ -30,7 +32,7 @@ constexpr const char* path = "/org/freedesktop/login1";
 constexpr const char* interface = "org.freedesktop.login1.Manager";
 
 struct BusCloser {
-  void operator()(sd_bus* bus) const noexcept { sd_bus_flush_close_unref(bus); }
+  void operator()(sd_bus* bus) const noexcept { sd_bus_close_unref(bus); }
 };
 
 std::string words(int error) {
@@ -41,7 +43,7 @@ std::string words(int error) {
 
 struct SleepWatch::Impl : std::enable_shared_from_this<SleepWatch::Impl> {
   Impl(const asio::any_io_executor& io, Handlers chosen)
-      : executor(io), handlers(std::move(chosen)), news(io), tasks(io, {}) {}
+      : executor(io), handlers(std::move(chosen)), news(io), due(io), tasks(io, {}) {}
 
   asio::any_io_executor executor;
   Handlers handlers;
@@ -49,6 +51,8 @@ struct SleepWatch::Impl : std::enable_shared_from_this<SleepWatch::Impl> {
   qemuctl::FileDescriptor lock; ///< while it is open the host waits with its sleep
   std::deque<bool> told;        ///< by logind, in its order: true: before
   qemuctl::detail::Wakeup news;
+  asio::steady_timer due; ///< when the bus is looked at again at the latest; cancelled when there is something to send
+  bool warned = false;
   hotplug::detail::Tasks tasks;
 
   /// nullptr: it can not be used.
@@ -73,15 +77,21 @@ struct SleepWatch::Impl : std::enable_shared_from_this<SleepWatch::Impl> {
     const int result =
         sd_bus_call_method_async(bus.get(), nullptr, service, path, interface, "Inhibit", on_lock, this, "ssss",
                                  "sleep", "qemuctl-hotplugd", "Devices are taken out of virtual machines", "delay");
-    if (result < 0) handlers.log(fmt::format("logind is not asked to wait with the host's sleep: {}", words(result)));
+    if (result < 0) warn(fmt::format("logind is not asked to wait with the host's sleep: {}", words(result)));
+    due.cancel();
+  }
+
+  /// Devices are then in VMs while the host sleeps. It would be the same each time.
+  void warn(const std::string& text) {
+    if (!std::exchange(warned, true)) handlers.warn(text);
   }
 
   static int on_lock(sd_bus_message* message, void* self, sd_bus_error*) {
     Impl& watch = *static_cast<Impl*>(self);
     int fd = -1;
     if (const sd_bus_error* error = sd_bus_message_get_error(message))
-      watch.handlers.log(fmt::format("logind does not wait for VMs before the host sleeps: {}",
-                                     error->message ? error->message : error->name));
+      watch.warn(fmt::format("logind does not wait for VMs before the host sleeps: {}",
+                             error->message ? error->message : error->name));
     else if (sd_bus_message_read(message, "h", &fd) >= 0) // the message's own
       watch.lock.reset(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
     return 0;
@@ -107,16 +117,22 @@ struct SleepWatch::Impl : std::enable_shared_from_this<SleepWatch::Impl> {
         co_return;
       }
       if (result > 0) continue;
-      sd_bus_flush(bus.get());
       std::uint64_t deadline = 0; // of an answer, on the clock that `steady_clock` is
       sd_bus_get_timeout(bus.get(), &deadline);
-      asio::steady_timer timer(executor);
       if (deadline < static_cast<std::uint64_t>(INT64_MAX))
-        timer.expires_at(asio::steady_timer::time_point(std::chrono::microseconds(deadline)));
+        due.expires_at(asio::steady_timer::time_point(std::chrono::microseconds(deadline)));
       else
-        timer.expires_at(asio::steady_timer::time_point::max());
-      co_await (socket.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable) ||
-                timer.async_wait(asio::use_awaitable));
+        due.expires_at(asio::steady_timer::time_point::max());
+      // A bus that does not take what it is told keeps nobody waiting.
+      const bool sends = (sd_bus_get_events(bus.get()) & POLLOUT) != 0;
+      std::error_code ec;
+      if (sends)
+        co_await (socket.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable) ||
+                  socket.async_wait(asio::posix::stream_descriptor::wait_write, asio::use_awaitable) ||
+                  due.async_wait(asio::redirect_error(asio::use_awaitable, ec)));
+      else
+        co_await (socket.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable) ||
+                  due.async_wait(asio::redirect_error(asio::use_awaitable, ec)));
     }
   }
 
@@ -132,7 +148,6 @@ struct SleepWatch::Impl : std::enable_shared_from_this<SleepWatch::Impl> {
         lock.reset();
       } else {
         ask_for_lock(); // for the next time
-        sd_bus_flush(bus.get());
         co_await handlers.after();
       }
     }

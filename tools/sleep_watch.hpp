@@ -21,6 +21,7 @@ class SleepWatch {
   struct Handlers {
     std::function<asio::awaitable<void>()> before, after; ///< must not throw, but for being cancelled
     std::function<void(const std::string&)> log;          ///< why it does nothing
+    std::function<void(const std::string&)> warn;         ///< of what a person should know
   };
   SleepWatch(asio::any_io_executor executor, Handlers handlers);
   ~SleepWatch();
