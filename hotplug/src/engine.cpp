@@ -332,6 +332,12 @@ Engine::~Engine() {
 }
 
 void Engine::add_vm(std::string name, std::shared_ptr<qemuctl::Instance> instance) {
+  if (const VmPtr known = impl_->find_vm(name)) {
+    if (known->state.link != LinkState::ended)
+      detail::refuse(qemuctl::errc::invalid_argument, "add a VM", "VM " + name, "the engine has a VM of that name");
+    known->removed = true;
+    std::erase(impl_->vms, known);
+  }
   VmEntry entry;
   entry.name = std::move(name);
   entry.pid = instance->pid();

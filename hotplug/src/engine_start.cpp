@@ -73,7 +73,7 @@ asio::awaitable<StartArguments> Engine::Impl::request_start_arguments(std::strin
   std::string problem;
   for (bool waits = true; waits && problem.empty();) {
     co_await settled.wait_until(deadline);
-    if (stopped) refuse(errc::interrupted, vm, "the engine ends");
+    if (stopped) refuse(errc::aborted, vm, "the engine ends");
     waits = false;
     for (const std::string& path : paths) {
       const auto found = devices.find(path);

@@ -36,7 +36,8 @@ struct EngineOptions {
   /// Attach what is plugged in already when the engine starts. Otherwise only what is plugged in later, and what an
   /// engine had attached before.
   bool attach_connected = false;
-  /// Where the claims of engines are, so that two of them never take the same device.
+  /// What all engines of a host share, gone when it boots: `claims`, so that two of them never take the same device;
+  /// `lent` and `usb-authorization`, what is to be given back, also after a crash.
   std::filesystem::path runtime_dir = "/run/qemuctl";
   /// How long the monitor of a VM with `monitor: "yield"` is kept when there is nothing more to do.
   std::chrono::milliseconds idle_before_yield{300};
@@ -103,11 +104,13 @@ class Engine {
 
   /// Adds a VM that this program launched or attached to; its monitor stays connected. The rules name it by `name`. It
   /// is forgotten when it ends. `run` ends with the last of its VMs, so the first is to be added before, or when
-  /// `prepare_start` has been called.
+  /// `prepare_start` has been called. Throws `qemuctl::Error` (`invalid_argument`) when there is a VM of that name that
+  /// has not ended.
   void add_vm(std::string name, std::shared_ptr<qemuctl::Instance> instance);
 
   /// Works until it is cancelled or `stop` is called, or, when all its VMs were known by `add_vm` or a PID, until the
-  /// last of these has ended. Guests keep their devices. Throws when udev fails.
+  /// last of these has ended. Guests keep their devices; cards that no VM has are given back to their drivers before
+  /// it returns, which may take some seconds. Once. Throws when udev fails.
   asio::awaitable<void> run();
   void stop() noexcept;
 
@@ -117,8 +120,8 @@ class Engine {
   void reload(Config config);
 
   /// The VM's monitor, connected, for as long as the result is kept: then it is given back, if it is one to be given
-  /// back. Throws `qemuctl::Error`: `not_found` (no such VM, or it does not run), `timed_out` (it does not answer, or
-  /// somebody else has its monitor).
+  /// back. Throws `qemuctl::Error`: `not_found` (no such VM), `not_running`, `monitor_in_use`, `timed_out` (it does not
+  /// answer), `aborted` (the engine ends).
   asio::awaitable<std::shared_ptr<qemuctl::Instance>> connect_vm(std::string name);
   /// Launches a VM that is known by its `config`. The PID of QEMU. Throws `qemuctl::Error`: `not_found`,
   /// `not_supported` (it has no `config`), `already_running`, and as `qemuctl::Instance::launch`.
@@ -127,7 +130,7 @@ class Engine {
   /// What QEMU is to be started with so that the VM of that name has its PCI and input devices, and its ACPI tables,
   /// from the start; the engine then knows them as attached. The devices are taken from their drivers, and given back
   /// when no QEMU has opened them within 60 s. While `run` runs; the VM need not be one of the engine's. Throws
-  /// `qemuctl::Error`: `command_failed` with the first device that can not be had, and why, `interrupted`.
+  /// `qemuctl::Error`: `command_failed` with the first device that cannot be had, and why, `aborted` (the engine ends).
   asio::awaitable<StartArguments> prepare_start(std::string vm, StartOptions options = {});
   /// The same for a VM that is to be launched from `config`: it has the devices in `extra_args`, each on a port of its
   /// own where the machine has such. Unchanged when its `hotplug` section does not say `at_start`. Throws likewise, and
@@ -151,11 +154,15 @@ class Engine {
   /// Puts the device at that sysfs path into a VM, out of another one if need be, and returns when QEMU shows it bound.
   /// `vm` may be empty when the rules allow just one. The choice is remembered. When it fails, the device goes back to
   /// where it was. `rom_file` is the absolute path of what a PCI device is to have as its ROM in that VM from now on;
-  /// empty: its own. QEMU opens it. Throws `qemuctl::Error`: `not_found` (no such device), `invalid_argument` (the
-  /// rules do not allow it, a VM has to be named, or that file can not be), `not_supported` (somebody else put it where
-  /// it is, or it is there with another ROM), and what the attempt failed with.
+  /// empty: its own. QEMU opens it. Throws `qemuctl::Error`: `not_found` (no such device, or it was pulled),
+  /// `invalid_argument` (the rules do not allow it, a VM has to be named, or that file cannot be), `not_supported`
+  /// (somebody else put it where it is, or it is there with another ROM), `not_running`, `monitor_in_use`,
+  /// `command_failed` (the attempt failed or took too long; it says how), `aborted` (another request for it came, or
+  /// the engine ends). Cancelling this or another request ends the wait, not what was asked for.
   asio::awaitable<void> attach(std::string sys_path, std::string vm, std::string rom_file = {});
-  /// Takes it out of its VM and remembers that until somebody attaches it. Returns when QEMU has deleted it.
+  /// Takes it out of its VM and remembers that until somebody attaches it. Returns when QEMU has deleted it. Throws
+  /// `qemuctl::Error`: `not_found`, `not_supported` (somebody else put it where it is), `timed_out` (its VM still has
+  /// it; it is tried again), `aborted`.
   asio::awaitable<void> detach(std::string sys_path);
   /// Takes the devices of that kind out of that VM (empty: of all VMs) until `resume`, but for those whose rule says
   /// `skip_on_suspend`, and returns when QEMU has deleted them: for a host that is about to sleep. Not remembered
