@@ -152,7 +152,7 @@ struct ApiClient::Impl : std::enable_shared_from_this<ApiClient::Impl> {
     const auto deadline = qemuctl::detail::deadline_in(timeout);
     while (!call->answered) {
       if (!ended.empty()) fail(errc::interrupted, address, action, ended);
-      if (steady_clock::now() >= deadline) fail(errc::timed_out, address, action, "no answer came in time");
+      if (steady_clock::now() >= deadline) fail(errc::interrupted, address, action, "no answer came in time");
       co_await changed.wait_until(deadline);
     }
     if (text_of(call->answer, "result") != "ok")

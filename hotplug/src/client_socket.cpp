@@ -3,17 +3,20 @@
 #include "client_socket.hpp"
 
 #include "unix_socket.hpp"
-#include "wakeup.hpp"
 
 #include <qemuctl/error.hpp>
+#include <qemuctl/file_descriptor.hpp>
 
 #include <asio/ip/tcp.hpp>
 #include <asio/this_coro.hpp>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/vm_sockets.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <cerrno>
 #include <charconv>
 #include <memory>
 #include <system_error>
@@ -54,7 +57,8 @@ struct Attempt {
 
   void finish(std::error_code code) {
     done = true;
-    result = code;
+    // Asio's own category does not compare with std::errc.
+    result = code.category() == asio::system_category() ? std::error_code(code.value(), std::generic_category()) : code;
     changed.notify();
   }
 };
@@ -74,28 +78,33 @@ struct Abandon {
   AttemptPtr attempt;
 };
 
-asio::awaitable<void> wait(AttemptPtr attempt, std::string address, qemuctl::detail::Wakeup::time_point deadline) {
-  while (!attempt->done) {
-    if (std::chrono::steady_clock::now() >= deadline) fail(errc::timed_out, address, "it did not answer in time");
-    co_await attempt->changed.wait_until(deadline);
-  }
-  attempt->done = false;
+/// False: the deadline came first.
+asio::awaitable<bool> wait(AttemptPtr attempt, qemuctl::detail::Wakeup::time_point deadline) {
+  while (!attempt->done && std::chrono::steady_clock::now() < deadline) co_await attempt->changed.wait_until(deadline);
+  co_return attempt->done;
 }
 
-asio::awaitable<stream_protocol::endpoint> resolve(AttemptPtr attempt, ApiTcpAddress to, std::string address,
-                                                   qemuctl::detail::Wakeup::time_point deadline) {
+asio::awaitable<std::vector<stream_protocol::endpoint>> resolve(ApiTcpAddress to, std::string address,
+                                                                qemuctl::detail::Wakeup::time_point deadline) {
+  std::vector<stream_protocol::endpoint> endpoints;
   std::error_code ec;
-  if (const auto numeric = asio::ip::make_address(to.host, ec); !ec)
-    co_return stream_protocol::endpoint(asio::ip::tcp::endpoint(numeric, to.port));
+  if (const auto numeric = asio::ip::make_address(to.host, ec); !ec) {
+    endpoints.emplace_back(asio::ip::tcp::endpoint(numeric, to.port));
+    co_return endpoints;
+  }
+  const auto attempt = std::make_shared<Attempt>(co_await asio::this_coro::executor);
+  const Abandon at_the_end(attempt);
   attempt->resolver.async_resolve(to.host, std::to_string(to.port),
                                   [attempt](std::error_code code, asio::ip::tcp::resolver::results_type found) {
                                     attempt->found = std::move(found);
                                     attempt->finish(code);
                                   });
-  co_await wait(attempt, address, deadline);
+  const bool done = co_await wait(attempt, deadline);
+  if (!done) fail(errc::timed_out, address, "its name was not resolved in time");
   if (attempt->result || attempt->found.empty())
     fail(errc::connect_failed, address, "there is no such host: " + attempt->result.message());
-  co_return stream_protocol::endpoint(attempt->found.begin()->endpoint());
+  for (const auto& each : attempt->found) endpoints.emplace_back(each.endpoint());
+  co_return endpoints;
 }
 
 /// Connects at once or not at all.
@@ -124,6 +133,15 @@ std::string words_for(const std::error_code& code) {
   return code.message();
 }
 
+/// Whether this machine is a VM with VSOCK. On others CID 2 may be a process of this machine.
+bool is_guest() {
+  const qemuctl::FileDescriptor device(::open("/dev/vsock", O_RDONLY | O_CLOEXEC));
+  unsigned int cid = VMADDR_CID_ANY;
+  if (!device && errno == EACCES) return true; // it may be
+  return device && ::ioctl(device.get(), IOCTL_VM_SOCKETS_GET_LOCAL_CID, &cid) == 0 && cid > VMADDR_CID_HOST &&
+         cid != VMADDR_CID_ANY;
+}
+
 } // namespace
 
 std::string to_string(const ApiAddress& address) {
@@ -139,7 +157,7 @@ std::string to_string(const ApiAddress& address) {
 std::vector<ApiAddress> default_api_addresses() {
   std::vector<ApiAddress> addresses;
   addresses.emplace_back(ApiUnixAddress());
-  addresses.emplace_back(ApiVsockAddress());
+  if (is_guest()) addresses.emplace_back(ApiVsockAddress());
   return addresses;
 }
 
@@ -174,33 +192,45 @@ ApiVsockAddress parse_api_vsock(std::string_view text) {
 
 namespace detail {
 
-asio::awaitable<ClientSocket> connect_api(ApiAddress address, std::chrono::milliseconds timeout) {
-  const std::string name = to_string(address);
-  const auto deadline = qemuctl::detail::deadline_in(timeout);
-  const auto attempt = std::make_shared<Attempt>(co_await asio::this_coro::executor);
-  const Abandon at_the_end(attempt);
-  stream_protocol::endpoint endpoint;
-  if (const auto* unix_socket = std::get_if<ApiUnixAddress>(&address))
-    endpoint = unix_endpoint(*unix_socket, name);
-  else if (const auto* vsock = std::get_if<ApiVsockAddress>(&address))
-    endpoint = vsock_endpoint(*vsock);
-  else
-    endpoint = co_await resolve(attempt, std::get<ApiTcpAddress>(address), name, deadline);
-
+asio::awaitable<ClientSocket> connect_first(std::vector<stream_protocol::endpoint> endpoints, std::string address,
+                                            qemuctl::detail::Wakeup::time_point deadline) {
   std::error_code ec;
-  attempt->socket.open(endpoint.protocol(), ec);
-  if (!ec && std::holds_alternative<ApiUnixAddress>(address)) {
-    // By hand, because asio::async_connect takes EAGAIN for "under way", but here it means that the queue is full.
-    attempt->socket.native_non_blocking(true, ec);
-    if (::connect(attempt->socket.native_handle(), endpoint.data(), static_cast<socklen_t>(endpoint.size())) != 0)
-      ec.assign(errno, std::generic_category());
-  } else if (!ec) {
-    attempt->socket.async_connect(endpoint, [attempt](std::error_code code) { attempt->finish(code); });
-    co_await wait(attempt, name, deadline);
-    ec = attempt->result;
+  for (std::size_t i = 0; i < endpoints.size(); ++i) {
+    const auto attempt = std::make_shared<Attempt>(co_await asio::this_coro::executor);
+    const Abandon at_the_end(attempt);
+    attempt->socket.open(endpoints[i].protocol(), ec);
+    if (!ec && endpoints[i].protocol().family() == AF_UNIX) {
+      // By hand, because asio::async_connect takes EAGAIN for "under way", but here it means that the queue is full.
+      attempt->socket.native_non_blocking(true, ec);
+      if (::connect(attempt->socket.native_handle(), endpoints[i].data(),
+                    static_cast<socklen_t>(endpoints[i].size())) != 0)
+        ec.assign(errno, std::generic_category());
+    } else if (!ec) {
+      attempt->socket.async_connect(endpoints[i], [attempt](std::error_code code) { attempt->finish(code); });
+      // An address that does not answer leaves time for the next ones.
+      const auto now = std::chrono::steady_clock::now();
+      const auto share = now + (deadline - now) / static_cast<int>(endpoints.size() - i);
+      const bool done = co_await wait(attempt, share);
+      ec = done ? attempt->result : std::make_error_code(std::errc::timed_out);
+    }
+    if (!ec) co_return std::move(attempt->socket);
   }
-  if (ec) fail(errc::connect_failed, name, words_for(ec));
-  co_return std::move(attempt->socket);
+  if (ec == std::errc::timed_out) fail(errc::timed_out, address, "it did not answer in time");
+  fail(errc::connect_failed, address, words_for(ec));
+}
+
+asio::awaitable<ClientSocket> connect_api(ApiAddress address, std::chrono::milliseconds timeout) {
+  std::string name = to_string(address);
+  const auto deadline = qemuctl::detail::deadline_in(timeout);
+  std::vector<stream_protocol::endpoint> endpoints;
+  if (const auto* unix_socket = std::get_if<ApiUnixAddress>(&address))
+    endpoints.push_back(unix_endpoint(*unix_socket, name));
+  else if (const auto* vsock = std::get_if<ApiVsockAddress>(&address))
+    endpoints.push_back(vsock_endpoint(*vsock));
+  else
+    endpoints = co_await resolve(std::get<ApiTcpAddress>(address), name, deadline);
+  ClientSocket socket = co_await connect_first(std::move(endpoints), std::move(name), deadline);
+  co_return std::move(socket);
 }
 
 } // namespace detail

@@ -52,6 +52,16 @@ TEST_CASE("devices are moved over VSOCK by those who may, and nobody else gets a
   CHECK(other.status == 1);
   CHECK_THAT(other.output, ContainsSubstring("CID 1 is not in general.api.allowedCids"));
   host.host.wait_until(std::string("grep -q 'CID 1 on vsock: refused' ") + test::HotplugHost::log_path);
+
+  // A process of the host is no guest, and does not look for a host of its own.
+  host.signal_daemon("TERM");
+  std::string open = configuration(socket, "");
+  open.replace(open.find(", \"allowedCids\": []"), 19, "");
+  host.host.write_file(test::HotplugHost::config_path, open);
+  host.start_daemon_again();
+  CHECK_THAT(host.host.run(qemuctl + "usb list").output, ContainsSubstring("CID 1 is no guest"));
+  const test::CommandResult alone = host.host.run(std::string(QEMUCTL_CLI) + " usb list");
+  CHECK_THAT(alone.output, ContainsSubstring("/var/lib/vhotplug/vhotplug.sock") && !ContainsSubstring("CID 2"));
 }
 
 TEST_CASE("a process in a guest sees and moves only what its own VM may have") {

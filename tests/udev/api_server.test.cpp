@@ -4,11 +4,13 @@
 // The device API with devices of umockdev's and QEMUs that do what they are told.
 #include "api_host.hpp"
 #include "catch.hpp"
+#include "client_socket.hpp"
 #include "fake_qemu.hpp"
 
 #include <hotplug/client.hpp>
 #include <qemuctl/error.hpp>
 
+#include <asio/ip/tcp.hpp>
 #include <asio/local/stream_protocol.hpp>
 #include <grp.h>
 #include <pwd.h>
@@ -909,6 +911,60 @@ TEST_CASE("the client of the library makes requests at once, and hears events") 
       refused = error.diagnostics().server_text;
     }
     CHECK_THAT(refused, ContainsSubstring("unknown action"));
+  });
+}
+
+TEST_CASE("the client of the library tries all addresses of a name") {
+  ApiHost host;
+  host.api.transports.push_back("tcp");
+  host.start_api();
+  using asio::generic::stream_protocol;
+  const auto endpoint = [](const char* address, int port) {
+    return stream_protocol::endpoint(
+        asio::ip::tcp::endpoint(asio::ip::make_address(address), static_cast<unsigned short>(port)));
+  };
+  test::run(host.io, [&]() -> asio::awaitable<void> {
+    std::vector<stream_protocol::endpoint> addresses;
+    addresses.push_back(endpoint("127.77.0.1", host.server->tcp_port())); // nobody listens there
+    addresses.push_back(endpoint("127.0.0.1", host.server->tcp_port()));
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    const auto socket = co_await detail::connect_first(addresses, "name", deadline);
+    CHECK(socket.is_open());
+    addresses.pop_back();
+    std::string refused;
+    try {
+      co_await detail::connect_first(addresses, "name", deadline);
+    } catch (const qemuctl::Error& error) {
+      refused = error.what();
+    }
+    CHECK_THAT(refused, ContainsSubstring("(name): nobody listens there"));
+    const ApiClient client =
+        co_await ApiClient::connect(ApiTcpAddress("localhost", static_cast<std::uint16_t>(host.server->tcp_port())));
+    CHECK(to_string(client.address()).starts_with("localhost:"));
+  });
+}
+
+TEST_CASE("the client of the library goes on after a request that it has given up") {
+  std::promise<void> go_on;
+  StickHost host([&, wait = go_on.get_future().share()](const FakeQemu::Command& command) {
+    if (command.name == "device_add") wait.wait_for(std::chrono::seconds(10));
+    return FakeQemu::Fate::done;
+  });
+  host.start_api();
+  test::run(host.io, [&]() -> asio::awaitable<void> {
+    ApiAddress address = ApiUnixAddress(host.api_path().string());
+    ApiClient client = co_await ApiClient::connect(address);
+    const Json request = qemuctl::parse_json(attach), version = qemuctl::parse_json(R"({"action":"version"})");
+    std::error_code code;
+    try {
+      co_await client.request(request, std::chrono::milliseconds(50));
+    } catch (const qemuctl::Error& error) {
+      code = error.code();
+    }
+    CHECK(code == qemuctl::errc::interrupted); // it was sent
+    go_on.set_value();
+    const Json answer = co_await client.request(version);
+    CHECK(answer.at("version") == Json("1.2.3"));
   });
 }
 

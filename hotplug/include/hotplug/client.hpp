@@ -50,7 +50,7 @@ using ApiAddress = std::variant<ApiUnixAddress, ApiTcpAddress, ApiVsockAddress>;
 /// "/run/a.sock", "127.0.0.1:2000", "CID 2, port 2000".
 std::string to_string(const ApiAddress& address);
 
-/// Where a service is looked for, in this order: the Unix socket, then the host that this is a guest of.
+/// Where a service is looked for, in this order: the Unix socket, then, in a VM with VSOCK, its host.
 std::vector<ApiAddress> default_api_addresses();
 
 /// "HOST:PORT", "[::1]:PORT", "HOST". Throws `qemuctl::Error` (`errc::invalid_argument`).
@@ -97,8 +97,9 @@ class ApiClient {
   const ApiAddress& address() const noexcept;
 
   /// Sends a request and returns its answer, which says "ok". Throws `qemuctl::Error`: `command_failed` with the
-  /// service's words in `server_text`; `timed_out` and `interrupted`, after which it may have been done or not;
-  /// `disconnected`, when it was not sent.
+  /// service's words in `server_text`; `interrupted`, when no answer came in time or before the connection ended, after
+  /// which it may have been done or not; `disconnected`, when it was not sent. When it is cancelled, the service may go
+  /// on with it; its answer is passed over, and the connection can be used as before.
   asio::awaitable<qemuctl::Json> request(qemuctl::Json message,
                                          std::optional<std::chrono::milliseconds> timeout = std::nullopt);
 
