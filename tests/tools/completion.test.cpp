@@ -15,6 +15,8 @@
 #include <string>
 #include <vector>
 
+using Catch::Matchers::ContainsSubstring;
+
 namespace {
 
 /// A folder with a qemuctl that knows some names.
@@ -22,17 +24,20 @@ class Names {
  public:
   Names() {
     const std::filesystem::path program = folder_ / "qemuctl";
-    std::ofstream(program) << R"(#!/bin/sh
+    std::ofstream(program) << R"sh(#!/bin/sh
 case "$*" in
   "--vsock 2:2000 vm list --names") echo vm1; echo vm2 ;;
+  "--socket h vm list --names") printf '%s\n' "\$(touch $0.touched)" "\`touch $0.touched\`" "x; touch $0.touched" ;;
   "vm list --names") echo vm3 ;;
   "usb list --names") echo 3-1; echo 3-1.4 ;;
   "pci list --names") echo 0000:01:00.0 ;;
 esac
-)";
+)sh";
     std::filesystem::permissions(program, std::filesystem::perms::owner_all);
   }
   std::string folder() const { return folder_.path().string(); }
+  /// Whether a shell has run what is in a name.
+  bool touched() const { return std::filesystem::exists(folder_ / "qemuctl.touched"); }
 
  private:
   test::TempDir folder_;
@@ -81,6 +86,12 @@ TEST_CASE("fish completes commands of qemuctl, and names that the service tells"
                                      "set PATH $argv[1] $PATH; source $argv[2]; complete -C $argv[3] | cut -f 1",
                                      names.folder(), completion("qemuctl.fish"), line}));
   });
+  const std::string offered = test::run_command(
+      {"env", "HOME=" + names.folder(), "XDG_CONFIG_HOME=" + names.folder(), "XDG_DATA_HOME=" + names.folder(), "fish",
+       "--no-config", "-c", "set PATH $argv[1] $PATH; source $argv[2]; complete -C 'qemuctl --socket h vm pause '",
+       names.folder(), completion("qemuctl.fish")});
+  CHECK_THAT(offered, ContainsSubstring("touch"));
+  CHECK_FALSE(names.touched());
 }
 
 TEST_CASE("zsh completes commands of qemuctl, and names that the service tells") {
@@ -100,4 +111,8 @@ TEST_CASE("zsh completes commands of qemuctl, and names that the service tells")
     const std::string all = zsh.wait_for(">>\r\n");
     return sorted(all.substr(std::min(line.rfind(' ') + 1, all.size())));
   });
+  zsh.type("qemuctl --socket h vm pause \x07\x01print -r -- '<<' \x05'>>'\n");
+  zsh.wait_for("\n<< ");
+  CHECK_THAT(zsh.wait_for(">>\r\n"), ContainsSubstring("touch"));
+  CHECK_FALSE(names.touched());
 }
