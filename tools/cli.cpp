@@ -149,7 +149,9 @@ class Cli {
       const std::string line = text.substr(0, text.find_first_of("\r\n"));
       return line.substr(line.find_last_of(" \t") + 1);
     }
-    const char* variable = std::getenv("QEMUCTL_TOKEN");
+    // Only where a token may be wanted: no other service is to learn it.
+    const bool by_tcp = options_.service && std::holds_alternative<hotplug::ApiTcpAddress>(*options_.service);
+    const char* variable = by_tcp ? std::getenv("QEMUCTL_TOKEN") : nullptr;
     return variable ? variable : "";
   }
 
@@ -218,8 +220,13 @@ class Cli {
     for (Json& vm : vms.as_array()) {
       Json request = message("vm_status");
       request.set("vm", text_of(vm, "name"));
-      Json status = co_await ask(std::move(request));
-      vm = status.at("vm");
+      try {
+        const Json status = co_await ask(std::move(request));
+        vm = status.at("vm");
+      } catch (const qemuctl::Error& error) { // it may have gone meanwhile
+        if (error.code() != qemuctl::errc::command_failed) throw;
+        vm.set("problem", error.diagnostics().server_text);
+      }
     }
     if (options_.json) {
       print_json(vms);
@@ -297,6 +304,7 @@ class Cli {
 
   void save_screenshot(const Json& answer) const {
     const std::string image = decoded(text_of(answer, "image"));
+    if (options_.json && options_.file == "-") return print_json(answer);
     if (options_.file == "-") {
       std::fwrite(image.data(), 1, image.size(), stdout);
       return;
@@ -305,7 +313,15 @@ class Cli {
     file << image;
     file.close();
     if (!file) throw std::system_error(errno, std::generic_category(), "cannot write " + options_.file);
-    if (!options_.json) fmt::print("{}: {}\n", options_.file, text_of(answer, "format"));
+    if (!options_.json) {
+      fmt::print("{}: {}\n", options_.file, text_of(answer, "format"));
+      return;
+    }
+    Json written;
+    for (const auto& [key, value] : answer.as_object())
+      if (key != "image") written.set(key, value);
+    written.set("file", options_.file);
+    print_json(written);
   }
 
   asio::awaitable<void> listen() {
@@ -317,10 +333,14 @@ class Cli {
       if (!event) throw std::runtime_error("the service has ended the connection");
       if (event->lost > 0)
         fmt::print(stderr, "qemuctl: {} events are missing here: there were too many\n", event->lost);
-      if (options_.json)
-        print_json(event->message);
-      else
-        fmt::print("{:%H:%M:%S} {}\n", fmt::localtime(std::time(nullptr)), event_text(event->message));
+      const std::time_t now = std::time(nullptr);
+      if (options_.json) {
+        Json timed = event->message;
+        timed.set("time", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now)));
+        print_json(timed);
+      } else {
+        fmt::print("{:%H:%M:%S} {}\n", fmt::localtime(now), event_text(event->message));
+      }
       std::fflush(stdout);
     }
   }
@@ -346,11 +366,23 @@ class Cli {
     if (!options_.bus_prefix.empty()) request.set("qemu_bus_prefix", options_.bus_prefix);
     if (options_.bus_start) request.set("qemu_bus_start_index", *options_.bus_start);
     const Json answer = co_await ask(std::move(request));
-    const Json* arguments = answer.find("vmm_args");
-    if (options_.json || !arguments || !arguments->is_array())
+    if (options_.json)
       print_json(answer);
-    else
+    else if (const Json* arguments = answer.find("vmm_args"); arguments && arguments->is_array())
       for (const Json& argument : arguments->as_array()) fmt::print("{}\n", argument.as_string());
+    else if (options_.action == "reload")
+      fmt::print("the service has read its configuration anew\n");
+    else
+      fmt::print("{}\n", moved_text());
+  }
+
+  /// What has become of all devices of a kind.
+  std::string moved_text() const {
+    const std::string kind = options_.kind == "usb" ? "USB" : options_.kind == "pci" ? "PCI" : "input";
+    const std::string vms = options_.vm.empty() ? "all VMs" : "VM " + options_.vm;
+    return options_.action.ends_with("_suspend")
+               ? fmt::format("the {} devices are out of {} until they are resumed", kind, vms)
+               : fmt::format("the {} devices of {} are back", kind, vms);
   }
 
   CliOptions options_;

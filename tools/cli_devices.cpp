@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <regex>
 #include <stdexcept>
 #include <string_view>
 #include <vector>
@@ -60,6 +61,15 @@ bool is_called(const Json& device, const std::string& name) {
          ids_of(device) == lower(name) || text_of(device, "address") == "0000:" + name;
 }
 
+/// "/dev/bus/usb/003/005", "3-1.4", "046d:c52b", "0000:01:00.0", "01:00.0"
+bool is_place_or_ids(const std::string& name) {
+  static const std::regex shape("[0-9]+-[0-9]+(\\.[0-9]+)*|[0-9a-f]{4}:[0-9a-f]{4}|"
+                                "([0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\\.[0-7]",
+                                std::regex::icase);
+  constexpr std::size_t longest = 256; // std::regex recurses
+  return name.starts_with('/') || (name.size() <= longest && std::regex_match(name, shape));
+}
+
 bool is_true(const Json& device, const char* key) {
   const Json* value = device.find(key);
   return value && value->is_bool() && value->as_bool();
@@ -77,15 +87,24 @@ std::string text_of(const Json& object, const char* key) {
   return value && value->is_string() ? value->as_string() : std::string();
 }
 
-const Json& find_device(const Json& devices, const std::string& name) {
-  std::vector<const Json*> all, called, containing;
+std::vector<const Json*> matching_devices(const Json& devices, const std::string& name) {
+  std::vector<const Json*> called, named, containing;
   for (const Json& device : devices.as_array()) {
-    all.push_back(&device);
+    const std::string full = lower(name_of(device));
     if (is_called(device, name)) called.push_back(&device);
-    if (lower(name_of(device)).find(lower(name)) != std::string::npos) containing.push_back(&device);
+    if (full == lower(name)) named.push_back(&device);
+    if (full.find(lower(name)) != std::string::npos) containing.push_back(&device);
   }
-  const std::vector<const Json*>& found = called.empty() ? containing : called;
+  // A place or ids that no device has are not looked for in names, where another device could have put them.
+  if (!called.empty() || is_place_or_ids(name)) return called;
+  return named.empty() ? containing : named;
+}
+
+const Json& find_device(const Json& devices, const std::string& name) {
+  const std::vector<const Json*> found = matching_devices(devices, name);
   const std::string quoted = Json(name).dump();
+  std::vector<const Json*> all;
+  for (const Json& device : devices.as_array()) all.push_back(&device);
   if (found.empty())
     refuse(fmt::format("there is no device {}{}", quoted, all.empty() ? "; there are none" : "; there are:"), all);
   if (found.size() > 1) refuse(fmt::format("{} could be:", quoted), found);

@@ -6,11 +6,15 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 namespace tool {
 
-/// The device of a list of the device API that a person means: by its node, port ("3-1.4"), ids ("046d:c52b"), or a
-/// part of its name that no other has. Throws `std::runtime_error` that lists what there is, or what it could be. Pure.
+/// The devices of a list of the device API that a person may mean: those with that node, port ("3-1.4"), address or ids
+/// ("046d:c52b"); what looks like none of these may be a name, or a part of one. Pure.
+std::vector<const qemuctl::Json*> matching_devices(const qemuctl::Json& devices, const std::string& name);
+
+/// The only one of these. Throws `std::runtime_error` that lists what there is, or what it could be. Pure.
 const qemuctl::Json& find_device(const qemuctl::Json& devices, const std::string& name);
 
 /// "3-1.4 046d:c52b Logitech USB Receiver"

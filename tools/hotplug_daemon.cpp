@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hotplug_daemon.hpp"
 
+#include "api_message.hpp"
+#include "cli_devices.hpp"
 #include "discovery.hpp"
 #include "file_watch.hpp"
 #include "last_input.hpp"
@@ -101,13 +103,30 @@ int check(const DaemonOptions& options, const ParsedConfig& parsed) {
   return good;
 }
 
-bool is_named(const Device& device, const std::string& name) {
-  if (name == device_node_of(device) || name == sys_path_of(device) || "/sys" + name == sys_path_of(device) ||
-      name == sys_name_of(device))
-    return true;
-  const auto* usb = std::get_if<hotplug::UsbDevice>(&device);
-  return usb && (name == usb->port_path() || name == usb->peer_path ||
-                 name == fmt::format("{:04x}:{:04x}", usb->vendor_id, usb->product_id));
+/// As the device API shows them.
+qemuctl::Json as_json(const std::vector<Device>& devices) {
+  qemuctl::Json list = qemuctl::Json::array();
+  for (const Device& device : devices) {
+    hotplug::DeviceState state;
+    state.device = device;
+    list.push_back(hotplug::detail::to_json(state, hotplug::Rules()));
+  }
+  return list;
+}
+
+/// Those that are meant: by sysfs path or the USB 3 side of a connector, too.
+std::vector<const Device*> devices_called(const std::vector<Device>& devices, const std::string& name) {
+  std::vector<const Device*> found;
+  for (const Device& device : devices) {
+    const auto* usb = std::get_if<hotplug::UsbDevice>(&device);
+    if (name == sys_path_of(device) || "/sys" + name == sys_path_of(device) || (usb && name == usb->peer_path))
+      found.push_back(&device);
+  }
+  if (!found.empty()) return found;
+  const qemuctl::Json list = as_json(devices);
+  for (const qemuctl::Json* each : matching_devices(list, name))
+    found.push_back(&devices[static_cast<std::size_t>(each - list.as_array().data())]);
+  return found;
 }
 
 /// Links are names, too: /sys/bus/usb/devices/3-1, /dev/input/by-path/...
@@ -122,9 +141,8 @@ int explain(const DaemonOptions& options, const Config& config) {
   const hotplug::Rules rules(config);
   const std::string name = without_links(options.explain);
   int found = 0;
-  for (const Device& device : devices)
-    if (is_named(device, name))
-      fmt::print("{}{}", found++ > 0 ? "\n" : "", hotplug::explanation(rules, device, devices));
+  for (const Device* device : devices_called(devices, name))
+    fmt::print("{}{}", found++ > 0 ? "\n" : "", hotplug::explanation(rules, *device, devices));
   if (found > 0) return good;
   std::string there;
   for (const Device& device : devices) there += "\n  " + hotplug::short_description(device);

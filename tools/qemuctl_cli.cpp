@@ -116,14 +116,14 @@ void describe_options(CLI::App& app, CliOptions& options, Address& address) {
   app.add_option("--tcp", address.tcp, "The service is there")->type_name("HOST:PORT");
   app.add_option("--vsock", address.vsock, "The service is there; 2 is the host of this VM")->type_name("CID:PORT");
   app.add_option("--token-file", options.token_file,
-                 "A file with the token that the service wants; or set $QEMUCTL_TOKEN")
+                 "A file with the token that the service wants; or, with --tcp, set $QEMUCTL_TOKEN")
       ->type_name("FILE");
   app.add_option("--pid", options.pid, "vm: this QEMU process, without a service")
       ->type_name("PID")
       ->check(CLI::PositiveNumber);
   app.add_option("--vm-socket", options.vm_socket, "vm: the VM with this QMP monitor, without a service")
       ->type_name("SOCKET");
-  app.add_flag("--json", options.json, "Print JSON, as the service answers");
+  app.add_flag("--json", options.json, "Print the service's data as JSON, for programs");
   describe_vm(app, options);
   describe_devices(app, options, "usb", "See and move USB devices");
   describe_devices(app, options, "pci", "See and move PCI devices");

@@ -305,8 +305,8 @@ TEST_CASE("new rules are applied to what is there, and wrong ones are refused") 
   host.wait_for("1-3", "a");
   host.write_config(R"([{"targetVm": "b", "allow": [{"vendorId": "0627"}]}])");
   host.wait_for("1-3", "b");
-  for (const char* name :
-       {"1-3", "0627:0001", "/sys/bus/usb/devices/1-3", "$(. /sys/bus/usb/devices/1-3/uevent; echo /dev/$DEVNAME)"})
+  for (const char* name : {"1-3", "0627:0001", "tablet", "/sys/bus/usb/devices/1-3",
+                           "$(. /sys/bus/usb/devices/1-3/uevent; echo /dev/$DEVNAME)"})
     CHECK_THAT(host.host.output_of(std::string(QEMUCTL_HOTPLUGD " -c ") + test::HotplugHost::config_path +
                                    " --explain " + name),
                Catch::Matchers::ContainsSubstring("it goes to VM b"));

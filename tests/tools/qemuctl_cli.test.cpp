@@ -15,6 +15,8 @@
 
 #include <sys/socket.h>
 
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -96,6 +98,81 @@ TEST_CASE("qemuctl asks on a terminal which VM it is to be") {
                               "{\"action\":\"usb_attach\",\"device_node\":\"/dev/bus/usb/003/005\",\"vm\":\"vm2\"}\n");
 }
 
+TEST_CASE("qemuctl looks for what is written like a place or ids there alone, and a whole name before a part of one") {
+  const std::string devices =
+      R"({"result":"ok","usb_devices":[)"
+      R"({"device_node":"/dev/bus/usb/003/005","vid":"046d","pid":"c52b","port_path":"3-1","product_name":"Stick"},)"
+      R"({"device_node":"/dev/bus/usb/003/006","vid":"1111","pid":"2222","port_path":"3-2","product_name":"Stick 2"},)"
+      R"({"device_node":"/dev/bus/usb/003/007","vid":"1111","pid":"3333","port_path":"3-3",)"
+      R"("product_name":"3-9 dead:beef 01:00.0 /dev/bus/usb/003/009"}]})";
+  const auto detached = [&](const std::string& name) {
+    const Service service({devices, R"({"result":"ok"})"});
+    Program program(command({"--socket", service.socket(), "usb", "detach", name}));
+    return program.wait_for_end() == 0 ? program.output() : program.errors();
+  };
+  CHECK_THAT(detached("stick"), StartsWith("3-1 046d:c52b Stick is out"));
+  CHECK_THAT(detached("ick 2"), StartsWith("3-2 "));
+  CHECK_THAT(detached("tick"), StartsWith("qemuctl: \"tick\" could be:"));
+  CHECK_THAT(detached("beef"), StartsWith("3-3 ")); // a word like any other
+  for (const char* name : {"3-9", "dead:beef", "DEAD:BEEF", "01:00.0", "0000:01:00.0", "/dev/bus/usb/003/009"})
+    CHECK_THAT(detached(name), ContainsSubstring("there is no device \"" + std::string(name) + '"'));
+}
+
+TEST_CASE("qemuctl shows a token only where it is told to") {
+  const test::TempDir dir;
+  std::ofstream(dir / "token") << "ops 0123456789abcdef\n";
+  constexpr const char* done = R"({"result":"ok","usb_devices":[]})";
+  const auto asked = [&](std::vector<std::string> words) {
+    const Service service({done, done, R"({"result":"ok","vms":[]})"});
+    words.insert(words.begin(),
+                 {"/usr/bin/env", "QEMUCTL_TOKEN=fedcba9876543210", QEMUCTL_CLI, "--socket", service.socket()});
+    Program program(words);
+    CHECK(program.wait_for_end() == 0);
+    return service.requests();
+  };
+  CHECK(asked({"--json", "usb", "list"}) == "{\"action\":\"usb_list\"}\n");
+  CHECK(asked({"--json", "--token-file", (dir / "token").string(), "usb", "list"}) ==
+        "{\"action\":\"auth\",\"token\":\"0123456789abcdef\"}\n{\"action\":\"usb_list\"}\n");
+}
+
+TEST_CASE("qemuctl prints events as JSON with their time") {
+  const Service service({R"({"result":"ok"})"
+                         "\n"
+                         R"({"event":"config_reloaded"})"});
+  Program program(command({"--json", "--socket", service.socket(), "listen"}));
+  const Json event = qemuctl::parse_json(program.read_line());
+  CHECK(event.at("event") == Json("config_reloaded"));
+  const std::string time = event.at("time").as_string(); // "2026-01-31T12:00:00Z"
+  CHECK(time.size() == 20);
+  CHECK(time.substr(0, 2) == "20");
+  CHECK(time.back() == 'Z');
+  CHECK(program.wait_for_end() == 1);
+  CHECK_THAT(program.errors(), ContainsSubstring("the service has ended the connection"));
+}
+
+TEST_CASE("qemuctl lists VMs also when one has gone meanwhile") {
+  const Service service({R"({"result":"ok","vms":[{"name":"a","link":"connected"},{"name":"b","link":"waiting"}]})",
+                         R"({"result":"failed","error":"there is no VM \"a\""})",
+                         R"({"result":"ok","vm":{"name":"b","state":"shutdown","link":"waiting"}})",
+                         R"({"result":"ok","devices":[]})"});
+  CHECK(output_of(command({"--socket", service.socket(), "vm", "list"})) ==
+        "VM  STATE     PID  MONITOR    DEVICES  PROBLEM\n"
+        "a   -         -    connected  0        there is no VM \"a\"\n"
+        "b   shutdown  -    waiting    0        -\n");
+}
+
+TEST_CASE("qemuctl writes a screenshot to a file, and prints as JSON what it has written") {
+  const test::TempDir dir;
+  const std::string file = (dir / "screen").string();
+  const auto shot = [&](const std::string& to) {
+    const Service service({R"({"result":"ok","format":"png","image":"Zm9vYg=="})"});
+    return output_of(command({"--json", "--socket", service.socket(), "vm", "screenshot", "a", to}));
+  };
+  CHECK(shot(file) == R"({"result":"ok","format":"png","file":")" + file + "\"}\n");
+  CHECK(test::read_file(file) == "foob");
+  CHECK(shot("-") == "{\"result\":\"ok\",\"format\":\"png\",\"image\":\"Zm9vYg==\"}\n");
+}
+
 TEST_CASE("bash completes commands of qemuctl, and names that the service tells") {
   // A qemuctl that knows some names, and what is offered for a line.
   const std::string script = "source " + (test::source_dir() / "tools/completion/qemuctl").string() + R"(
@@ -119,6 +196,23 @@ TEST_CASE("bash completes commands of qemuctl, and names that the service tells"
   CHECK(offered("qemuctl explain ") == "3-1 3-1.4 0000:01:00.0\n");
   CHECK(offered("qemuctl usb attach 3-1 vm1 ") == "\n");
   CHECK(offered("qemuctl --tcp ") == "\n");
+}
+
+TEST_CASE("bash takes names that it completes for nothing but names") {
+  const test::TempDir dir;
+  const std::string touched = (dir / "touched").string();
+  const std::string script = "source " + (test::source_dir() / "tools/completion/qemuctl").string() + R"sh(
+    qemuctl() { printf '%s\n' "\$(touch $touched)" "\`touch $touched\`" "a b" "a'; touch $touched"; }
+    COMP_LINE=$1 COMP_POINT=${#1} touched=$2
+    _qemuctl
+    printf '<%s>\n' "${COMPREPLY[@]}"
+    for word in "${COMPREPLY[@]}"; do eval "printf '[%s]\n' $word"; done # as when the line is run
+  )sh";
+  const std::string offered = test::run_command({"bash", "-c", script, "bash", "qemuctl vm pause ", touched});
+  CHECK_THAT(offered, ContainsSubstring("<a\\ b>\n") && ContainsSubstring("[a b]\n") &&
+                          ContainsSubstring("[$(touch " + touched + ")]\n") &&
+                          ContainsSubstring("[a'; touch " + touched + "]\n"));
+  CHECK_FALSE(std::filesystem::exists(touched));
 }
 
 TEST_CASE("qemuctl controls a VM by its PID or its monitor, takes its picture, and ends it") {

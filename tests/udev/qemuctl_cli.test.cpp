@@ -10,6 +10,7 @@
 #include <qemuctl/json.hpp>
 
 #include <asio/executor_work_guard.hpp>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <string>
@@ -43,6 +44,11 @@ class Service {
     host_.host.plug(host_.root, 3, 3, 7, "Keyboard");
     host_.host.add_pci("0000:01:00.0", "82574L");
     host_.host.add_input(2, 2, "AT keyboard", "platform-i8042-serio-0");
+    host_.config.usb_rules[0].tag = "sticks";
+    std::ofstream(token_file()) << "ops 0123456789abcdef\n";
+    ::chmod(token_file().c_str(), 0600);
+    host_.api.token_file = token_file();
+    host_.api.transports.push_back("tcp");
     host_.start_api();
     thread_ = std::thread([this] {
       const auto work = asio::make_work_guard(host_.io);
@@ -64,6 +70,8 @@ class Service {
   }
   test::Testbed& usb() { return host_.host; }
   const std::string& root() const { return host_.root; }
+  std::string token_file() const { return (host_.dir / "tokens").string(); }
+  std::string tcp() const { return "localhost:" + std::to_string(host_.server->tcp_port()); }
   std::string table() const { return (host_.dir / "SSDT.aml").string(); } ///< of vm1
 
  private:
@@ -153,7 +161,6 @@ TEST_CASE("qemuctl prints what happens with its time") {
   const std::string line = listening.read_line();
   CHECK(line.substr(8) == " usb_attached 3-1 046d:c52b Stick A: vm1");
   CHECK(line.at(2) == ':');
-  Program raw(service.command({"--json", "listen"}));
   service.usb().plug(service.root(), 3, 9, 9, "New");
   listening.wait_for("usb_connected 3-9 046d:c52b New");
 }
@@ -168,6 +175,10 @@ TEST_CASE("qemuctl shows VMs and controls them, by a service or by their monitor
   CHECK(service.vm1.count("stop") == 1);
   CHECK(output_of(service.command({"--json", "vm", "send-key", "vm1", "ctrl", "alt"})) == "{\"result\":\"ok\"}\n");
   CHECK(service.vm1.count("send-key") == 1);
+  CHECK(output_of(service.command({"vm", "reset", "vm1"})).empty());
+  CHECK(service.vm1.count("system_reset") == 1);
+  CHECK(output_of(service.command({"vm", "shutdown", "vm1"})).empty());
+  CHECK(service.vm1.count("system_powerdown") == 1);
   CHECK_THAT(output_of(service.command({"vm", "status", "vm1"})), ContainsSubstring("name: vm1\nstate: running\n"));
   CHECK_THAT(errors_of(service.command({"vm", "resume", "vm2"})), ContainsSubstring("does not run"));
 
@@ -200,6 +211,43 @@ TEST_CASE("qemuctl explains where a device goes, and passes on what the service 
   CHECK_THAT(errors_of(service.command({"vmm-args", "vm1", "--bus-prefix", "r,p"})),
              ContainsSubstring("qemu_bus_prefix"));
   CHECK_THAT(errors_of(service.command({"reload"})), ContainsSubstring("no file that could be read anew"));
+}
+
+TEST_CASE("qemuctl lists devices by tag, and those that somebody has taken out") {
+  Service service;
+  CHECK(output_of(service.command({"usb", "list", "--names", "--tag", "sticks"})) == "3-1\n3-2\n");
+  CHECK(output_of(service.command({"usb", "list", "--names", "--tag", "none"})).empty());
+  CHECK(output_of(service.command({"usb", "list", "--names", "--disconnected"})).empty());
+}
+
+TEST_CASE("qemuctl shows its token to a service that wants one, from a file or the environment") {
+  Service service;
+  const auto words = [&](std::vector<std::string> before, std::vector<std::string> more) {
+    before.insert(before.end(), {QEMUCTL_CLI, "--tcp", service.tcp()});
+    before.insert(before.end(), more.begin(), more.end());
+    return before;
+  };
+  CHECK_THAT(errors_of(words({}, {"usb", "list"})), ContainsSubstring("you have not shown a token"));
+  CHECK(output_of(words({}, {"--token-file", service.token_file(), "usb", "list", "--names"})) == "3-1\n3-2\n3-3\n");
+  const std::string env = "/usr/bin/env";
+  CHECK(output_of(words({env, "QEMUCTL_TOKEN=0123456789abcdef"}, {"usb", "list", "--names"})) == "3-1\n3-2\n3-3\n");
+  CHECK_THAT(errors_of(words({env, "QEMUCTL_TOKEN=0123456789abcdee"}, {"usb", "list"})),
+             ContainsSubstring("this is none of the tokens"));
+}
+
+TEST_CASE("qemuctl says in words what has become of all devices and of the configuration") {
+  Service service;
+  CHECK(output_of(service.command({"usb", "attach", "3-1", "vm1"})) == "3-1 046d:c52b Stick A is in VM vm1 now\n");
+  CHECK(output_of(service.command({"usb", "suspend", "vm1"})) ==
+        "the USB devices are out of VM vm1 until they are resumed\n");
+  CHECK(service.vm1.devices().empty());
+  CHECK(output_of(service.command({"usb", "resume", "vm1"})) == "the USB devices of VM vm1 are back\n");
+  CHECK(service.vm1.devices().size() == 1);
+  CHECK(output_of(service.command({"pci", "suspend"})) ==
+        "the PCI devices are out of all VMs until they are resumed\n");
+  CHECK(output_of(service.command({"--json", "evdev", "resume"})) == "{\"result\":\"ok\"}\n");
+  CHECK(output_of(service.command({"usb", "detach", "3-1"})).starts_with("3-1"));
+  CHECK(output_of(service.command({"usb", "list", "--names", "--disconnected"})) == "3-1\n");
 }
 
 TEST_CASE("qemuctl says how it is used, and exits with 2 when it is used otherwise") {
