@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api_connection.hpp"
 
+#include <asio/ip/tcp.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
 #include <sys/socket.h>
@@ -28,7 +29,10 @@ ApiConnection::ApiConnection(ApiSocket connected, Peer who)
   std::error_code ignored;
   socket_.non_blocking(true, ignored);
   // A host of the network that is gone without a word is noticed some time.
-  if (peer.transport == "tcp") socket_.set_option(asio::socket_base::keep_alive(true), ignored);
+  if (peer.transport != "tcp") return;
+  socket_.set_option(asio::socket_base::keep_alive(true), ignored);
+  // An event is not kept back until the client has acknowledged what came before it.
+  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
 }
 
 asio::awaitable<std::optional<LineBuffer::Line>> ApiConnection::read_line() {

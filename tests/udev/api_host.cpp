@@ -102,8 +102,7 @@ Json Wire::message() {
 }
 
 std::string Wire::ask(std::string_view request) {
-  send(request);
-  send("\n");
+  send(std::string(request) + "\n"); // at once, or TCP waits for an acknowledgement between the two
   const std::optional<std::string> answer = line();
   return answer ? *answer : "(closed)";
 }

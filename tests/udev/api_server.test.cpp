@@ -6,21 +6,29 @@
 #include "catch.hpp"
 #include "client_socket.hpp"
 #include "fake_qemu.hpp"
+#include "skip.hpp"
 
 #include <hotplug/client.hpp>
 #include <qemuctl/error.hpp>
 
 #include <asio/ip/tcp.hpp>
 #include <asio/local/stream_protocol.hpp>
+#include <asio/readable_pipe.hpp>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -771,6 +779,136 @@ TEST_CASE("who may only read can not change anything, and who has some VMs sees 
     CHECK_THAT(error_of(wire.ask(R"({"action":"usb_list"})")), ContainsSubstring("may not ask for usb_list"));
     CHECK_THAT(wire.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
   }
+}
+
+TEST_CASE("each action takes its level, and who may use one VM may do only what concerns that one") {
+  StickHost host;
+  host.add_vm("b");
+  host.add_rule("Mouse", "b");
+  host.host.plug(host.root, 3, 2, 6, "Mouse");
+  host.host.add_pci("0000:01:00.0", "82574L");
+  host.host.add_input(2, 2, "AT keyboard", "platform-i8042-serio-0");
+  const std::vector<std::string> roles{"none", "read", "attach", "admin", "one"};
+  host.api.permissions.emplace();
+  {
+    std::ofstream tokens(host.dir / "tokens");
+    for (const std::string& role : roles) {
+      tokens << role << " 0123456789abcdef-" << role << '\n';
+      ApiPermission may = permission(ApiLevel::none);
+      for (const ApiLevel level : {ApiLevel::read, ApiLevel::attach, ApiLevel::admin})
+        if (to_string(level) == role) may.may = level;
+      if (role == "one") may = permission(ApiLevel::attach, std::vector<std::string>(1, "a"));
+      may.token = role;
+      host.api.permissions->push_back(may);
+    }
+  }
+  ::chmod((host.dir / "tokens").c_str(), 0600);
+  host.api.token_file = (host.dir / "tokens").string();
+  host.api.transports = std::vector<std::string>(1, "tcp");
+  host.api_options.reload = [] {};
+  host.start_api();
+  std::vector<std::unique_ptr<Wire>> wires;
+  for (const std::string& role : roles) {
+    wires.push_back(std::make_unique<Wire>(host, host.server->tcp_port()));
+    CHECK(wires.back()->ask(R"({"action":"auth","token":"0123456789abcdef-)" + role + "\"}") == ok);
+  }
+  // Who is not refused for want of a permission, in the order of the roles. For who may use one VM, what does not
+  // concern it is not there.
+  const auto permitted = [&](const std::string& request) {
+    std::string who;
+    for (const auto& wire : wires) {
+      const std::string answer = wire->ask("{" + request + "}");
+      bool refused = false;
+      for (const char* word : {"you may not", "there is no VM", "no such device", "none of your VMs"})
+        refused = refused || answer.find(word) != answer.npos;
+      who += refused ? '-' : 'x';
+    }
+    return who;
+  };
+  const std::string stick = R"("port_path":"3-1")", mouse = R"("port_path":"3-2")", of_a = R"("vm":"a")",
+                    of_b = R"("vm":"b")", card = R"("address":"01:00.0")", keyboard = R"("name":"AT keyboard")";
+  const auto action = [](const std::string& name) { return R"("action":")" + name + '"'; };
+  CHECK(permitted(action("version")) == "xxxxx");
+  for (const char* list : {"usb_list", "pci_list", "evdev_list", "device_list", "vm_list"})
+    CHECK(permitted(action(list)) == "-xxxx");
+  CHECK(permitted(action("usb_attach") + "," + stick) == "--xxx");
+  CHECK(permitted(action("usb_attach") + "," + stick + "," + of_a) == "--xxx");
+  CHECK(permitted(action("usb_detach") + "," + stick) == "--xxx");
+  CHECK(permitted(action("usb_attach") + "," + mouse) == "--xx-");
+  CHECK(permitted(action("usb_detach") + "," + mouse) == "--xx-");
+  for (const auto& [kind, device] : {std::pair("pci_", card), std::pair("evdev_", keyboard)}) {
+    CHECK(permitted(action(std::string(kind) + "attach") + "," + device) == "--xx-");
+    CHECK(permitted(action(std::string(kind) + "detach") + "," + device) == "--xx-");
+  }
+  for (const char* kind : {"usb_", "pci_", "evdev_"})
+    for (const char* what : {"suspend", "resume"}) {
+      CHECK(permitted(action(std::string(kind) + what)) == "--xx-");
+      CHECK(permitted(action(std::string(kind) + what) + "," + of_a) == "--xxx");
+      CHECK(permitted(action(std::string(kind) + what) + "," + of_b) == "--xx-");
+    }
+  CHECK(permitted(action("explain") + "," + stick) == "-xxx-");
+  CHECK(permitted(action("vm_status") + "," + of_a) == "-xxxx");
+  CHECK(permitted(action("vm_status") + "," + of_b) == "-xxx-");
+  CHECK(permitted(action("vmm_args") + "," + of_a) == "--xxx");
+  CHECK(permitted(action("vmm_args") + "," + of_b) == "--xx-");
+  for (const char* change :
+       {"vm_start", "vm_stop", "vm_shutdown", "vm_pause", "vm_resume", "vm_reset", "vm_screenshot"}) {
+    CHECK(permitted(action(change) + "," + of_b) == "---x-");
+    if (std::string(change) != "vm_stop") CHECK(permitted(action(change) + "," + of_a) == "---x-");
+  }
+  CHECK(permitted(action("vm_send_key") + R"(,"keys":["ret"],)" + of_a) == "---x-");
+  CHECK(permitted(action("reload")) == "---x-");
+  CHECK(permitted(action("enable_notifications")) == "-xxxx");
+}
+
+TEST_CASE("a process of another user has the rights of each of its groups") {
+  if (::geteuid() != 0) test::skip("only root can become another user");
+  StickHost host;
+  ::chmod(host.dir.path().c_str(), 0711);
+  constexpr unsigned user = 54'321, group = 54'322, other_group = 54'323;
+  host.api.unix_socket_mode = 0666;
+  host.api.permissions = std::vector<ApiPermission>(1, permission(ApiLevel::attach));
+  host.api.permissions->front().gid = group;
+  host.start_api();
+  const auto answer = [&](unsigned supplementary) {
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+    const std::string path = host.api_path().string(), request = std::string(attach) + "\n";
+    const pid_t child = ::fork();
+    if (child == 0) { // there are other threads: system calls only
+      const gid_t groups = supplementary;
+      sockaddr_un address{};
+      address.sun_family = AF_UNIX;
+      std::memcpy(address.sun_path, path.c_str(), path.size());
+      const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+      char bytes[1'000];
+      if (::syscall(SYS_setgroups, 1, &groups) != 0 || ::syscall(SYS_setgid, user) != 0 ||
+          ::syscall(SYS_setuid, user) != 0 ||
+          ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+          ::send(fd, request.data(), request.size(), 0) < 0)
+        ::_exit(1);
+      const ssize_t size = ::recv(fd, bytes, sizeof bytes, 0);
+      ::_exit(size > 0 && ::write(ends[1], bytes, static_cast<std::size_t>(size)) == size ? 0 : 2);
+    }
+    ::close(ends[1]);
+    asio::readable_pipe pipe(host.io, ends[0]);
+    std::string text(1'000, ' ');
+    bool done = false;
+    pipe.async_read_some(asio::buffer(text), [&](std::error_code, std::size_t size) {
+      text.resize(size);
+      done = true;
+    });
+    host.wait_until("the other process has its answer", [&] { return done; });
+    int status = -1;
+    CHECK(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    return text;
+  };
+  CHECK_THAT(answer(other_group), ContainsSubstring("you may not ask for usb_attach"));
+  CHECK(answer(group) == std::string(ok) + "\n");
+  CHECK(host.is_in("3-1", "a"));
+  CHECK_THAT(host.audit().back(),
+             StartsWith("audit: user 54321 (process ") && ContainsSubstring("on unix: usb_attach"));
 }
 
 TEST_CASE("one peer has no more connections than it may") {
