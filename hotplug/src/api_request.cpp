@@ -10,10 +10,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <system_error>
 #include <utility>
+#include <variant>
 
 namespace hotplug::detail {
 
@@ -217,6 +219,23 @@ std::string request_text(const Json& message) {
     if (text.size() > enough) return qemuctl::detail::printable(std::string_view(text).substr(0, enough)) + "...";
   }
   return qemuctl::detail::printable(text + '}');
+}
+
+ApiRequest device_request(ApiAction action, const Device& device, std::string vm) {
+  ApiRequest request = vm_request(action, std::move(vm));
+  const auto is_meant = [&](const KnownAction& each) { return each.action == action && each.kind == kind_of(device); };
+  request.known = &*std::ranges::find_if(known_actions, is_meant);
+  if (const auto* usb = std::get_if<UsbDevice>(&device)) request.device.port_path = usb->port_path();
+  if (const auto* pci = std::get_if<PciDevice>(&device)) request.device.address = pci->address();
+  if (std::holds_alternative<InputDevice>(device)) request.device.device_node = device_node_of(device);
+  return request;
+}
+
+ApiRequest vm_request(ApiAction action, std::string vm) {
+  ApiRequest request;
+  request.known = &*std::ranges::find(known_actions, action, &KnownAction::action);
+  request.vm = std::move(vm);
+  return request;
 }
 
 ApiRequest parse_request(const Json& message) {

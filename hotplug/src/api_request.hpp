@@ -77,6 +77,10 @@ std::string request_text(const qemuctl::Json& message);
 /// All of a request. Throws `qemuctl::Error` (`errc::invalid_argument`) that names the field and what it should be.
 ApiRequest parse_request(const qemuctl::Json& message);
 
+/// What other APIs ask for: that action with a device (`attach`, `detach`), and with a VM.
+ApiRequest device_request(ApiAction action, const Device& device, std::string vm = {});
+ApiRequest vm_request(ApiAction action, std::string vm);
+
 /// Throws a `qemuctl::Error` for a client of the device API.
 [[noreturn]] void refuse_request(std::error_code code, std::string detail, std::string advice = {});
 

@@ -49,6 +49,12 @@ bool is_blank(char c) {
   return c == ' ' || c == '\t';
 }
 
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
 bool same_name(std::string_view a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
@@ -215,16 +221,19 @@ std::string etag_of(std::string_view text) {
   return fmt::format("\"{:016x}\"", hash);
 }
 
-bool has_etag(std::string_view list, std::string_view etag) {
+bool has_etag(std::string_view list, std::string_view etag, EtagComparison how) {
   while (!list.empty()) {
     std::string_view each = list.substr(0, list.find(','));
     list.remove_prefix(std::min(each.size() + 1, list.size()));
-    while (!each.empty() && is_blank(each.front())) each.remove_prefix(1);
-    while (!each.empty() && is_blank(each.back())) each.remove_suffix(1);
-    if (each.starts_with("W/")) each.remove_prefix(2);
+    each = trimmed(each);
+    if (how == EtagComparison::weak && each.starts_with("W/")) each.remove_prefix(2);
     if (each == "*" || each == etag) return true;
   }
   return false;
+}
+
+bool is_content_type(std::string_view value, std::string_view type) {
+  return same_name(trimmed(value.substr(0, value.find(';'))), type);
 }
 
 } // namespace hotplug::detail

@@ -68,7 +68,12 @@ std::optional<std::vector<std::pair<std::string, std::string>>> query_of(std::st
 /// Eight bytes in hexadecimal digits and quotes: another one for another text.
 std::string etag_of(std::string_view text);
 
-/// Whether a list of entity tags, as `If-Match` and `If-None-Match` have it, has this one in it.
-bool has_etag(std::string_view list, std::string_view etag);
+/// Whether a list of entity tags has this one in it. In `If-None-Match` a weak one (W/"...") is as good, in `If-Match`
+/// it is not (RFC 9110, 8.8.3.2).
+enum class EtagComparison { weak, strong };
+bool has_etag(std::string_view list, std::string_view etag, EtagComparison how = EtagComparison::weak);
+
+/// Whether a body is of that type: the value of `Content-Type`, whose parameters and case do not matter.
+bool is_content_type(std::string_view value, std::string_view type);
 
 } // namespace hotplug::detail

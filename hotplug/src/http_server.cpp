@@ -90,11 +90,11 @@ class Logger {
 std::optional<HttpResponse> last_answer(std::string_view error) {
   const auto is = [&](std::string_view what) { return error.find(what) != error.npos; };
   if (error.empty()) return problem(408, "too-slow", "the request took too long to arrive");
-  if (is("HPE_CB_url")) return problem(414, "too-large", "what is asked for is too long");
+  if (is("HPE_CB_url")) return problem(414, "target-too-long", "what is asked for is too long");
   if (is("HPE_CB_header_field") || is("HPE_CB_header_value") || is("HPE_HEADER_OVERFLOW"))
-    return problem(431, "too-large", "the request's head is too large");
+    return problem(431, "head-too-large", "the request's head is too large");
   if (is("HPE_CB_body") || is("HPE_CB_headers_complete"))
-    return problem(413, "too-large", "the request's body is too large");
+    return problem(413, "body-too-large", "the request's body is too large");
   if (is("parser error")) return problem(400, "no-http", "this is no request of HTTP/1.1 that could be read");
   return std::nullopt;
 }

@@ -30,12 +30,6 @@ std::string in_quotes(const std::string& name) {
   return Json(name.substr(0, 100)).dump();
 }
 
-HttpResponse wrong_method(std::string allowed) {
-  HttpResponse response = problem(405, "wrong-method", "this resource takes " + allowed);
-  response.set("Allow", std::move(allowed));
-  return response;
-}
-
 bool is_get(const HttpRequest& request) {
   return request.method == "GET" || request.method == "HEAD";
 }
@@ -59,8 +53,7 @@ struct BadBody {
 
 Json body_of(const HttpRequest& request) {
   if (request.body.empty()) return Json::object();
-  const std::string_view type = request.header("content-type");
-  if (type.substr(0, type.find(';')) != "application/json")
+  if (!is_content_type(request.header("content-type"), "application/json"))
     throw BadBody{problem(415, "wrong-type", "a body has to be of the type application/json")};
   try {
     qemuctl::JsonParseOptions how;
@@ -75,27 +68,8 @@ Json body_of(const HttpRequest& request) {
   }
 }
 
-/// The request of the device API that means the same. Throws `qemuctl::Error`.
-ApiRequest device_request(const char* action, const DeviceState& device, const std::string& vm) {
-  Json message;
-  message.set("action", fmt::format("{}_{}", to_string(kind_of(device.device)), action));
-  switch (kind_of(device.device)) {
-  case DeviceKind::usb:
-    message.set("port_path", std::get<UsbDevice>(device.device).port_path());
-    break;
-  case DeviceKind::pci:
-    message.set("address", std::get<PciDevice>(device.device).address());
-    break;
-  case DeviceKind::input:
-    message.set("device_node", device_node_of(device.device));
-    break;
-  }
-  if (!vm.empty()) message.set("vm", vm);
-  return parse_request(message);
-}
-
-/// The same for an action on a VM. Throws `qemuctl::Error`.
-ApiRequest vm_request(const std::string& action, const std::string& name, const Json& body) {
+/// The request of the device API that means the same, with what is in the body. Throws `qemuctl::Error`.
+ApiRequest request_for(const std::string& action, const std::string& name, const Json& body) {
   std::string known = "vm_" + action;
   std::ranges::replace(known, '-', '_');
   Json message;
@@ -116,6 +90,18 @@ bool is_action(std::string_view name) {
   for (const char* known : {"start", "shutdown", "stop", "pause", "resume", "reset", "send-key"})
     if (name == known) return true;
   return false;
+}
+
+/// What the resource at that path takes, one after the other; empty: there is no such resource.
+std::vector<std::string_view> methods_of(const std::vector<std::string>& path) {
+  const bool device = path[0] == "devices", vm = path[0] == "vms";
+  const bool list = device || vm || path[0] == "rules" || path[0] == "permissions" || path[0].empty();
+  const auto has = [&](std::size_t size, std::string_view last) { return path.size() == size && path[2] == last; };
+  if (vm && has(4, "actions")) return {"POST"};
+  if (device && has(3, "attachment")) return {"GET", "HEAD", "PUT", "DELETE"};
+  const bool read = (path.size() == 1 && list) || (path.size() == 2 && (device || vm)) ||
+                    (device && has(3, "explanation")) || (vm && has(3, "screenshot.png"));
+  return read ? std::vector<std::string_view>{"GET", "HEAD"} : std::vector<std::string_view>();
 }
 
 /// The first member that means nothing; empty: all do.
@@ -164,49 +150,50 @@ Json RestApi::device_json(std::size_t index, const Picture& picture) const {
 asio::awaitable<HttpResponse> RestApi::answer(HttpRequest request, std::vector<std::string> path, Rights rights) {
   if (rights.anywhere() < ApiLevel::read)
     co_return problem(403, "not-permitted", "you may see nothing here; see general.api.permissions");
-  HttpResponse response(404);
+  if (path.empty()) path.emplace_back();
+  const std::vector<std::string_view> methods = methods_of(path);
+  if (methods.empty()) co_return not_found("such resource; see /docs");
+  if (std::ranges::find(methods, request.method) == methods.end()) {
+    const std::string all = fmt::format("{}", fmt::join(methods, ", "));
+    HttpResponse wrong = problem(405, "wrong-method", "this resource takes " + all);
+    wrong.set("Allow", all);
+    co_return wrong;
+  }
   std::optional<HttpResponse> refused;
   try {
-    if (path.empty() || (path.size() == 1 && path[0].empty())) {
-      if (!is_get(request)) co_return wrong_method("GET, HEAD");
-      Json json;
-      json.set("version", options_.version);
-      Json resources = Json::array();
-      for (const char* each : {"vms", "devices", "rules", "permissions", "events"})
-        resources.push_back(std::string("/api/1/") + each);
-      json.set("resources", std::move(resources));
-      co_return json_response(json);
-    }
     if (path[0] == "devices") co_return co_await answer_devices(std::move(request), std::move(path), std::move(rights));
     if (path[0] == "vms") co_return co_await answer_vms(std::move(request), std::move(path), std::move(rights));
-    if (path[0] == "permissions" && path.size() == 1) {
-      if (!is_get(request)) co_return wrong_method("GET, HEAD");
-      co_return resource(request, permission_resource(rights));
-    }
-    if (path[0] == "rules" && path.size() == 1) {
-      if (!is_get(request)) co_return wrong_method("GET, HEAD");
-      if (rights.everywhere < ApiLevel::read) co_return problem(403, "not-permitted", "rules are about all VMs");
-      Json json;
-      json.set("rules", rule_resources(engine_.rules()));
-      co_return resource(request, json);
-    }
   } catch (const BadBody& bad) {
     refused = bad.response;
   }
   if (refused) co_return std::move(*refused);
-  co_return not_found("such resource; see /docs");
+  if (path[0] == "permissions") co_return resource(request, permission_resource(rights));
+  if (path[0] == "rules") {
+    if (rights.everywhere < ApiLevel::read) co_return problem(403, "not-permitted", "rules are about all VMs");
+    Json json;
+    json.set("rules", rule_resources(engine_.rules()));
+    co_return resource(request, json);
+  }
+  Json json;
+  json.set("version", options_.version);
+  Json resources = Json::array();
+  for (const char* each : {"vms", "devices", "rules", "permissions", "events"})
+    resources.push_back(std::string("/api/1/") + each);
+  json.set("resources", std::move(resources));
+  co_return json_response(json);
 }
 
 asio::awaitable<HttpResponse> RestApi::answer_devices(HttpRequest request, std::vector<std::string> path,
                                                       Rights rights) {
   const Picture picture = look(rights);
   if (path.size() == 1) {
-    if (!is_get(request)) co_return wrong_method("GET, HEAD");
     const auto parameters = query_of(request.target);
     if (!parameters) co_return problem(400, "wrong-query", "the query can not be read");
     std::string kind;
     for (const auto& [name, value] : *parameters)
       if (name == "kind") kind = value;
+    if (!kind.empty() && kind != "usb" && kind != "pci" && kind != "input")
+      co_return problem(400, "wrong-query", fmt::format("{} is no kind of device: usb, pci, input", in_quotes(kind)));
     Json list = Json::array();
     for (std::size_t i = 0; i < picture.devices.size(); ++i) {
       Json device = device_json(i, picture);
@@ -219,12 +206,8 @@ asio::awaitable<HttpResponse> RestApi::answer_devices(HttpRequest request, std::
   const auto found = std::ranges::find(picture.ids, path[1]);
   if (found == picture.ids.end()) co_return not_found("device " + in_quotes(path[1]));
   const auto index = static_cast<std::size_t>(found - picture.ids.begin());
-  if (path.size() == 2) {
-    if (!is_get(request)) co_return wrong_method("GET, HEAD");
-    co_return resource(request, device_json(index, picture));
-  }
-  if (path.size() == 3 && path[2] == "explanation") {
-    if (!is_get(request)) co_return wrong_method("GET, HEAD");
+  if (path.size() == 2) co_return resource(request, device_json(index, picture));
+  if (path[2] == "explanation") {
     if (rights.everywhere < ApiLevel::read) co_return problem(403, "not-permitted", "rules are about all VMs");
     std::vector<Device> all;
     for (const DeviceState& each : picture.devices) all.push_back(each.device);
@@ -233,13 +216,11 @@ asio::awaitable<HttpResponse> RestApi::answer_devices(HttpRequest request, std::
     json.set("text", explanation(engine_.rules(), picture.devices[index].device, all));
     co_return json_response(json);
   }
-  if (path.size() == 3 && path[2] == "attachment") co_return co_await move(std::move(request), path[1], rights);
-  co_return not_found("such resource; see /docs");
+  co_return co_await move(std::move(request), path[1], rights);
 }
 
 asio::awaitable<HttpResponse> RestApi::move(HttpRequest request, std::string id, Rights rights) {
   const bool attach = request.method == "PUT";
-  if (!attach && request.method != "DELETE" && !is_get(request)) co_return wrong_method("GET, HEAD, PUT, DELETE");
   const Picture before = look(rights);
   const auto index = static_cast<std::size_t>(std::ranges::find(before.ids, id) - before.ids.begin());
   const Json shown = device_json(index, before);
@@ -250,7 +231,7 @@ asio::awaitable<HttpResponse> RestApi::move(HttpRequest request, std::string id,
     co_return json_response(json);
   }
   const std::string_view wanted = request.header("if-match");
-  if (!wanted.empty() && !has_etag(wanted, shown.at("etag").as_string()))
+  if (!wanted.empty() && !has_etag(wanted, shown.at("etag").as_string(), EtagComparison::strong))
     co_return problem(412, "changed", "it has changed since you looked, and is left as it is");
   std::string vm;
   if (attach) {
@@ -264,7 +245,8 @@ asio::awaitable<HttpResponse> RestApi::move(HttpRequest request, std::string id,
     const bool known = std::ranges::any_of(before.vms, [&](const VmState& each) { return each.name == vm; });
     if (!vm.empty() && !known) co_return problem(422, "no-such-vm", "there is no VM " + in_quotes(vm));
   }
-  ApiRequest what = device_request(attach ? "attach" : "detach", before.devices[index], vm);
+  ApiRequest what =
+      device_request(attach ? ApiAction::attach : ApiAction::detach, before.devices[index].device, std::move(vm));
   co_await actions_.carry_out(std::move(what), rights);
   const Picture after = look(rights);
   const auto now = std::ranges::find(after.ids, id);
@@ -275,7 +257,6 @@ asio::awaitable<HttpResponse> RestApi::move(HttpRequest request, std::string id,
 asio::awaitable<HttpResponse> RestApi::answer_vms(HttpRequest request, std::vector<std::string> path, Rights rights) {
   const Picture picture = look(rights);
   if (path.size() == 1) {
-    if (!is_get(request)) co_return wrong_method("GET, HEAD");
     Json list = Json::array();
     for (const VmState& vm : picture.vms) list.push_back(vm_json(vm, picture));
     Json json;
@@ -284,20 +265,10 @@ asio::awaitable<HttpResponse> RestApi::answer_vms(HttpRequest request, std::vect
   }
   const auto vm = std::ranges::find(picture.vms, path[1], &VmState::name);
   if (vm == picture.vms.end()) co_return not_found("VM " + in_quotes(path[1]));
-  if (path.size() == 2) {
-    if (!is_get(request)) co_return wrong_method("GET, HEAD");
-    co_return resource(request, vm_json(*vm, picture));
-  }
-  if (path.size() == 3 && path[2] == "screenshot.png") {
-    if (!is_get(request)) co_return wrong_method("GET, HEAD");
-    co_return co_await screenshot(path[1], rights);
-  }
-  if (path.size() == 4 && path[2] == "actions") {
-    if (!is_action(path[3])) co_return not_found("action " + in_quotes(path[3]));
-    if (request.method != "POST") co_return wrong_method("POST");
-    co_return co_await act(std::move(request), path[1], path[3], rights);
-  }
-  co_return not_found("such resource; see /docs");
+  if (path.size() == 2) co_return resource(request, vm_json(*vm, picture));
+  if (path.size() == 3) co_return co_await screenshot(path[1], rights);
+  if (!is_action(path[3])) co_return not_found("action " + in_quotes(path[3]));
+  co_return co_await act(std::move(request), path[1], path[3], rights);
 }
 
 asio::awaitable<HttpResponse> RestApi::act(HttpRequest request, std::string name, std::string action, Rights rights) {
@@ -307,7 +278,7 @@ asio::awaitable<HttpResponse> RestApi::act(HttpRequest request, std::string name
   ApiRequest what;
   std::optional<HttpResponse> refused;
   try {
-    what = vm_request(action, name, body);
+    what = request_for(action, name, body);
   } catch (const qemuctl::Error& error) {
     refused = problem(400, "wrong-body", error.what());
   }

@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::size_t max_target = 8 << 10, max_head = 16 << 10, max_body = 128 << 10;
 
-HttpResponse too_large(int status, std::string_view what, std::size_t limit) {
-  return problem(status, "too-large", fmt::format("{} has more than {} KiB", what, limit >> 10));
+HttpResponse too_large(int status, std::string_view code, std::string_view what, std::size_t limit) {
+  return problem(status, code, fmt::format("{} has more than {} KiB", what, limit >> 10));
 }
 
 /// "example.org" of "example.org:80", "::1" of "[::1]:80"; empty: it is none.
@@ -82,15 +82,15 @@ Origin origin_of(const HttpRequest& request, const RestConfig& config) {
 }
 
 std::optional<HttpResponse> refusal(const HttpRequest& request, const RestConfig& config, bool for_any_page) {
-  if (request.target.size() > max_target) return too_large(414, "what is asked for", max_target);
+  if (request.target.size() > max_target) return too_large(414, "target-too-long", "what is asked for", max_target);
   std::size_t head = 0;
   for (const auto& [name, value] : request.headers) head += name.size() + value.size();
-  if (head > max_head) return too_large(431, "the request's head", max_head);
-  if (request.body.size() > max_body) return too_large(413, "the request's body", max_body);
+  if (head > max_head) return too_large(431, "head-too-large", "the request's head", max_head);
+  if (request.body.size() > max_body) return too_large(413, "body-too-large", "the request's body", max_body);
   if (request.ambiguous)
     return problem(400, "ambiguous", "a field of the request's head is there twice, or has a name that is none");
   if (request.upgrade || request.method == "CONNECT")
-    return problem(400, "not-supported", "this service speaks HTTP/1.1 and nothing else");
+    return problem(400, "no-http", "this service speaks HTTP/1.1 and nothing else");
   if (request.header("host").empty()) return problem(400, "no-host", "the request has no field Host");
   if (!is_known_host(request.header("host"), config))
     return problem(421, "wrong-host",

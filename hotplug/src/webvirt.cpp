@@ -34,13 +34,6 @@ HttpResponse word(std::string_view text) {
   return json_response(Json(text));
 }
 
-ApiRequest request_for(const std::string& action, const std::string& vm) {
-  Json message;
-  message.set("action", action);
-  message.set("vm", vm);
-  return parse_request(message);
-}
-
 } // namespace
 
 HttpResponse webvirt_problem(int status, std::string failure, std::string_view detail) {
@@ -113,7 +106,7 @@ asio::awaitable<HttpResponse> Webvirt::act(std::string action, std::string domai
   }
   if (action == "start" && runs) co_return word("already running");
   if (action == "shutdown" && !runs) co_return word("not running");
-  ApiRequest what = request_for("vm_" + action, domain);
+  ApiRequest what = vm_request(action == "start" ? ApiAction::vm_start : ApiAction::vm_shutdown, domain);
   co_await actions_.carry_out(std::move(what), std::move(rights));
   co_return word(action == "start" ? "starting" : "shutting down");
 }
@@ -137,15 +130,8 @@ asio::awaitable<HttpResponse> Webvirt::move(HttpRequest request, bool attach, st
   const DeviceState& found = find_device(devices, device->selector);
   if (!attach && found.vm != domain)
     co_return webvirt_problem(422, "not-possible", fmt::format("the device is not in VM {}", domain));
-  const char* action = attach ? "attach" : "detach";
-  Json message;
-  message.set("action", fmt::format("{}_{}", to_string(device->kind), action));
-  if (device->kind == DeviceKind::pci)
-    message.set("address", sys_name_of(found.device));
-  else
-    message.set("device_node", device_node_of(found.device));
-  if (attach) message.set("vm", domain);
-  ApiRequest what = parse_request(message);
+  ApiRequest what = attach ? device_request(ApiAction::attach, found.device, domain)
+                           : device_request(ApiAction::detach, found.device);
   what.rom_file = std::move(device->rom_file);
   co_await actions_.carry_out(std::move(what), std::move(rights));
   Json json;

@@ -52,7 +52,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     // A value may look like a variable, but is none.
     if (device->text.find('$') != std::string::npos || device->text.find('\0') != std::string::npos) continue;
     const std::optional<TemplateDevice> again = read(device->text, json, TemplateValues());
-    check(again && again->selector == selector && again->kind == device->kind, "what is shown is what is meant");
+    check(again && again->selector == selector && again->kind == device->kind && again->rom_file == device->rom_file,
+          "what is shown is what is meant");
   }
   return 0;
 }

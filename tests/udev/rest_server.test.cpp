@@ -4,6 +4,7 @@
 // The REST API with devices of umockdev's and QEMUs that do what they are told.
 #include "catch.hpp"
 #include "fake_qemu.hpp"
+#include "rest_events.hpp"
 #include "rest_host.hpp"
 
 #include <qemuctl/error.hpp>
@@ -12,6 +13,9 @@
 
 #include <chrono>
 #include <exception>
+#include <functional>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -49,7 +53,10 @@ std::string problem_of(const HttpAnswer& answer, int status) {
   const Json json = answer.json();
   CHECK(json.at("status") == Json(status));
   CHECK_THAT(json.at("type").as_string(), StartsWith("urn:qemuctl:"));
-  CHECK_FALSE(json.at("title").as_string().empty());
+  static std::map<std::string, std::string> titles; // one for each type (RFC 9457, 3.1.4)
+  const std::string& title = json.at("title").as_string();
+  CHECK(titles.emplace(json.at("type").as_string(), title).first->second == title);
+  CHECK_FALSE(title.empty());
   return json.at("detail").as_string();
 }
 
@@ -90,6 +97,7 @@ TEST_CASE("REST: devices and VMs are shown with what can be done with them") {
   CHECK(wire.ask("GET", "/api/1/devices/usb-3-1").json() == stick);
   CHECK(wire.ask("GET", "/api/1/devices?kind=usb").json().at("devices").size() == 1);
   CHECK(wire.ask("GET", "/api/1/devices?kind=pci").json().at("devices").size() == 0);
+  CHECK_THAT(problem_of(wire.ask("GET", "/api/1/devices?kind=x"), 400), ContainsSubstring("usb, pci, input"));
   CHECK_THAT(wire.ask("GET", "/api/1/devices/usb-3-1/explanation").json().at("text").as_string(),
              ContainsSubstring("wanted Stick"));
   const Json vms = wire.ask("GET", "/api/1/vms").json().at("vms");
@@ -137,7 +145,8 @@ TEST_CASE("REST: what can not be is told as a problem") {
   problem_of(wire.ask("PUT", place, {}, R"({"vm":"a")"), 400);
   problem_of(wire.ask("PUT", place, {}, "[]"), 400);
   problem_of(wire.ask("PUT", place, "Content-Type: text/plain\r\n", R"({"vm":"a"})"), 415);
-  CHECK_THAT(problem_of(wire.ask("PUT", place, {}, R"({"vm":"b"})"), 409), ContainsSubstring("does not run"));
+  const char* json = "Content-Type: Application/JSON ; charset=utf-8\r\n";
+  CHECK_THAT(problem_of(wire.ask("PUT", place, json, R"({"vm":"b"})"), 409), ContainsSubstring("does not run"));
   problem_of(wire.ask("PUT", place, {}, R"({"vm":"a"})"), 502);
   problem_of(wire.ask("PUT", "/api/1/devices/usb-9-9/attachment", {}, R"({"vm":"a"})"), 404);
   problem_of(wire.ask("GET", "/api/1/devices/usb-9-9"), 404);
@@ -200,6 +209,8 @@ TEST_CASE("REST: entity tags spare answers, and keep people from undoing what ot
   const std::string match = "If-Match: " + etag + "\r\n";
   CHECK(wire.ask("PUT", "/api/1/devices/usb-3-1/attachment", match, R"({"vm":"a"})").status == 200);
   problem_of(wire.ask("DELETE", "/api/1/devices/usb-3-1/attachment", match), 412);
+  const std::string now = wire.ask("GET", "/api/1/devices/usb-3-1").header("etag");
+  problem_of(wire.ask("DELETE", "/api/1/devices/usb-3-1/attachment", "If-Match: W/" + now + "\r\n"), 412);
   CHECK(host.is_in("3-1", "a"));
   CHECK(wire.ask("GET", "/api/1/devices/usb-3-1", "If-None-Match: " + etag + "\r\n").status == 200);
 }
@@ -313,6 +324,51 @@ TEST_CASE("REST: a stream that is quiet has a comment now and then, so that a cl
   CHECK(wire.event().type == "hello");
   for (int comments = 0; comments < 2;) comments += wire.line() == ":" ? 1 : 0;
   CHECK_FALSE(wire.has_event());
+}
+
+namespace {
+
+/// A stream whose client reads when the case says so.
+struct SlowStream : detail::HttpStream {
+  void write(std::string bytes, std::function<void(bool)> done) override {
+    written.push_back(std::move(bytes));
+    read = std::move(done);
+  }
+  void end() override { ended = true; }
+  std::vector<std::string> written;
+  std::function<void(bool)> read;
+  bool ended = false;
+};
+
+} // namespace
+
+TEST_CASE("REST: a client that reads too slowly for all that happens is told to look at everything anew") {
+  StickHost host;
+  host.start_rest();
+  detail::RestApi api(*host.engine, {});
+  detail::RestEvents events(host.io.get_executor(), api, {});
+  detail::RestEvents::Listener listener;
+  listener.address = "127.0.0.1";
+  listener.rights.everywhere = ApiLevel::read;
+  listener.is_still = [] { return true; };
+  const auto stream = std::make_shared<SlowStream>();
+  asio::co_spawn(host.io, events.tell(stream, listener), [](std::exception_ptr) {});
+  const auto wait_for = [&](std::size_t count) {
+    host.wait_until("it is written", [&] { return stream->written.size() == count; });
+  };
+  wait_for(1);
+  CHECK_THAT(stream->written[0], ContainsSubstring("event: hello\n"));
+  for (int i = 0; i < 2'000; ++i) events.announce_reload(); // and nothing more is written meanwhile
+  stream->read(true);
+  wait_for(2);
+  const std::string& all = stream->written[1];
+  CHECK_THAT(all, ContainsSubstring("event: reload\n"));
+  CHECK(all.find("event: ", all.find("event: ") + 1) == std::string::npos); // one for all of them
+  events.announce_reload();
+  stream->read(true);
+  wait_for(3);
+  stream->read(false); // the client has gone
+  host.wait_until("the stream has ended", [&] { return stream->ended; });
 }
 
 TEST_CASE("REST: there are as many streams as are allowed, in all and for one address, and a place is free again") {

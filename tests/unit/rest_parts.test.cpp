@@ -76,6 +76,15 @@ TEST_CASE("entity tags are compared one by one") {
   CHECK(has_etag("*", "\"2\""));
   CHECK_FALSE(has_etag("\"1\",\"12\"", "\"2\""));
   CHECK_FALSE(has_etag("", "\"2\""));
+  CHECK(has_etag("W/\"1\", \"2\"", "\"2\"", EtagComparison::strong));
+  CHECK_FALSE(has_etag("W/\"2\"", "\"2\"", EtagComparison::strong));
+}
+
+TEST_CASE("a content type is the same whatever its parameters and case are") {
+  for (const char* good : {"application/json", "Application/JSON ; charset=utf-8", " application/json;charset=utf-8"})
+    CHECK(is_content_type(good, "application/json"));
+  for (const char* bad : {"", "application/jsonp", "text/plain; application/json", "application/json charset=utf-8"})
+    CHECK_FALSE(is_content_type(bad, "application/json"));
 }
 
 TEST_CASE("the event log goes on after any event that it still has") {

@@ -236,6 +236,13 @@ TEST_CASE(
   page.browse("left_alone");
 }
 
+TEST_CASE("The page takes a service that says nothing for a while for lost, and connects anew") {
+  OneVm page("hold");
+  page.rest_options.quiet_time = std::chrono::hours(1);
+  page.start_page();
+  page.browse("silent");
+}
+
 TEST_CASE("A picture that failed is taken again where the service keeps the monitor") {
   std::atomic<bool> works = false; // FakeQemu has a thread of its own
   OneVm page("hold", [&](const FakeQemu::Command& command) {
