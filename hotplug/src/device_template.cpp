@@ -3,6 +3,7 @@
 #include "device_template.hpp"
 
 #include "text_file.hpp"
+#include "utf8.hpp"
 
 #include <qemuctl/error.hpp>
 #include <qemuctl/json.hpp>
@@ -49,12 +50,23 @@ char upper(char c) {
   return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
 }
 
+/// Valid UTF-8 without NUL. Anything else would be shown, and named to QEMU, as something else than it is.
+bool is_text(std::string_view value) {
+  while (!value.empty()) {
+    const std::size_t length = value[0] == '\0' ? 0 : qemuctl::detail::utf8_length(value);
+    if (length == 0) return false;
+    value.remove_prefix(length);
+  }
+  return true;
+}
+
 /// The value of the variable of that name, which is in upper case.
 const std::string& value_of(std::string_view name, const TemplateValues& values) {
   const auto found =
       std::ranges::find_if(values, [&](const auto& entry) { return std::ranges::equal(entry.first, name, {}, upper); });
   if (found == values.end()) refuse(fmt::format("the variable ${} has no value", name));
   if (found->second.size() > max_value) refuse(fmt::format("the value of ${} has more than {} bytes", name, max_value));
+  if (!is_text(found->second)) refuse(fmt::format("the value of ${} is no text in UTF-8", name));
   return found->second;
 }
 

@@ -156,6 +156,18 @@ TEST_CASE("entities, deep nesting and size are no weapons") {
   CHECK_THAT(refusal(std::string(100'000, '<')), ContainsSubstring("65536"));
 }
 
+TEST_CASE("a value of a template is text, so that what is shown of it is what it is") {
+  const std::string json = R"({"type": "pci", "address": "01:00.0", "rom": "$A"})";
+  const auto with = [&](const std::string& value) {
+    TemplateValues values;
+    values.emplace_back("a", value);
+    return parse_json_template(json, values).rom_file;
+  };
+  CHECK(with("/r\u00f6m") == "/r\u00f6m");
+  for (const std::string& value : {std::string("/\xff"), std::string("/a\0b", 4), std::string("/\xc3")})
+    CHECK_THROWS_WITH(with(value), ContainsSubstring("the value of $A is no text"));
+}
+
 TEST_CASE("templates are files of a folder, by plain names") {
   const test::TempDir dir;
   const std::filesystem::path folder = dir / "devices";
