@@ -29,6 +29,7 @@ class RestApi {
   struct Picture {
     std::vector<DeviceState> devices;
     std::vector<std::string> ids;
+    std::vector<bool> out_of_reach; ///< those that are in VMs which are not to be seen
     std::vector<VmState> vms;
   };
   Picture look(const Rights& rights);

@@ -95,9 +95,9 @@ std::optional<HttpResponse> RestEvents::refusal(const std::string& address) cons
 }
 
 std::shared_ptr<RestEvents::Channel> RestEvents::channel_of(const Rights& rights) {
+  forget_channels();
   const auto known = std::ranges::find_if(channels_, [&](const auto& each) { return each->rights == rights; });
   if (known != channels_.end()) return *known;
-  forget_channels();
   const auto channel = std::make_shared<Channel>(rights);
   show_changes(*channel);
   channels_.push_back(channel);

@@ -214,8 +214,8 @@ std::string_view state_of(const DeviceState& device) {
   return "host";
 }
 
-Json device_resource(const DeviceState& device, const std::string& id, const std::vector<VmState>& vms,
-                     const Rules& rules) {
+Json device_resource(const DeviceState& device, const std::string& id, bool out_of_reach,
+                     const std::vector<VmState>& vms, const Rules& rules) {
   Json json;
   const DeviceKind kind = kind_of(device.device);
   json.set("id", id);
@@ -230,7 +230,7 @@ Json device_resource(const DeviceState& device, const std::string& id, const std
   json.set("allowedVms", to_json(device.allowed_vms));
   Json targets = Json::array();
   for (const VmState& vm : vms) {
-    const std::string reason = obstacle(device, vm);
+    const std::string reason = out_of_reach ? device.degraded : obstacle(device, vm);
     Json target;
     target.set("vm", vm.name);
     target.set("possible", reason.empty());

@@ -33,9 +33,10 @@ class DeviceIds {
 /// Why a VM can take no device now; empty: it can.
 std::string why_not(const VmState& vm);
 
-/// A device as the REST API shows it, with the entity tag that it has. Pure.
-qemuctl::Json device_resource(const DeviceState& device, const std::string& id, const std::vector<VmState>& vms,
-                              const Rules& rules);
+/// A device as the REST API shows it, with the entity tag that it has. `out_of_reach`: a VM has it that is not to be
+/// seen, and so it can go nowhere. Pure.
+qemuctl::Json device_resource(const DeviceState& device, const std::string& id, bool out_of_reach,
+                              const std::vector<VmState>& vms, const Rules& rules);
 
 /// A VM, with the ids of the devices that it has. Pure.
 qemuctl::Json vm_resource(const VmState& vm, const std::vector<DeviceState>& devices,

@@ -315,6 +315,28 @@ TEST_CASE("REST: a service that the network reaches takes no configuration witho
   problem_of(ask(host, "GET", "/api/1/vms"), 401);
 }
 
+TEST_CASE("REST: events are kept no longer than a client may take to come back") {
+  StickHost host;
+  host.rest_options.quiet_time = std::chrono::milliseconds(10); // when it is seen that a client has gone
+  host.rest_options.keep_events = std::chrono::milliseconds(0);
+  host.rest_options.max_streams_per_address = 1;
+  host.start_rest();
+  std::string last;
+  {
+    HttpWire wire(host);
+    listen(wire);
+    last = wire.event("hello").id;
+  }
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  for (bool gone = false; !gone;) { // there is a place again when it is
+    REQUIRE(std::chrono::steady_clock::now() < deadline);
+    HttpWire wire(host);
+    wire.send("GET /api/1/events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: " + last + "\r\n\r\n");
+    gone = wire.head().status == 200;
+    if (gone) CHECK(wire.event("hello").data.at("resumed") == Json(false));
+  }
+}
+
 TEST_CASE("REST: a stream that is quiet has a comment now and then, so that a client knows that the service is alive") {
   StickHost host;
   host.rest_options.quiet_time = std::chrono::milliseconds(50);
@@ -581,6 +603,8 @@ TEST_CASE("REST: somebody who may see one VM sees and hears of it live, and neve
   while (next(*events, "device").at("problem") != Json("it is in a VM that you may not see")) {
   }
   CHECK(get("/api/1/devices/usb-3-1").at("vm") == Json());
+  CHECK(get("/api/1/devices/usb-3-1").at("targets").dump() ==
+        R"([{"vm":"a","possible":false,"reason":"it is in a VM that you may not see"}])");
   const HttpAnswer refused = wire.ask("PUT", "/api/1/devices/usb-3-1/attachment", {}, R"({"vm":"a"})");
   CHECK(problem_of(refused, 403).find("secret") == std::string::npos);
 
