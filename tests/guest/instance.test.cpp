@@ -122,3 +122,36 @@ QEMU_TEST_CASE("A whole VNC handshake goes over a descriptor that was handed to 
       },
       patience);
 }
+
+QEMU_TEST_CASE("A guest that suspends itself to memory is suspended until it is woken up") {
+  const test::TempDir dir;
+  test::run(
+      [&]() -> asio::awaitable<void> {
+        Instance vm = co_await Instance::launch(demo_vm(qemu, dir), with_console());
+        StatusSubscription changes = vm.subscribe_status();
+        const std::vector<std::string> names{"SUSPEND", "WAKEUP"};
+        EventSubscription events = vm.subscribe_events(events_named(names));
+        SerialConsole console(co_await asio::this_coro::executor, vm);
+        co_await console.until("qemuctl-demo: up");
+        co_await console.prompt();
+        co_await console.type("echo mem > /sys/power/state\n");
+        VmStatus status;
+        while (status.state != State::suspended) status = (co_await changes.next(patience)).value();
+        CHECK(status.run_state == "suspended");
+        CHECK(status.reason.empty());
+        // It does not run, and only a wake-up changes that.
+        co_await vm.resume();
+        status = co_await vm.query_status();
+        CHECK(status.state == State::suspended);
+        co_await vm.wake_up();
+        while (status.state != State::running) status = (co_await changes.next(patience)).value();
+        // What its kernel makes of that is its own affair: under TCG this one does not always get far.
+        for (const std::string& name : names) {
+          const auto event = events.try_next();
+          REQUIRE(event);
+          CHECK(event->name == name);
+        }
+        co_await vm.force_stop();
+      },
+      patience);
+}

@@ -6,6 +6,7 @@
 #include "run.hpp"
 #include "small_vm.hpp"
 #include "temp_dir.hpp"
+#include "vnc_auth.hpp"
 
 #include <qemuctl/instance.hpp>
 
@@ -21,6 +22,7 @@
 #include <sys/time.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <fstream>
 #include <optional>
@@ -49,6 +51,38 @@ std::string greeting_of(const FileDescriptor& socket) {
   char buffer[12];
   const ssize_t size = ::recv(socket.get(), buffer, sizeof buffer, MSG_WAITALL);
   return std::string(buffer, size > 0 ? static_cast<std::size_t>(size) : 0);
+}
+
+/// Exactly `size` bytes, fewer when the server closes or says nothing for 10 s.
+std::string receive(const FileDescriptor& socket, std::size_t size) {
+  timeval patience{10, 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  std::string bytes(size, '\0');
+  const ssize_t count = ::recv(socket.get(), bytes.data(), size, MSG_WAITALL);
+  bytes.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+  return bytes;
+}
+
+void send_all(const FileDescriptor& socket, std::string_view bytes) {
+  REQUIRE(::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()));
+}
+
+/// Whether a VNC client with this password is let in (RFC 6143, section 7.1).
+bool vnc_lets_in(const FileDescriptor& socket, const std::string& password) {
+  const std::string version = receive(socket, 12);
+  send_all(socket, version);
+  const std::string security = receive(socket, 2);
+  REQUIRE(security == std::string("\x01\x02")); // one type: VNC authentication
+  send_all(socket, "\x02");
+  const std::string text = receive(socket, 16);
+  REQUIRE(text.size() == 16);
+  std::array<unsigned char, 16> challenge{};
+  std::copy(text.begin(), text.end(), challenge.begin());
+  const auto response = test::vnc_response(challenge, password);
+  send_all(socket, std::string(response.begin(), response.end()));
+  const std::string result = receive(socket, 4);
+  REQUIRE(result.size() == 4);
+  return result == std::string(4, '\0');
 }
 
 std::pair<FileDescriptor, FileDescriptor> socket_pair() {
@@ -125,6 +159,66 @@ QEMU_TEST_CASE("A VNC password can be set and made to expire, where the display 
     } catch (const Error& error) {
       CHECK(error.code() == errc::command_failed);
     }
+  });
+}
+
+TEST_CASE("The DES of these tests is that of the standard") {
+  CHECK(test::des(0x0123456789ABCDEF, 0x133457799BBCDFF1) == 0x85E813540F0AB405);
+}
+
+QEMU_TEST_CASE("A VNC client is let in with the password that was set, until that expires") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    VmConfig config = test::small_vm(qemu, dir);
+    config.display.type = "vnc";
+    config.display.vnc.emplace().authenticate = true;
+    Instance vm = co_await Instance::launch(config, test::for_test());
+    struct Step {
+      const char* set;
+      PasswordExpiry expiry;
+      const char* given;
+      bool let_in;
+    };
+    const std::vector<Step> steps = [] {
+      return std::vector<Step>{{"secret", PasswordExpiry::never(), "secret", true},
+                               {"secret", PasswordExpiry::never(), "Secret", false},
+                               {"eightletters", PasswordExpiry::in(60s), "eightlet", true},
+                               {"other", PasswordExpiry::never(), "secret", false},
+                               {"other", PasswordExpiry::now(), "other", false}};
+    }();
+    for (const Step& step : steps) {
+      CAPTURE(step.set, step.given, step.expiry.qmp_value);
+      co_await vm.set_vnc_password(step.set, step.expiry);
+      auto [ours, qemus] = socket_pair();
+      co_await vm.add_vnc_client(std::move(qemus));
+      const bool let_in = vnc_lets_in(ours, step.given);
+      CHECK(let_in == step.let_in);
+    }
+    auto [ours, qemus] = socket_pair();
+    co_await vm.add_vnc_client(std::move(qemus), true);
+    CHECK(receive(ours, 12) == "RFB 003.008\n");
+    send_all(ours, "RFB 003.008\n");
+    CHECK(receive(ours, 2) == "\x01\x01"); // one type: none, since authentication was skipped
+  });
+}
+
+QEMU_TEST_CASE("A SPICE client's socket is handed to QEMU, which then speaks SPICE on it, and takes a new password") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    VmConfig config = test::small_vm(qemu, dir);
+    config.display.type = "spice";
+    config.display.spice.emplace().password = "at first";
+    Instance vm = co_await Instance::launch(config, test::for_test());
+    co_await vm.set_spice_password("secret");
+    co_await vm.set_spice_password("secret", PasswordExpiry::in(60s));
+    auto [ours, qemus] = socket_pair();
+    co_await vm.add_spice_client(std::move(qemus));
+    // SpiceLinkHeader (magic, version 2.2, size) and SpiceLinkMess for the main channel, without capabilities.
+    const std::string mess("\0\0\0\0\1\0\0\0\0\0\0\0\0\0\x12\0\0\0", 18);
+    send_all(ours, std::string("REDQ\2\0\0\0\2\0\0\0\x12\0\0\0", 16) + mess);
+    const std::string header = receive(ours, 16);
+    CHECK(header.substr(0, 12) == std::string("REDQ\2\0\0\0\2\0\0\0", 12));
+    CHECK(receive(ours, 4) == std::string(4, '\0')); // SPICE_LINK_ERR_OK; a public key for the password follows
   });
 }
 

@@ -141,6 +141,28 @@ QEMU_TEST_CASE("A guest that is stopped by an I/O error is paused, with the reas
   });
 }
 
+QEMU_TEST_CASE("A guest that its watchdog has stopped is paused, with the reason, until it is reset") {
+  const test::TempDir dir;
+  test::run([&]() -> asio::awaitable<void> {
+    VmConfig config = test::small_vm(qemu, dir);
+    config.extra_args = test::words("-device", "ib700", "-action", "watchdog=pause");
+    Instance vm = co_await Instance::launch(config, test::for_test());
+    StatusSubscription changes = vm.subscribe_status();
+    EventSubscription barks = vm.subscribe_events(events_named(test::words("WATCHDOG")));
+    // What a guest's driver does: it sets the timer, here to the shortest time.
+    co_await vm.human_monitor_command("o/b 0x443 0xf");
+    const VmStatus status = co_await status_with(changes, State::paused);
+    CHECK(status.run_state == "watchdog");
+    CHECK(status.reason == "watchdog");
+    const auto bark = co_await barks.next(10s);
+    REQUIRE(bark);
+    CHECK(bark->data.at("action").as_string() == "pause");
+    co_await vm.reset();
+    co_await vm.resume();
+    co_await status_with(changes, State::running);
+  });
+}
+
 QEMU_TEST_CASE("A QEMU that does not answer is unknown when asked, and known again as soon as it does") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
