@@ -27,6 +27,8 @@ using std::chrono::milliseconds;
 
 /// How long a QEMU that has closed its monitor, or was killed, may take to be gone.
 constexpr milliseconds exit_timeout{5'000};
+/// For the reply to `quit`, which comes at once unless QEMU is stuck.
+constexpr milliseconds quit_timeout{1'000};
 
 /// A file in memory for what QEMU prints. It can not grow: a program that is no QEMU may print without end.
 FileDescriptor make_output() {
@@ -136,6 +138,13 @@ asio::awaitable<std::string> QemuProbe::refusal(std::string command, Json argume
 }
 
 asio::awaitable<void> QemuProbe::end() {
+  // A script that runs QEMU as its child would be killed in its place, and QEMU stay for ever.
+  try {
+    ExecuteOptions briefly;
+    briefly.timeout = quit_timeout;
+    co_await qmp_.execute("quit", Json(), std::move(briefly));
+  } catch (const Error&) { // it has ended, or does not answer
+  }
   qmp_.close();
   process_->send_signal(SIGKILL);
   co_await process_->wait_until(deadline_in(exit_timeout));

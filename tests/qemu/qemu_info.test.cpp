@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "environment.hpp"
 #include "machine.hpp"
+#include "processes.hpp"
 #include "run.hpp"
 #include "temp_dir.hpp"
 
@@ -86,4 +87,16 @@ QEMU_TEST_CASE("What a script told is not remembered, for it may run another QEM
   CHECK(info.path == script);
   CHECK(info.version >= QemuVersion{7, 2, 0});
   CHECK_FALSE(fs::exists(dir / "cache/qemuctl"));
+}
+
+QEMU_TEST_CASE("A QEMU that a script runs as its child is asked, too, and does not stay", "[qemu_info]") {
+  const test::TempDir dir;
+  const test::Environment cache("XDG_CACHE_HOME", dir.path().native());
+  const fs::path script = dir / "qemu-wrapper";
+  const std::string mark = "asked-through-" + dir.path().filename().native();
+  std::ofstream(script) << "#!/bin/sh\n'" << qemu.native() << "' \"$@\" -name " << mark << "\nexit $?\n";
+  fs::permissions(script, fs::perms::owner_all);
+  CHECK(probe(script).version == probe(qemu).version);
+  const FileDescriptor left = test::process_with(mark);
+  CHECK((!left || test::ends(left)));
 }

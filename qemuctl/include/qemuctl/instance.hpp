@@ -109,7 +109,7 @@ struct IoThrottle {
   bool operator==(const IoThrottle&) const = default;
 };
 
-/// A block device of the guest, as `query-block` tells.
+/// A block device of the guest, as `query-block` reports it.
 struct BlockDevice {
   std::string id;        ///< the device's id (`disks[].id`); the QOM path when it has none
   std::string qdev;      ///< QEMU's `qdev`: id or QOM path; what other block commands take
@@ -280,7 +280,7 @@ class Instance {
   /// Puts another image, or a drive of the host, into the CD-ROM drive `id` (`cdroms[].id`, ...), whether it is empty
   /// or not, and closes the old one's file. Relative paths are relative to this program's working directory.
   ///
-  /// The new file is opened first: when it can not be, nothing has changed. A guest that has locked the drive, as Linux
+  /// The new file is opened first: when it cannot be, nothing has changed. A guest that has locked the drive, as Linux
   /// does with one that is mounted, is asked to open it and has 5 s for that; then the old medium stays and the error
   /// is `errc::timed_out`. With `force` it is not asked.
   asio::awaitable<void> change_medium(std::string id, std::filesystem::path path, bool force = false);
