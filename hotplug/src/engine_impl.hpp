@@ -325,6 +325,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // engine_vms.cpp
   asio::awaitable<void> serve(detail::VmPtr vm);
   asio::awaitable<void> connect(detail::VmPtr vm);
+  /// From its vm.json, with the devices that it starts with. Throws `qemuctl::Error`.
+  asio::awaitable<qemuctl::Instance> launch_vm(detail::VmPtr vm);
   asio::awaitable<std::shared_ptr<qemuctl::Instance>> start_vm(detail::VmPtr vm);
   asio::awaitable<void> follow_events(detail::VmPtr vm, qemuctl::EventSubscription events);
   asio::awaitable<void> follow_status(detail::VmPtr vm, qemuctl::StatusSubscription statuses);

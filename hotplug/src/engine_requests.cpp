@@ -7,8 +7,12 @@
 
 #include <qemuctl/error.hpp>
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace hotplug {
 
@@ -163,13 +167,16 @@ asio::awaitable<void> Engine::Impl::request_detach_all() {
   const auto deadline = steady_clock::now() + options.request_timeout;
   for (;;) {
     co_await settled.wait_until(deadline);
-    const bool any = std::any_of(devices.begin(), devices.end(), [](const auto& entry) {
-      return entry.second.busy || (entry.second.loan && !entry.second.return_failed) ||
-             (entry.second.state.vm && !entry.second.state.foreign);
-    });
-    if (!any || stopped) co_return;
+    std::vector<std::string> left;
+    for (const auto& [path, device] : devices) {
+      const bool in_vm = device.state.vm && !device.state.foreign;
+      if (device.busy || in_vm || (device.loan && !device.return_failed))
+        left.push_back(subject_of(device.state.device) + (in_vm ? " (in VM " + *device.state.vm + ")" : ""));
+    }
+    if (left.empty() || stopped) co_return;
     if (steady_clock::now() >= deadline)
-      refuse(errc::timed_out, detaching, "all", "some VM does not let go of its devices");
+      refuse(errc::timed_out, "detach all devices", {},
+             fmt::format("not back with the host in time: {}", fmt::join(left, ", ")));
   }
 }
 

@@ -70,7 +70,7 @@ asio::awaitable<StartArguments> Engine::Impl::request_start_arguments(std::strin
     ++device.request;
   }
   changed();
-  std::string problem;
+  std::string problem, late;
   for (bool waits = true; waits && problem.empty();) {
     co_await settled.wait_until(deadline);
     if (stopped) refuse(errc::aborted, vm, "the engine ends");
@@ -88,9 +88,12 @@ asio::awaitable<StartArguments> Engine::Impl::request_start_arguments(std::strin
         // Of another device of its group, or of its own.
         if (!prepare_pci(vm, std::nullopt, device) && !device.problem.empty())
           problem = fmt::format("{}: {}", short_description(device.state.device), device.problem.text);
+      } else {
+        continue;
       }
+      late = short_description(device.state.device);
     }
-    if (waits && problem.empty() && steady_clock::now() >= deadline) problem = "it took too long";
+    if (waits && problem.empty() && steady_clock::now() >= deadline) problem = "not ready in time: " + late;
   }
   std::vector<StartDevice> ready;
   for (const std::string& path : paths) {

@@ -8,10 +8,14 @@
 #include <qemuctl/error.hpp>
 #include <qemuctl/vm_config_json.hpp>
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace hotplug {
 
@@ -26,6 +30,16 @@ namespace {
 
 std::string subject_of(const std::string& vm) {
   return vm.empty() ? "all VMs" : "VM " + vm;
+}
+
+/// What people know those devices by that are there.
+std::vector<std::string> names_of(const std::map<std::string, TrackedDevice>& devices,
+                                  const std::set<std::string>& paths) {
+  std::vector<std::string> names;
+  for (const std::string& path : paths)
+    if (const auto found = devices.find(path); found != devices.end())
+      names.push_back(short_description(found->second.state.device));
+  return names;
 }
 
 /// Keeps a VM's monitor connected.
@@ -81,13 +95,8 @@ asio::awaitable<int> Engine::Impl::request_start(std::string name) {
   if (vm->entry.config.empty())
     refuse(errc::not_supported, operation, subject, "it is not known how",
            "Give it a \"config\", the path of a vm.json.");
-  qemuctl::LaunchOptions how;
-  how.qmp.command_timeout = options.command_timeout;
-  how.on_warning = [self, name](std::string_view text) { self->log(LogLevel::warning, "VM {}: {}", name, text); };
-  qemuctl::VmConfig config = qemuctl::load_vm_config(vm->entry.config);
-  config = co_await with_start_devices(std::move(config));
   // Its public monitor is found as if somebody else had launched it.
-  const Instance started = co_await Instance::launch(std::move(config), std::move(how));
+  const Instance started = co_await launch_vm(vm);
   co_return started.pid().value_or(0);
 }
 
@@ -114,7 +123,8 @@ asio::awaitable<void> Engine::Impl::request_suspend(DeviceKind kind, std::string
     });
     if (waiting.empty() || stopped) co_return;
     if (steady_clock::now() >= deadline)
-      refuse(errc::timed_out, "suspend devices", subject_of(vm), "it does not let go of all of them");
+      refuse(errc::timed_out, "suspend devices", subject_of(vm),
+             fmt::format("still there in time: {}", fmt::join(names_of(devices, waiting), ", ")));
   }
 }
 
@@ -146,7 +156,9 @@ asio::awaitable<void> Engine::Impl::request_resume(DeviceKind kind, std::string 
     });
     if (stopped) co_return;
     if (waiting.empty() || steady_clock::now() < deadline) continue;
-    problem = "not all of them are back in time";
+    std::set<std::string> late;
+    for (const auto& [path, request] : waiting) late.insert(path);
+    problem = fmt::format("not back in time: {}", fmt::join(names_of(devices, late), ", "));
     break;
   }
   if (!problem.empty()) refuse(errc::command_failed, "resume devices", subject_of(vm), problem, "It is tried again.");

@@ -208,6 +208,7 @@ void Engine::Impl::forget_guest(TrackedVm& vm) {
   vm.missed.clear();
   vm.state.pid.reset();
   vm.watched.reset();
+  vm.hold = vm.owned || vm.entry.monitor == "hold"; // the next QEMU may be launched by others
 }
 
 asio::awaitable<void> Engine::Impl::follow_status(VmPtr vm, qemuctl::StatusSubscription statuses) {
@@ -361,19 +362,24 @@ asio::awaitable<void> Engine::Impl::connect(VmPtr vm) {
   }
 }
 
-/// Launches a VM that is to be started with the engine; nullptr when it runs already.
-asio::awaitable<std::shared_ptr<Instance>> Engine::Impl::start_vm(VmPtr vm) {
-  vm->started = true; // once
+asio::awaitable<Instance> Engine::Impl::launch_vm(VmPtr vm) {
+  const auto self = shared_from_this();
   qemuctl::LaunchOptions how;
   how.qmp.command_timeout = options.command_timeout;
-  how.on_warning = [this, name = vm->state.name](std::string_view text) {
-    log(LogLevel::warning, "VM {}: {}", name, text);
+  how.on_warning = [self, name = vm->state.name](std::string_view text) {
+    self->log(LogLevel::warning, "VM {}: {}", name, text);
   };
   qemuctl::VmConfig config = qemuctl::load_vm_config(vm->entry.config);
   config = co_await with_start_devices(std::move(config));
+  co_return co_await Instance::launch(std::move(config), std::move(how));
+}
+
+/// Launches a VM that is to be started with the engine; nullptr when it runs already.
+asio::awaitable<std::shared_ptr<Instance>> Engine::Impl::start_vm(VmPtr vm) {
+  vm->started = true; // once
   std::shared_ptr<Instance> started;
   try {
-    started = std::make_shared<Instance>(co_await Instance::launch(std::move(config), std::move(how)));
+    started = std::make_shared<Instance>(co_await launch_vm(vm));
     vm->hold = true; // its monitor is private
   } catch (const Error& error) {
     if (error.code() != errc::already_running) throw;

@@ -42,12 +42,19 @@ std::optional<HostKey> key_of_node(const std::string& node) {
   return device ? std::optional(input_key(device->input, device->event)) : std::nullopt;
 }
 
-std::string users_of_node(const Instance& vm, const std::string& node) {
-  std::string text;
-  for (const DeviceUser& user : users_of(node))
-    text += fmt::format("{}{} ({}{})", text.empty() ? "" : ", ", user.pid, user.command,
-                        user.pid == vm.pid() ? ", this VM" : "");
-  return text.empty() ? "no process that can be seen has it open" : "open in process " + text;
+/// Who has it for itself, as far as that can be seen.
+std::string holder_of_node(const Instance& vm, const std::string& node) {
+  std::string others;
+  bool is_ours = false;
+  for (const DeviceUser& user : users_of(node)) {
+    is_ours = is_ours || user.pid == vm.pid();
+    if (user.pid != vm.pid()) others += fmt::format("{}{} ({})", others.empty() ? "" : ", ", user.pid, user.command);
+  }
+  // With another front end; its own would be known as what the VM has.
+  if (is_ours && others.empty())
+    return fmt::format("QEMU has {} already, for something else, such as -object input-linux", node);
+  return fmt::format("another program has {} for itself ({}{})", node,
+                     others.empty() ? "no process that can be seen has it open" : "open in process ", others);
 }
 
 /// QEMU's words with what they do not say.
@@ -55,8 +62,7 @@ Error explained(const Instance& vm, const InputDevice& device, const Error& erro
   Diagnostics diagnostics = error.diagnostics();
   const std::string& text = diagnostics.server_text;
   if (text.find("Device or resource busy") != std::string::npos) {
-    diagnostics.detail = fmt::format("another program has {} for itself ({})", device.device_node,
-                                     users_of_node(vm, device.device_node));
+    diagnostics.detail = holder_of_node(vm, device.device_node);
     diagnostics.advice = "End that program, or have it let go of the device.";
   } else if (text.find("Permission denied") != std::string::npos) {
     diagnostics.advice = fmt::format("QEMU opens the device itself: its user needs to read and write {}, as members of "
