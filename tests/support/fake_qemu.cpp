@@ -224,6 +224,12 @@ Json FakeQemu::children(const std::string& path) const {
     for (const auto& [id, device] : devices_) list.push_back(child(id, device.properties.at("driver").as_string()));
   } else if (path == controller) {
     list.push_back(child("xhci.0", "usb-bus"));
+  } else if (const std::string port = path.substr(path.rfind('/') + 1);
+             devices_.contains(port) && path.ends_with("/" + port + "/" + port)) { // the bus of a port
+    for (const auto& [id, device] : devices_)
+      if (device.properties.contains("bus") && device.properties.at("bus") == Json(port) &&
+          !device.properties.contains("unseen"))
+        list.push_back(child("child[0]", "link<device>"));
   } else if (path != "/machine/peripheral-anon" && path != "/machine/unattached") {
     throw Refused{"DeviceNotFound", "Device '" + path + "' not found"};
   }
@@ -272,6 +278,11 @@ Json FakeQemu::answer(const Command& command, Fate fate, std::string& deleted) {
       if (device.properties.contains("port") && device.properties.at("port") == arguments.at("port"))
         throw Refused{"GenericError",
                       "usb port " + arguments.at("port").as_string() + " (bus xhci.0) not found (in use?)"};
+    for (const auto& [id, device] : devices_)
+      if (arguments.contains("addr") && device.properties.contains("bus") &&
+          device.properties.at("bus") == arguments.at("bus"))
+        throw Refused{"GenericError", "PCI: slot 0 function 0 not available for " + arguments.at("driver").as_string() +
+                                          ", in use by " + id};
     const std::string& id = arguments.at("id").as_string();
     if (!devices_.emplace(id, Device{arguments, fate != Fate::unbound}).second)
       throw Refused{"GenericError", "Duplicate device ID '" + id + "'"};

@@ -61,7 +61,8 @@ class FakeQemu {
   std::map<std::string, qemuctl::Json> devices() const;
   /// How many commands of that name there have been.
   int count(std::string_view command) const;
-  /// Puts a device in, as somebody else does, or as one that QEMU began with. `properties` has its driver.
+  /// Puts a device in, as somebody else does, or as one that QEMU began with. `properties` has its driver. One that is
+  /// "unseen" on its bus came there a moment after the look.
   void have(const std::string& id, qemuctl::Json properties);
   /// Takes a device out without having been asked, or some time after, and tells it.
   void lose(const std::string& id);

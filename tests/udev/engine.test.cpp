@@ -459,6 +459,50 @@ TEST_CASE("a monitor that libvirt has is explained") {
   host.wait_for("3-1", "a");
 }
 
+TEST_CASE("a USB device is not authorised for a VM whose monitor somebody else has") {
+  Host host;
+  host.config.usb_authorization.enable = true;
+  host.add_vm("a");
+  host.add_rule("Stick", "a");
+  FakeQemu qemu(host.socket("a"));
+  qemuctl::FileDescriptor other(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strcpy(address.sun_path, qemu.socket().c_str());
+  REQUIRE(connect(other.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  host.start();
+  host.wait_until("it is blocked", [&] { return host.engine->vms().at(0).link == LinkState::blocked; });
+  const std::string stick = host.host.plug(host.root, 3, 1, 5);
+  host.host.set(stick, "authorized", "0"); // as the kernel does then
+  // By the time that what the host may not have is taken from it, this one would be authorised, too.
+  const std::string unknown = host.host.plug(host.root, 3, 2, 6, "Unknown");
+  host.host.set(unknown, "authorized", "1");
+  host.wait_until("it is the host's no more", [&] { return host.host.get(unknown, "authorized") == "0"; });
+  CHECK(host.host.get(stick, "authorized") == "0");
+  other.reset();
+  host.wait_for("3-1", "a");
+  CHECK(host.host.get(stick, "authorized") == "1");
+}
+
+TEST_CASE("authorisation that is switched off and on again at once stays on") {
+  Host host;
+  host.config.usb_authorization.enable = true;
+  host.config.usb_authorization.deauthorize_unmatched = true;
+  host.add_vm("a");
+  const std::string first = host.host.plug(host.root, 3, 1, 5);
+  host.host.set(first, "authorized", "1");
+  host.start();
+  host.wait_until("it is the host's no more", [&] { return host.host.get(first, "authorized") == "0"; });
+  Config off = host.config;
+  off.usb_authorization = {};
+  host.engine->reload(off);
+  host.engine->reload(host.config);
+  const std::string second = host.host.plug(host.root, 3, 2, 6);
+  host.host.set(second, "authorized", "1");
+  host.wait_until("the next one is not either", [&] { return host.host.get(second, "authorized") == "0"; });
+  CHECK(host.host.get(first, "authorized") == "0");
+}
+
 TEST_CASE("what becomes of a VM is told, and not what becomes of its monitor") {
   Host host;
   host.options.idle_before_yield = 10ms;
@@ -639,6 +683,32 @@ TEST_CASE("a card that its guest lets go of without having been asked stays with
   CHECK_THAT(card_of(host.engine->devices()).degraded, ContainsSubstring("its VM let go of it"));
   CHECK_FALSE(card_of(host.engine->devices()).target);
   CHECK(qemu.count("device_add") == 0);
+}
+
+TEST_CASE("an input device goes to a port of its rule, to the next one when another device was quicker") {
+  Host host;
+  host.add_vm("a");
+  InputRule rule;
+  rule.vms = {"a"};
+  rule.allow.emplace_back().name = "AT keyboard";
+  rule.port_prefix = "in";
+  host.config.input_rules.push_back(rule);
+  host.host.add_input(2, 2, "AT keyboard", "platform-i8042-serio-0");
+  FakeQemu qemu(host.socket("a"));
+  for (const char* port : {"in0", "in1", "rp0"}) {
+    Json properties = Json::object({{"driver", "pcie-root-port"}, {"hotplug", true}});
+    qemu.have(port, std::move(properties));
+  }
+  Json quicker = Json::object({{"driver", "e1000e"}, {"bus", "in0"}, {"unseen", true}});
+  qemu.have("quicker", std::move(quicker));
+  host.start();
+  host.wait_until("it is in the VM", [&] {
+    const std::vector<DeviceState> devices = host.engine->devices();
+    return devices.size() == 1 && devices[0].vm == std::optional<std::string>("a");
+  });
+  REQUIRE(qemu.additions().size() == 2);
+  CHECK(qemu.additions()[0].arguments.at("bus") == Json("in0"));
+  CHECK(qemu.additions()[1].arguments.at("bus") == Json("in1"));
 }
 
 TEST_CASE("what a guest has missed while it booted is taken out and put in again") {

@@ -137,6 +137,14 @@ void Testbed::pull(const std::string& sys_path) {
   umockdev_testbed_remove_device(testbed, ("/sys" + sys_path).c_str());
 }
 
+void Testbed::set(const std::string& sys_path, const std::string& attribute, const std::string& value) {
+  umockdev_testbed_set_attribute(testbed, ("/sys" + sys_path).c_str(), attribute.c_str(), value.c_str());
+}
+
+std::string Testbed::get(const std::string& sys_path, const std::string& attribute) const {
+  return read_file("/sys" + sys_path + "/" + attribute);
+}
+
 void Testbed::event(const std::string& sys_path, const std::string& action) {
   umockdev_testbed_uevent(testbed, sys_path.c_str(), action.c_str());
 }

@@ -34,6 +34,9 @@ class Testbed {
   void add_input(int input, int event, const std::string& name, const std::string& path_tag);
   /// Removes it, with an event.
   void pull(const std::string& sys_path);
+  /// An attribute of a device.
+  void set(const std::string& sys_path, const std::string& attribute, const std::string& value);
+  std::string get(const std::string& sys_path, const std::string& attribute) const;
   /// An event without a change.
   void event(const std::string& sys_path, const std::string& action);
 };
