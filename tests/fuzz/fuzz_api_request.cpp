@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a client of the device API sends is cut into the same lines whatever the pieces it comes in, and every line is a
-// request or refused with a text that says why.
+// request or refused with a text that says why, and written down in one short line of the log.
 #include "api_request.hpp"
 #include "check.hpp"
 #include "line_buffer.hpp"
@@ -10,6 +10,7 @@
 #include <qemuctl/error.hpp>
 #include <qemuctl/json.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -23,7 +24,7 @@ using qemuctl::Json;
 
 namespace {
 
-constexpr std::size_t max_line = 200, max_nesting = 16;
+constexpr std::size_t max_line = 4'000, max_nesting = 16;
 
 std::vector<std::optional<std::string>> lines_of(std::string_view bytes, std::size_t piece) {
   LineBuffer buffer(max_line);
@@ -43,6 +44,15 @@ void read_request(const std::string& line) {
     how.max_depth = max_nesting;
     const Json message = qemuctl::parse_json(line, how);
     if (const auto id = request_id(message)) fuzz::check_round_trip(*id);
+    if (message.is_object()) {
+      const std::string text = request_text(message);
+      check(text.size() < 310 && text.starts_with('{'), "what is written down is short");
+      check(std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }),
+            "it is one line");
+      Json other = message;
+      other.set("token", "another one");
+      check(request_text(other) == text, "it shows no token");
+    }
     const ApiRequest request = parse_request(message);
     check(request.known->name == message.at("action").as_string(), "a request is what it says");
     check(request.keys.size() <= 16 && request.timeout <= 600, "limits hold");
