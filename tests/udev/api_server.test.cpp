@@ -502,6 +502,48 @@ TEST_CASE("answers wait for a client that reads slowly, and none is lost") {
   for (int i = 0; i < requests; ++i) CHECK(wire.line()->size() > 36'000);
 }
 
+TEST_CASE("a client that does not read its answers is not asked for more requests until it does") {
+  ApiHost host;
+  for (int i = 1; i <= 9; ++i) host.host.plug(host.root, 3, i, i + 1, std::string(4'000, 'x'));
+  host.start_api();
+  Wire wire(host), other(host);
+  CHECK_THAT(wire.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+  wire.stop_reading();
+  constexpr std::size_t requests = 200;
+  std::string all;
+  for (std::size_t i = 0; i < requests; ++i) // each is answered with all names, and then leaves a line in the log
+    all += R"({"action":"usb_list"})"
+           "\n"
+           R"({"action":"auth","token":"none"})"
+           "\n";
+  wire.send(all);
+  host.wait_until("it is answered", [&] { return host.audit().size() > 5; });
+  for (int i = 0; i < 300; ++i) other.ask(R"({"action":"version"})");
+  CHECK(host.audit().size() < 40); // a quarter of a mebibyte, and what the socket takes
+  wire.go_on_reading();
+  for (std::size_t i = 0; i < requests; ++i) {
+    CHECK(wire.line()->size() > 36'000);
+    CHECK_FALSE(error_of(wire.line().value()).empty());
+  }
+  CHECK(host.audit().size() == requests);
+}
+
+TEST_CASE("two devices behind a hub are told apart by their port paths, not by the port of the hub") {
+  StickHost host;
+  host.host.pull("/devices/pci0000:00/0000:00:14.0/usb3/3-1");
+  const std::string hub = host.host.plug(host.root, 3, 2, 20, "Hub", "09");
+  host.host.plug(hub, 3, 1, 21);
+  host.host.plug(hub, 3, 4, 24);
+  host.start_api();
+  Wire wire(host);
+  CHECK_THAT(error_of(wire.ask(R"({"action":"usb_attach","bus":"3","port":"2"})")),
+             ContainsSubstring("several devices match") && ContainsSubstring("3-2.1 046d:c52b") &&
+                 ContainsSubstring("3-2.4 046d:c52b"));
+  CHECK(wire.ask(R"({"action":"usb_attach","port_path":"3-2.4"})") == ok);
+  CHECK(host.is_in("3-2.4", "a"));
+  CHECK_FALSE(host.state("3-2.1").vm);
+}
+
 TEST_CASE("TCP clients have to show a token first when there are tokens") {
   StickHost host;
   write_tokens(host.dir / "tokens");
@@ -683,6 +725,23 @@ TEST_CASE("TCP on this host alone needs no token, and elsewhere it is refused wi
     Wire wire(host, host.server->tcp_port());
     CHECK_THAT(wire.ask(R"({"action":"usb_list"})"), StartsWith(R"({"result":"ok")"));
     CHECK_THAT(error_of(wire.ask(R"({"action":"reload"})")), ContainsSubstring(R"(the level "admin")"));
+  }
+  {
+    StickHost host;
+    host.api.transports = std::vector<std::string>(1, "tcp");
+    host.api.host = "0.0.0.0";
+    write_tokens(host.dir / "tokens");
+    host.api.token_file = (host.dir / "tokens").string();
+    host.start_api();
+    Wire wire(host, host.server->tcp_port());
+    CHECK_THAT(error_of(wire.ask(R"({"action":"usb_list"})")), ContainsSubstring("have not shown a token"));
+    CHECK(wire.ask(R"({"action":"auth","token":"0123456789abcdef"})") == ok);
+    CHECK(wire.ask(attach) == ok);
+    // Not without tokens from now on either.
+    ApiConfig open = host.api;
+    open.token_file.clear();
+    CHECK_THROWS_WITH(host.server->reload(open), ContainsSubstring("allowUnauthenticated"));
+    CHECK(wire.ask(detach) == ok);
   }
   ApiHost host;
   host.api.transports = std::vector<std::string>(1, "tcp");
@@ -985,6 +1044,9 @@ TEST_CASE("VMs are seen and controlled, and their monitors given back") {
   CHECK(host.qemu.count("stop") == 1);
   CHECK(host.qemu.count("system_powerdown") == 1);
   CHECK(host.qemu.count("send-key") == 1);
+  const Json screen = qemuctl::parse_json(wire.ask(R"({"action":"vm_screenshot","vm":"a"})"));
+  CHECK(screen.at("format") == Json("png"));
+  CHECK_THAT(screen.at("image").as_string(), StartsWith("iVBORw0KGgo")); // the beginning of every PNG
   host.wait_until("the monitor is given back", [&] { return host.engine->vms().at(0).link == LinkState::yielded; });
   CHECK(qemuctl::parse_json(wire.ask(R"({"action":"vm_status","vm":"off"})")).at("vm").at("state") == Json("shutdown"));
   CHECK_THAT(error_of(wire.ask(R"({"action":"vm_pause","vm":"off"})")), ContainsSubstring("does not run"));
