@@ -362,10 +362,21 @@ return {found, looked_at};
 """
 
 
-def check_contrast(page, when):
+def check_contrast(page, when, least=11):
     result = page.run(too_little_contrast)
-    assert result["looked_at"] > 10, f"{when}: there was nothing to look at"
+    assert result["looked_at"] >= least, f"{when}: there was nothing to look at"
     assert not result["found"], f"{when}: {result['found']}"
+
+
+# Beside the one that is there.
+every_badge = """
+    const badge = document.querySelector('.badge');
+    for (const state of ['unknown', 'prelaunch', 'running', 'paused', 'suspended', 'shutdown', 'crashed']) {
+      const other = document.createElement('span');
+      other.className = `every badge ${state}`;
+      other.textContent = state;
+      badge.after(other);
+    }"""
 
 
 def contrast(page):
@@ -394,7 +405,14 @@ def contrast(page):
         page.wait_for("#menu")
         check_contrast(page, f"{theme}, with a menu")
         page.screenshot(f"menu-{theme}")
-        page.keys(Keys.ESCAPE)
+        item(page, "Why is it here?").click()
+        page.wait_for("dialog pre")
+        check_contrast(page, f"{theme}, with an explanation")
+        page.click("#close")
+        page.wait_until_gone("dialog")
+        page.run(every_badge)
+        check_contrast(page, f"{theme}, with a VM in each state")
+        page.run("for (const each of document.querySelectorAll('.every')) each.remove()")
         page.click("#stop-vm-desktop")
         page.wait_for("dialog")
         check_contrast(page, f"{theme}, with a question")
@@ -472,6 +490,9 @@ def explanation(page):
 def token(page):
     page.driver.get(page.url)
     page.wait_for_text("dialog", "asks for a token")
+    for theme in ("light", "dark"):
+        page.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+        check_contrast(page, f"{theme}, with the question for a token", 8)
     assert page.text("#connection") == "Token needed"
     assert not page.all(".card")
     page.one("#token").send_keys("wrong-horse-battery", Keys.ENTER)
