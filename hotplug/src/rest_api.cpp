@@ -190,7 +190,7 @@ asio::awaitable<HttpResponse> RestApi::answer_devices(HttpRequest request, std::
   const Picture picture = look(rights);
   if (path.size() == 1) {
     const auto parameters = query_of(request.target);
-    if (!parameters) co_return problem(400, "wrong-query", "the query can not be read");
+    if (!parameters) co_return problem(400, "wrong-query", "the query cannot be read");
     std::string kind;
     for (const auto& [name, value] : *parameters)
       if (name == "kind") kind = value;

@@ -123,7 +123,7 @@ std::string plain_id(const Device& device) {
   return "input-" + (input.path_tag.empty() ? input.sys_name : input.path_tag);
 }
 
-/// Why the device can not go into that VM; empty: it can.
+/// Why the device cannot go into that VM; empty: it can.
 std::string obstacle(const DeviceState& device, const VmState& vm) {
   if (device.vm == vm.name) return "it is there";
   if (device.foreign)

@@ -211,7 +211,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
     const bool preflight = request.method == "OPTIONS";
     const bool is_public = path && (file_of(*path) || is_open(*path));
     if (auto refused = detail::refusal(request, config, preflight || (reads && is_public))) return refused;
-    if (!path) return problem(400, "wrong-path", "the path can not be read");
+    if (!path) return problem(400, "wrong-path", "the path cannot be read");
     if (preflight) return answer_preflight(request);
     if (const detail::WebFile* file = file_of(*path)) return file_response(request, *file);
     if (is_open(*path)) {

@@ -114,7 +114,7 @@ asio::awaitable<HttpResponse> Webvirt::act(std::string action, std::string domai
 asio::awaitable<HttpResponse> Webvirt::move(HttpRequest request, bool attach, std::string domain, std::string name,
                                             Rights rights) {
   std::optional<TemplateValues> values = query_of(request.target);
-  if (!values) co_return webvirt_problem(422, "wrong-query", "the query can not be read");
+  if (!values) co_return webvirt_problem(422, "wrong-query", "the query cannot be read");
   std::optional<TemplateDevice> device;
   std::optional<HttpResponse> refused;
   try {

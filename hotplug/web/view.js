@@ -79,7 +79,7 @@ function question(device, state, act) {
         () => act.move(device, target.vm), {class: target.vm === null ? '' : 'main'}))));
 }
 
-/// A button that tells why it can not be used, also to those who reach it by keyboard.
+/// A button that tells why it cannot be used, also to those who reach it by keyboard.
 function choice(id, label, target, use, attributes = {}) {
   return h('button', {
     id, type: 'button', ...attributes,

@@ -44,7 +44,7 @@ struct RestService : test::HotplugHost {
 TEST_CASE(
     "a VM whose file comes into the folder is started by REST, outlives a service that is killed, and is stopped") {
   RestService service;
-  service.start_daemon("[]");
+  service.start_daemon(R"([{"targetVm": "own", "allow": [{"vendorId": "ffff"}]}])"); // whose file is not there yet
   CHECK(service.status("GET", "/api/1/vms/own") == 404);
   service.write_vm();
   service.wait_for_status("/api/1/vms/own", 200);
@@ -75,10 +75,19 @@ TEST_CASE(
   service.host.wait_until("it has ended", [&] { return service.vm().at("running") == Json(false); });
   CHECK(service.ask("GET", "/api/0/start/own").at("body") == Json("starting")); // and again
   service.wait_until_running();
-  CHECK(service.status("POST", "/api/1/vms/own/actions/stop", R"({"timeout": 0})") == 200);
 
+  const Json again = service.vm().at("pid");
   service.host.output_of("rm /tmp/vms/own.json");
   service.wait_for_status("/api/1/vms/own", 404);
+  service.host.output_of("test -e /proc/" + again.dump()); // forgotten, not ended
+  service.signal_daemon("KILL");
+  service.start_daemon_again(); // which a rule for a VM that is not there does not keep from starting
+  CHECK(service.status("GET", "/api/1/vms/own") == 404);
+  service.write_vm();
+  service.wait_for_status("/api/1/vms/own", 200);
+  service.wait_until_running();
+  CHECK(service.vm().at("pid") == again);
+  CHECK(service.status("POST", "/api/1/vms/own/actions/stop", R"({"timeout": 0})") == 200);
 }
 
 TEST_CASE("under systemd a VM outlives the service that has started it, however that ends") {

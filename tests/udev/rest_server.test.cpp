@@ -72,7 +72,7 @@ TEST_CASE("REST: a device is attached and detached, and the answer shows it done
   CHECK(audit[0] == R"(audit: 127.0.0.1 on rest: PUT /api/1/devices/usb-3-1/attachment {"vm":"a"}: done)");
 }
 
-TEST_CASE("REST: what can not be is told as a problem") {
+TEST_CASE("REST: what cannot be is told as a problem") {
   StickHost host([](const FakeQemu::Command& command) {
     return command.name == "device_add" ? FakeQemu::Fate::refused : FakeQemu::Fate::done;
   });

@@ -162,7 +162,7 @@ TEST_CASE("webvirt: a card gets the ROM of its template, and has it again when i
   host.wait_until("it is there again", [&] { return host.roms() == std::vector<std::string>{rom}; });
 }
 
-TEST_CASE("webvirt: a card whose ROM can not be had stays where it is") {
+TEST_CASE("webvirt: a card whose ROM cannot be had stays where it is") {
   CardHost host;
   host.start_rest();
   HttpWire wire(host);
@@ -179,7 +179,7 @@ TEST_CASE("webvirt: a card whose ROM can not be had stays where it is") {
   CHECK(host.roms() == std::vector<std::string>{"none"});
 }
 
-TEST_CASE("webvirt: what can not be is told as it tells it") {
+TEST_CASE("webvirt: what cannot be is told as it tells it") {
   WebvirtHost host;
   host.start_rest();
   HttpWire wire(host);

@@ -157,7 +157,7 @@ def drag(page):
     page.wait_for(card(4))
     page.wait_for_text(card(4), "kept out by hand")
 
-    drag_to(page, card(4), column("b"))  # where it can not be
+    drag_to(page, card(4), column("b"))  # where it cannot be
     drop(page)
     assert page.all(card(4))
     assert not page.all(".busy") and not page.all(".banner")
@@ -239,7 +239,7 @@ def keyboard(page):
 
     tab_to(page, "menu-usb-3-6")
     outline = page.run("return getComputedStyle(document.activeElement).outlineStyle")
-    assert outline == "solid", "the focus can not be seen"
+    assert outline == "solid", "the focus cannot be seen"
     page.keys(Keys.ENTER)
     page.wait("the menu has the focus", lambda: page.focused() == "item-host")
     page.keys(Keys.ESCAPE)

@@ -70,7 +70,7 @@ TEST_CASE("The page shows what is plugged in and pulled without being loaded ane
   page.browse("plug_and_pull");
 }
 
-TEST_CASE("A card that is dragged moves the device, and columns tell why it can not go there") {
+TEST_CASE("A card that is dragged moves the device, and columns tell why it cannot go there") {
   ThreeVms page;
   page.start_page();
   page.browse("drag");

@@ -41,7 +41,7 @@ struct RestServerOptions {
 class RestServer {
  public:
   /// Listens. Throws `qemuctl::Error`: `invalid_argument` for a host of the network without a token, and for a file of
-  /// tokens that can not be; otherwise a system error.
+  /// tokens that cannot be; otherwise a system error.
   RestServer(asio::any_io_executor executor, Engine& engine, RestConfig config, RestServerOptions options = {});
   RestServer(RestServer&&) noexcept;
   RestServer& operator=(RestServer&&) noexcept;
