@@ -108,8 +108,8 @@ TEST_CASE("REST: a VM that does not answer is told as a problem of its own") {
     if (command.name == "cont") return FakeQemu::Fate::cut;
     return silent ? FakeQemu::Fate::ignored : FakeQemu::Fate::done;
   });
-  host.options.command_timeout = std::chrono::milliseconds(200);
-  host.options.request_timeout = std::chrono::milliseconds(1'000);
+  host.options.command_timeout = std::chrono::milliseconds(500);
+  host.options.request_timeout = std::chrono::milliseconds(2'000);
   host.start_rest();
   const auto connect = [&] {
     host.wait_until("it is connected", [&] { return host.engine->vms().at(0).link == LinkState::connected; });
