@@ -298,6 +298,38 @@ Json parse_file(std::string_view text, const std::string& source) {
   }
 }
 
+/// The part of the file that a value belongs to: one rule, one VM, `general.api`.
+std::string_view part_of(std::string_view path) {
+  const std::size_t index = path.find('['), member = path.find('.');
+  if (index < member) return path.substr(0, path.find(']', index));
+  return path.substr(0, path.find_first_of(".[", member == path.npos ? member : member + 1));
+}
+
+/// What is wrong with values that could be read. Of a part that could not be read in full nothing more can be said, nor
+/// of names of VMs when one of these is such a part.
+Problems check_config(ParsedConfig& parsed, const Problems& unread) {
+  std::set<std::string_view> unread_parts;
+  bool vms_are_known = true;
+  for (const Problems::Problem& problem : unread.all()) {
+    unread_parts.insert(part_of(problem.path));
+    vms_are_known = vms_are_known && !problem.path.starts_with("vms");
+  }
+  Problems found;
+  add_vms_of_folder(parsed.config, found, parsed.warnings);
+  check_vms(parsed.config, found);
+  if (vms_are_known) {
+    const KnownVms known(parsed.config, parsed.warnings);
+    check_rules(parsed.config, known, found);
+    check_permissions(parsed.config, known, found);
+  }
+  check_api(parsed.config.general.api, found, parsed.warnings);
+  check_rest(parsed.config.general.rest, found);
+  Problems problems;
+  for (const Problems::Problem& problem : found.all())
+    if (!unread_parts.contains(part_of(problem.path))) problems.add(problem.path, problem.text);
+  return problems;
+}
+
 ParsedConfig read_config(Json file, const std::string& source, const std::filesystem::path& base_dir) {
   ParsedConfig parsed;
   Problems problems;
@@ -311,16 +343,10 @@ ParsedConfig read_config(Json file, const std::string& source, const std::filesy
   qemuctl::detail::ReadContext context{problems, base_dir};
   const auto& format = signs.first.empty() ? detail::config_format() : detail::first_config_format();
   std::optional<detail::ConfigFile> read = format.read(file, "", context);
-  if (read && problems.empty()) {
+  if (read) {
     parsed.config = std::move(read->config);
     parsed.warnings.insert(parsed.warnings.end(), read->skipped.begin(), read->skipped.end());
-    add_vms_of_folder(parsed.config, problems, parsed.warnings);
-    check_vms(parsed.config, problems);
-    const KnownVms known(parsed.config, parsed.warnings);
-    check_rules(parsed.config, known, problems);
-    check_api(parsed.config.general.api, problems, parsed.warnings);
-    check_rest(parsed.config.general.rest, problems);
-    check_permissions(parsed.config, known, problems);
+    problems.append(check_config(parsed, problems));
   }
   problems.throw_if_any(qemuctl::errc::invalid_argument, operation, source);
   return parsed;

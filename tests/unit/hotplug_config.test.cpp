@@ -233,6 +233,22 @@ TEST_CASE("every mistake in a configuration is told with its place") {
   CHECK(problems("[]") == Lines{"found a list, expected an object"});
 }
 
+TEST_CASE("mistakes of all kinds are reported at once, but nothing follows from what could not be read") {
+  CHECK(
+      problems(R"({"vms": [{"name": "a", "socket": "/a"}],
+      "usbPassthrough": [{"targetVm": "x", "allow": [{"vendorId": "xyz"}]}, {"targetVm": "b", "allow": [{"bus": 1}]}],
+      "general": {"rest": {"enable": true, "host": "0.0.0.0"}, "api": {"port": 0}}})") ==
+      Lines{"usbPassthrough[0].allow[0].vendorId: found \"xyz\", expected four hexadecimal digits, such as \"046d\"",
+            "general.api.port: found 0, expected a whole number from 1 to 65535",
+            "usbPassthrough[1].targetVm: found \"b\", expected the name of a VM in vms",
+            "general.rest.host: found \"0.0.0.0\" lets every host in the network move devices and start VMs, expected "
+            "\"127.0.0.1\", or general.rest.tokenFile with what clients have to know"});
+  const Lines of_vm = problems(R"({"vms": [{"name": 7, "socket": "/a"}],
+      "usbPassthrough": [{"targetVm": "a", "allow": [{"bus": 1}]}]})");
+  REQUIRE(of_vm.size() == 1);
+  CHECK(of_vm[0].starts_with("vms[0].name: "));
+}
+
 TEST_CASE("an API that every host in the network could use is refused, unless that is wanted") {
   const auto api = [](const std::string& more) {
     return problems(R"({"vms": [], "general": {"api": {"enable": true, "host": "0.0.0.0", "transports": ["tcp"])" +
