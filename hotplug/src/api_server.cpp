@@ -332,14 +332,22 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
     return kept;
   }
 
-  /// Why an open connection ends with another configuration; empty: it does not.
-  std::string refusal(const ApiConnection& connection) const {
+  /// Gives an open connection what it may do with another configuration. Why it ends then; empty: it does not.
+  std::string renew(ApiConnection& connection) {
+    const bool revoked = connection.shown && std::find(tokens.begin(), tokens.end(), *connection.shown) == tokens.end();
+    if (revoked) {
+      connection.shown.reset();
+      connection.peer.token.clear();
+    }
+    if (tokens.empty()) { // or it would wait for what it cannot show
+      connection.authenticated = true;
+      connection.stop_waiting();
+    }
+    update(connection);
     if (std::string why = refusal(connection.peer); !why.empty()) return why;
-    if (!connection.authenticated || connection.peer.transport != "tcp") return {};
-    if (!connection.shown) return tokens.empty() ? "" : "clients have to show a token now";
-    return std::find(tokens.begin(), tokens.end(), *connection.shown) == tokens.end()
-               ? "its token is not valid any more"
-               : "";
+    if (connection.peer.transport != "tcp" || !connection.authenticated) return {};
+    if (revoked) return "its token is not valid any more";
+    return connection.shown || tokens.empty() ? "" : "clients have to show a token now";
   }
 
   void reload(ApiConfig fresh) {
@@ -354,12 +362,9 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
     if (!kept.empty()) log(LogLevel::warning, fmt::format("{}: take effect when the service is started again", kept));
     const std::vector<ConnectionPtr> all(connections.begin(), connections.end());
     for (const ConnectionPtr& connection : all) {
-      if (tokens.empty()) connection->authenticated = true; // or it would wait for what it cannot show
-      if (connection->authenticated) connection->stop_waiting();
-      update(*connection);
-      const std::string why = refusal(*connection);
+      const std::string who = description(connection->peer), why = renew(*connection);
       if (why.empty()) continue;
-      log(LogLevel::warning, fmt::format("audit: {}: sent away: {}", description(connection->peer), why));
+      log(LogLevel::warning, fmt::format("audit: {}: sent away: {}", who, why));
       refuse(connection, why);
     }
   }

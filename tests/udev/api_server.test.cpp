@@ -653,11 +653,14 @@ TEST_CASE("other permissions count from the next request on, and who may not con
   CHECK(remote.ask(detach) == ok);
 
   SECTION("with another token") {
+    CHECK(wire.ask(R"({"action":"auth","token":"0123456789abcdef"})") == ok);
+    CHECK(wire.ask(detach) == ok);
     std::ofstream(host.dir / "tokens") << "ops fedcba9876543210\n";
     host.server->reload(fresh);
     CHECK_THAT(error_of(remote.line().value()), ContainsSubstring("its token is not valid any more"));
     CHECK_FALSE(remote.line());
-    CHECK_THAT(wire.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
+    CHECK(host.audit().back() == "audit: 127.0.0.1 on tcp with token ops: sent away: its token is not valid any more");
+    CHECK_THAT(error_of(wire.ask(detach)), ContainsSubstring(R"(the level "attach")"));
   }
   SECTION("with a file that cannot be") {
     std::ofstream(host.dir / "tokens") << "ops\n";
