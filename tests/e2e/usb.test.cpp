@@ -214,8 +214,9 @@ TEST_CASE("a QEMU of another user gets its devices as descriptors") {
   host.plug_tablet("tablet", "3");
   host.wait_for("1-3", "a");
   CHECK(host.host.usb_of(host.vm("a"))[0].node.starts_with("/dev/fdset/"));
-  host.host.wait_until("the set of descriptors is given up, which the device has no need of any more",
-                       [&] { return host.host.execute(host.vm("a"), "query-fdsets") == Json::array(); });
+  // QEMU has a copy of its own, and the one that was passed is given up.
+  const Json sets = host.host.execute(host.vm("a"), "query-fdsets");
+  for (const Json& set : sets.as_array()) CHECK(set.at("fds").as_array().empty());
   host.host.pull("tablet");
   host.host.wait_until("nothing is left", [&] { return host.host.usb_of(host.vm("a")).empty(); });
   // The device's descriptors of QEMU are closed, too.
