@@ -128,7 +128,8 @@ std::string where_and_why(const Json& device, const VmProblems& vms) {
   const Json* allowed = device.find("allowed_vms");
   if (!allowed || !allowed->is_array() || allowed->size() == 0) return "stays with the host: no rule is for it";
   const std::string target = text_of(device, "target_vm");
-  if (target.empty()) return "was there before the service, which takes only what comes";
+  if (target.empty())
+    return "was plugged in before the service started: attach it by hand, or start the service with -a";
   const auto problem = vms.find(target);
   if (problem == vms.end()) return "on its way to VM " + target;
   return fmt::format("VM {}: {}", target, problem->second);

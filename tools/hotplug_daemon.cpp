@@ -301,7 +301,7 @@ class Daemon {
     if (!later.empty()) log(LogLevel::warning, later + ": take effect when the service is started again");
     engine_.reload(parsed.config);
     loaded_ = std::move(parsed.config);
-    log(LogLevel::info, "the configuration has been read anew");
+    log(LogLevel::info, "the configuration has been reloaded");
     if (api_) api_->announce_reload();
   }
 

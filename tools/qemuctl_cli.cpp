@@ -113,8 +113,9 @@ void describe_options(CLI::App& app, CliOptions& options, Address& address) {
   app.set_help_flag("-h,--help", "Print this and exit");
   app.require_subcommand(1);
   app.add_option("--socket", address.socket, "The Unix socket of the service")->type_name("PATH");
-  app.add_option("--tcp", address.tcp, "The service is there")->type_name("HOST:PORT");
-  app.add_option("--vsock", address.vsock, "The service is there; 2 is the host of this VM")->type_name("CID:PORT");
+  app.add_option("--tcp", address.tcp, "Connect to the service at HOST:PORT")->type_name("HOST:PORT");
+  app.add_option("--vsock", address.vsock, "Connect to the service at CID:PORT; CID 2 is the host of this VM")
+      ->type_name("CID:PORT");
   app.add_option("--token-file", options.token_file,
                  "A file with the token that the service wants; or, with --tcp, set $QEMUCTL_TOKEN")
       ->type_name("FILE");
@@ -141,19 +142,19 @@ void describe_options(CLI::App& app, CliOptions& options, Address& address) {
   arguments->add_option("--bus-start", options.bus_start, "The number of the first of them. Default: 0")
       ->type_name("N")
       ->check(CLI::Range(0, 999));
-  subcommand(app, options, "reload", "Have the service read its configuration anew", Command::other, "reload");
+  subcommand(app, options, "reload", "Have the service reload its configuration", Command::other, "reload");
   app.footer(
       "DEVICE is a node (/dev/bus/usb/003/078), a port (3-1.4), ids (046d:c52b), a PCI address, or a part of the\n"
       "name that no other has. Without --socket, --tcp and --vsock the service is looked for at\n"
       "/var/lib/vhotplug/vhotplug.sock, and then on the host of this VM.\n\n"
-      "Exit status: 0 it is done; 1 it failed; 2 wrong usage.\n");
+      "Exit status: 0 done; 1 failed; 2 usage error.\n");
 }
 
 /// Sorts out words that mean this or that; what is wrong with options that are each right; empty: nothing.
 std::string_view complete(CliOptions& options, const Address& address) {
   const int services = int{!address.socket.empty()} + int{!address.tcp.empty()} + int{!address.vsock.empty()};
   if (services + int{options.pid.has_value()} + int{!options.vm_socket.empty()} > 1)
-    return "--socket, --tcp, --vsock, --pid and --vm-socket exclude each other";
+    return "--socket, --tcp, --vsock, --pid and --vm-socket cannot be used together";
   if (!address.socket.empty()) options.service = hotplug::ApiUnixAddress(address.socket);
   if (!address.tcp.empty()) options.service = hotplug::parse_api_tcp(address.tcp);
   if (!address.vsock.empty()) options.service = hotplug::parse_api_vsock(address.vsock);
@@ -178,7 +179,9 @@ std::string_view complete(CliOptions& options, const Address& address) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Shows and moves devices between this host and its virtual machines, and controls those.", "qemuctl");
+  CLI::App app(
+      "Lists devices, moves them between this host and its virtual machines, and controls the virtual machines.",
+      "qemuctl");
   CliOptions options;
   Address address;
   describe_options(app, options, address);

@@ -19,7 +19,7 @@ constexpr int good = 0, failed = 1, usage = 2;
 std::string_view wrong_combination(const DaemonOptions& options) {
   if (options.config && (options.pid || options.rules)) return "-c excludes --pid and --rules";
   if (!options.config && !(options.pid && options.rules)) return "give a configuration (-c FILE), or --pid and --rules";
-  if (options.check && !options.explain.empty()) return "--check and --explain exclude each other";
+  if (options.check && !options.explain.empty()) return "--check and --explain cannot be used together";
   return {};
 }
 
@@ -37,13 +37,14 @@ void describe_options(CLI::App& app, DaemonOptions& options) {
                "Also attach the devices that are plugged in already, not only those that are plugged in from now on");
   app.add_flag("-d,--debug", options.debug, "Log everything that is done");
   app.add_flag("--detach-on-exit", options.detach_on_exit, "Take all devices out of the VMs before ending");
-  app.add_flag("--check", options.check, "Tell everything that is wrong with the configuration, and do nothing");
-  app.add_option("--explain", options.explain, "Tell which VM a device goes to, rule by rule, and why")
+  app.add_flag("--check", options.check, "Report every error in the configuration, and do nothing else");
+  app.add_option("--explain", options.explain, "Say which VM a device goes to, rule by rule, and why")
       ->type_name("DEVICE");
-  app.footer("DEVICE is a node (/dev/bus/usb/003/078), a port (3-1.4), ids (046d:c52b), or a path in sysfs.\n"
-             "SIGHUP, and a change of the file, read the configuration anew; a wrong one is reported, and the old one\n"
-             "stays. Ends on SIGTERM and Ctrl-C; guests keep their devices.\n\n"
-             "Exit status: 0 it was told to end, or what was asked for is done; 1 it failed; 2 wrong usage or file.\n");
+  app.footer(
+      "DEVICE is a node (/dev/bus/usb/003/078), a port (3-1.4), ids (046d:c52b), or a path in sysfs.\n"
+      "The file is reloaded on SIGHUP and whenever it changes; an invalid file is reported, and the old configuration\n"
+      "stays. Ends on SIGTERM and Ctrl-C; guests keep their devices.\n\n"
+      "Exit status: 0 stopped on request, or done; 1 failed; 2 usage error or an error in the file.\n");
 }
 
 int refuse(std::string_view what) {
@@ -52,7 +53,8 @@ int refuse(std::string_view what) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Keeps the right USB devices of this host in the right QEMU virtual machines.", "qemuctl-hotplugd");
+  CLI::App app("Keeps the right USB, PCI and input devices of this host attached to the right QEMU virtual machines.",
+               "qemuctl-hotplugd");
   DaemonOptions options;
   describe_options(app, options);
   try {

@@ -33,7 +33,7 @@ std::string_view wrong_combination(const RunOptions& options) {
   const int targets =
       int{options.vm_file.has_value()} + int{options.attach_pid.has_value()} + int{options.attach.has_value()};
   if (targets == 0) return "nothing to run: give a vm.json, --attach-pid or --attach";
-  if (targets > 1) return "a vm.json, --attach-pid and --attach exclude each other";
+  if (targets > 1) return "a vm.json, --attach-pid and --attach cannot be used together";
   if (!options.vm_file && (!options.name.empty() || options.check || options.dry_run || options.detach))
     return "--name, --check, --dry-run and --detach go with a vm.json only";
   if (options.detach && (options.dry_run || options.console)) return "--detach excludes --dry-run and --console";
@@ -73,7 +73,7 @@ void describe_options(CLI::App& app, RunOptions& options) {
   app.footer("While it runs, Ctrl-C asks the guest to shut down and a second Ctrl-C forces it. A VM that was attached\n"
              "to is left alone.\n\n"
              "Exit status: 0 the guest ended by itself, or was asked to and did; 1 it could not start, crashed or was\n"
-             "killed; 2 wrong usage or file; 3 it had to be forced.\n");
+             "killed; 2 usage error or an error in the file; 3 it had to be forced.\n");
 }
 
 ExitStatus refuse(std::string_view what) {

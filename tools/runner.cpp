@@ -369,7 +369,7 @@ asio::awaitable<void> Runner::print_events(qemuctl::EventSubscription events) {
 }
 
 asio::awaitable<void> Runner::watch_signals() {
-  while (!finished_) { // which can not cancel a wait that a signal has just ended
+  while (!finished_) { // which cannot cancel a wait that a signal has just ended
     std::error_code ec;
     const int signal = co_await signals_.async_wait(asio::redirect_error(asio::use_awaitable, ec));
     if (ec) co_return;

@@ -55,7 +55,7 @@ struct SleepWatch::Impl : std::enable_shared_from_this<SleepWatch::Impl> {
   bool warned = false;
   hotplug::detail::Tasks tasks;
 
-  /// nullptr: it can not be used.
+  /// nullptr: it cannot be used.
   bool connect() {
     sd_bus* opened = nullptr;
     if (const int result = sd_bus_open_system(&opened); result < 0) {

@@ -308,7 +308,7 @@ asio::awaitable<Json> ApiActions::carry_out(ApiRequest request, CurrentRights no
     break;
   case Action::reload:
     require_everywhere(known.level, rights);
-    if (!options_.reload) refuse_request(errc::not_supported, "there is no file that could be read anew");
+    if (!options_.reload) refuse_request(errc::not_supported, "there is no file to reload");
     options_.reload();
     break;
   case Action::authenticate:

@@ -25,7 +25,7 @@ using ApiAcceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 class ApiListener {
  public:
   /// Throws `qemuctl::Error`: `already_running` when somebody serves that Unix socket, `invalid_argument` for a
-  /// transport or host that can not be, `not_found` for a user or group, otherwise a system error.
+  /// transport or host that cannot be, `not_found` for a user or group, otherwise a system error.
   ApiListener(const asio::any_io_executor& executor, const std::string& transport, const ApiConfig& config);
   ~ApiListener();
   ApiListener(const ApiListener&) = delete;

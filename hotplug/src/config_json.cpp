@@ -96,10 +96,10 @@ void add_vms_of_folder(Config& config, Problems& problems, std::vector<std::stri
         vm.config = file.string();
       } else if (known->config != file.string()) {
         warnings.push_back(
-            fmt::format("{}: {} is passed over: there is another VM {}", path, file.string(), in_quotes(name)));
+            fmt::format("{}: {} is skipped: there is another VM {}", path, file.string(), in_quotes(name)));
       }
     } catch (const qemuctl::Error& error) {
-      warnings.push_back(fmt::format("{}: {} is passed over: {}", path, file.string(), error.what()));
+      warnings.push_back(fmt::format("{}: {} is skipped: {}", path, file.string(), error.what()));
     }
   }
 }
@@ -214,7 +214,7 @@ void check_permissions(const Config& config, const KnownVms& known, Problems& pr
       problems.add(path + ".who", "only clients of VSOCK have a CID");
     if (permission.own_vm && !permission.cid && permission.transport != "vsock")
       problems.add(path + ".ownVm", "only clients of VSOCK run in a VM: name a cid, or the transport \"vsock\"");
-    if (permission.own_vm && permission.vms) problems.add(path, "vms and ownVm exclude each other");
+    if (permission.own_vm && permission.vms) problems.add(path, "vms and ownVm cannot be used together");
     if (!permission.vms) continue;
     for (std::size_t j = 0; j < permission.vms->size(); ++j)
       known.check((*permission.vms)[j], fmt::format("{}.vms[{}]", path, j), problems);
@@ -272,7 +272,7 @@ Json without_other_hypervisors(const Json& file, std::vector<std::string>& warni
         type && type->is_string() && (type->as_string() == "crosvm" || type->as_string() == "cloud-hypervisor");
     if (other)
       warnings.push_back(
-          fmt::format("vms[{}].type: {} is passed over: only QEMU is supported", i, in_quotes(type->as_string())));
+          fmt::format("vms[{}].type: {} is skipped: only QEMU is supported", i, in_quotes(type->as_string())));
     else
       kept.push_back(vms->at(i));
     any = any || other;

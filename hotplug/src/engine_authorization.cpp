@@ -151,7 +151,7 @@ asio::awaitable<void> Engine::Impl::authorize(std::string sys_path, bool wanted)
   device->authorize_at = steady_clock::now() + pause_after_failure;
   device->problem = {
       ProblemKind::kernel,
-      fmt::format("it can not be {}: {}", wanted ? "authorised" : "taken away from the host", outcome.problem)};
+      fmt::format("it cannot be {}: {}", wanted ? "authorised" : "taken away from the host", outcome.problem)};
   log(LogLevel::warning, "{}: {}", short_description(usb), device->problem.text);
   if (wanted) note_failure(*device);
 }

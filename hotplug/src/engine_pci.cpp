@@ -37,7 +37,8 @@ constexpr std::chrono::seconds probe_lasts{5};
 Problem guarded(const std::string& use) {
   if (use.empty()) return {};
   return {ProblemKind::guarded,
-          fmt::format("the host uses it: {}; it is taken when that has ended, or with \"force\" in its rule", use)};
+          fmt::format(
+              "the host uses it: {}; it is attached once that ends, or at once with \"force\": true in its rule", use)};
 }
 
 PciDevice* pci_of(TrackedDevice& device) {
@@ -162,7 +163,7 @@ bool Engine::Impl::prepare_pci(const std::string& vm, std::optional<int> pid, Tr
     return device.problem.empty();
   }
   std::erase_if(missing, [](const TrackedDevice* each) { return each->busy; });
-  // All of them or none: a driver is not disturbed for a group that can not go to the VM.
+  // All of them or none: a driver is not disturbed for a group that cannot go to the VM.
   for (TrackedDevice* each : missing) {
     device.problem = take_obstacle(vm, *each);
     if (device.problem.empty()) continue;
@@ -208,7 +209,7 @@ asio::awaitable<void> Engine::Impl::lend(std::string sys_path) {
     log(LogLevel::debug, "{}: {} has it now", pci.address(), detail::vfio_driver);
     co_return;
   }
-  keep_back(*device, {ProblemKind::kernel, fmt::format("it can not be taken from its driver{}{}: {}",
+  keep_back(*device, {ProblemKind::kernel, fmt::format("it cannot be taken from its driver{}{}: {}",
                                                        pci.driver.empty() ? "" : " ", pci.driver, outcome.problem)});
 }
 
@@ -328,7 +329,7 @@ asio::awaitable<void> Engine::Impl::give_back(std::string sys_path) {
   after_driver_change(*device, std::move(outcome.stuck));
   device->return_failed = !outcome.problem.empty();
   if (device->return_failed) {
-    device->problem = {ProblemKind::kernel, fmt::format("it can not be given back to the host: {}", outcome.problem)};
+    device->problem = {ProblemKind::kernel, fmt::format("it cannot be given back to the host: {}", outcome.problem)};
     log(LogLevel::error, "{}: {}", loan.address, device->problem.text);
     co_return;
   }

@@ -33,9 +33,9 @@ namespace {
 /// A device that is still settling is there within fractions of a second; what takes longer needs a person.
 constexpr std::chrono::milliseconds first_pause{50}, longest_quick_pause{2'000}, long_pause{30'000};
 constexpr int quick_attempts = 8;
-constexpr const char* left_by_guest =
-    "its VM let go of it, and no engine had asked for that: its guest ejected it, or somebody took it out of the VM "
-    "or off its driver; it stays with the host until it is attached by hand, plugged in again, or its VM starts anew";
+constexpr const char* left_by_guest = "it left its VM unexpectedly (ejected by the guest, removed through QEMU, or "
+                                      "unbound on the host); it stays with the "
+                                      "host until it is attached by hand, plugged in again, or its VM restarts";
 /// As many failures in a row are usual for a device in reset, and nothing to report.
 constexpr int quiet_failures = 2;
 
@@ -64,7 +64,7 @@ const char* words(Detach::Reason reason) {
   return "";
 }
 
-/// The process that uses the device, so that it can not be attached; nullopt: none, or QEMU will tell.
+/// The process that uses the device, so that it cannot be attached; nullopt: none, or QEMU will tell.
 std::optional<detail::DeviceUser> used_by_other(const TrackedDevice& device) {
   // Input devices may be read by many.
   if (device.fresh || kind_of(device.state.device) != DeviceKind::usb) return std::nullopt;
@@ -454,7 +454,8 @@ asio::awaitable<void> Engine::Impl::verify(VmPtr vm, std::string id) {
     disconnect(*vm, LinkState::connecting, detail::as_error(failed).what());
   } else if (!noticed) {
     log(LogLevel::warning,
-        "the guest of VM {} has not noticed {}, which came while it may have been booting: it is plugged in again",
+        "the guest of VM {} did not detect {}, which was plugged in while it may have been booting: plugging it in "
+        "again",
         vm->state.name, id);
     vm->missed.insert(id);
   }

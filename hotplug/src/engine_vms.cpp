@@ -125,7 +125,7 @@ void Engine::Impl::set_status(TrackedVm& vm, qemuctl::VmStatus status) {
 }
 
 void Engine::Impl::disconnect(TrackedVm& vm, LinkState link, std::string problem) {
-  if (vm.owned) { // its program connected it, and it can not be connected again
+  if (vm.owned) { // its program connected it, and it cannot be connected again
     // While its process lives it has its devices.
     if (vm.watched)
       set_link(vm, link, std::move(problem));

@@ -27,7 +27,7 @@ class Loans {
 
   /// What is written of this device; nullopt: nothing.
   std::optional<Loan> find(const std::string& address) const;
-  /// All of them; those that can not be read are left out.
+  /// All of them; those that cannot be read are left out.
   std::vector<Loan> all() const;
   /// The file is complete or not there, whatever happens. Throws `qemuctl::Error`.
   void add(const Loan& loan) const;

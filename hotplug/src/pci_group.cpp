@@ -59,12 +59,12 @@ std::string group_obstacle(const PciDevice& device, const std::string& vm, const
   for (const GroupMember& member : members) {
     if (member.target == vm || member.device.address() == device.address()) continue;
     if (member.target)
-      return fmt::format("{} of the same IOMMU group ({}) goes to VM {}, and a group can not be split",
+      return fmt::format("{} of the same IOMMU group ({}) goes to VM {}, and a group cannot be split",
                          member.device.address(), *device.iommu_group, *member.target);
     if (is_out_of_the_way(member.device.driver)) continue;
     const bool bridge = member.device.device_class.code == pci_bridge_class;
     return fmt::format("{} ({:04x}:{:04x}, used by the host's driver {}) is in the same IOMMU group ({}), and a group "
-                       "can not be split: {}",
+                       "cannot be split: {}",
                        member.device.address(), member.device.vendor_id, member.device.device_id, member.device.driver,
                        *device.iommu_group,
                        bridge ? "a bridge stays with the host, so its driver has to be unbound, or kept from loading"

@@ -30,7 +30,7 @@ struct GroupMember {
   std::optional<std::string> target;
 };
 
-/// Why the IOMMU group of a device can not go to a VM: the member that is in the way; empty: it can. `members` are
+/// Why the IOMMU group of a device cannot go to a VM: the member that is in the way; empty: it can. `members` are
 /// those of its group, itself among them. Pure.
 ///
 /// The kernel lets a process use a group only when no driver of the host has a part in it.

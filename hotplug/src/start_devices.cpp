@@ -155,7 +155,7 @@ std::vector<std::string> acpi_arguments(const std::vector<AcpiRule>& rules, cons
       std::string problem = fs::is_regular_file(table.file, ec) ? "" : "there is no such file";
       if (problem.empty() && !(table.set_user.empty() && table.set_group.empty())) problem = give_to_owners(table);
       if (!problem.empty()) {
-        warn(fmt::format("the ACPI table {} is passed over: {}", table.file, problem));
+        warn(fmt::format("the ACPI table {} is skipped: {}", table.file, problem));
         continue;
       }
       arguments.emplace_back("-acpitable");

@@ -26,7 +26,7 @@ struct StartDevice {
 /// The arguments for PCI and input devices, in the order of their rules. Pure.
 StartArguments start_arguments(std::vector<StartDevice> devices, const Rules& rules, const StartOptions& options);
 
-/// The arguments for the tables of a VM. Files get their owners; `warn` is told of those that are passed over.
+/// The arguments for the tables of a VM. Files get their owners; `warn` is told of those that are skipped.
 std::vector<std::string> acpi_arguments(const std::vector<AcpiRule>& rules, const std::string& vm,
                                         const std::function<void(const std::string&)>& warn);
 

@@ -17,8 +17,8 @@ class StateFile {
   /// Locks the file. Throws `qemuctl::Error`: `already_running` when another process has it, which is named.
   explicit StateFile(std::filesystem::path path);
 
-  /// What is in it; nothing when there is no file. A file that can not be understood is moved aside, not overwritten:
-  /// `warning` then says why and where it is. Throws `qemuctl::Error` when it can not be read.
+  /// What is in it; nothing when there is no file. A file that cannot be understood is moved aside, not overwritten:
+  /// `warning` then says why and where it is. Throws `qemuctl::Error` when it cannot be read.
   Choices load(std::string& warning) const;
 
   /// Replaces the file as a whole: it has the old contents or the new, whatever happens. Blocks until they are on the

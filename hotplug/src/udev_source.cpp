@@ -44,7 +44,7 @@ std::string text(const char* value) {
   throw std::system_error(error, std::system_category(), what);
 }
 
-/// The file's bytes; empty when it can not be read: the device may be gone by now.
+/// The file's bytes; empty when it cannot be read: the device may be gone by now.
 std::string read_binary(const std::filesystem::path& file) {
   const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return {};

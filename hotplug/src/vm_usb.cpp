@@ -254,7 +254,7 @@ asio::awaitable<void> attach_usb(Instance& vm, VmUsb& usb, UsbAttachRequest requ
   const Json attached = co_await qom_property(vm, "/machine/peripheral/" + request.id, "attached");
   if (attached == Json(true)) co_return;
 
-  // Accepted, and yet not there: a device in reset, or one that QEMU can not open.
+  // Accepted, and yet not there: a device in reset, or one that QEMU cannot open.
   const bool deleted = co_await delete_qdev(vm, request.id, std::chrono::seconds(5));
   Diagnostics diagnostics;
   diagnostics.operation = "attach a USB device";

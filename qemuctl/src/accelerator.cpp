@@ -34,7 +34,7 @@ AcceleratorChoice tcg_because(std::string reason, std::string_view otherwise = {
   return {"tcg", fmt::format("{}; using TCG, which is much slower. {}{}", reason, silence, otherwise)};
 }
 
-/// Why this user can not use /dev/kvm; empty when that can be opened.
+/// Why this user cannot use /dev/kvm; empty when that can be opened.
 std::string why_no_device() {
   const FileDescriptor device(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
   if (device) return {};
@@ -44,7 +44,7 @@ std::string why_no_device() {
            "virtualization when this is a virtual machine?)";
   if (error == EACCES)
     return "KVM may not be used: no permission to open /dev/kvm (add yourself to the group kvm and log in again)";
-  return fmt::format("KVM is not available: /dev/kvm can not be opened ({})", std::system_category().message(error));
+  return fmt::format("KVM is not available: /dev/kvm cannot be opened ({})", std::system_category().message(error));
 }
 
 /// QEMU's main complaint among what it printed, without its name in front.

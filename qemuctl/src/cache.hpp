@@ -30,7 +30,7 @@ std::filesystem::path cache_dir();
 
 /// What tells one content of a program file from another: size, modification time in nanoseconds, and the modification
 /// times of the folders QEMU loads modules from (`PREFIX/lib*/qemu`, `PREFIX/lib*/*/qemu`), which change when one is
-/// installed. Null when that can not tell, because it is a script that runs something else, or can not be read.
+/// installed. Null when that cannot tell, because it is a script that runs something else, or cannot be read.
 Json program_state(const std::filesystem::path& program);
 
 } // namespace qemuctl::detail

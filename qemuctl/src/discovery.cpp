@@ -34,7 +34,7 @@ std::string proc(int pid, std::string_view name) {
   return fmt::format("/proc/{}/{}", pid, name);
 }
 
-/// At most `limit` bytes of a file; empty when it can not be read.
+/// At most `limit` bytes of a file; empty when it cannot be read.
 std::string read_file(const std::string& path, std::size_t limit) {
   constexpr std::size_t piece = 16'384; // files in /proc do not tell their size
   std::ifstream file(path, std::ios::binary);
@@ -171,7 +171,7 @@ class Resolver {
     const bool relative = !socket.path.starts_with('/');
     if (relative && files_ == View::unknown)
       return problem(
-          fmt::format("its path is relative to QEMU's working folder, which can not be read; {}", need_rights));
+          fmt::format("its path is relative to QEMU's working folder, which cannot be read; {}", need_rights));
 
     const std::vector<std::string> places = relative ? relative_places(socket.path) : absolute_places(socket.path);
     for (const std::string& path : places) {
@@ -188,7 +188,7 @@ class Resolver {
     std::error_code ec;
     const std::string link = std::filesystem::read_symlink(proc(pid_, fmt::format("fd/{}", inherited.fd)), ec).native();
     if (ec == std::errc::permission_denied)
-      return problem(fmt::format("QEMU inherited its socket, and its descriptors can not be read; {}", need_rights));
+      return problem(fmt::format("QEMU inherited its socket, and its descriptors cannot be read; {}", need_rights));
     if (ec) return problem(fmt::format("QEMU has closed its descriptor {}", inherited.fd));
     std::uint64_t inode = 0;
     if (!link.starts_with(prefix) ||

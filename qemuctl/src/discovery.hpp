@@ -45,8 +45,8 @@ struct QemuProcess {
   std::string name;
   std::vector<std::string> argv;
   struct Monitor {
-    std::optional<MonitorAddress> address; ///< resolved as seen from this process; nullopt: can not be attached to
-    std::string description;               ///< the option as written, and why it can not be used
+    std::optional<MonitorAddress> address; ///< resolved as seen from this process; nullopt: cannot be attached to
+    std::string description;               ///< the option as written, and why it cannot be used
   };
   std::vector<Monitor> monitors;
 };
@@ -68,10 +68,10 @@ struct MonitorHolder {
 /// `own_socket` is our connection's descriptor, or -1.
 std::optional<MonitorHolder> find_monitor_holder(const MonitorAddress& address, int own_socket);
 
-/// The state letter of /proc/PID/stat ('T' stopped, 'R', 'S', ...); '\0' when it can not be read.
+/// The state letter of /proc/PID/stat ('T' stopped, 'R', 'S', ...); '\0' when it cannot be read.
 char process_state(int pid) noexcept;
 
-/// /proc/PID/cmdline split at its NULs; empty when it can not be read.
+/// /proc/PID/cmdline split at its NULs; empty when it cannot be read.
 std::vector<std::string> read_command_line(int pid);
 
 } // namespace qemuctl::detail

@@ -27,8 +27,8 @@ struct FirmwareNeeds {
 std::vector<std::filesystem::path> firmware_folders();
 
 /// The first description, by the names of their files, that meets `needs`. A file in an earlier folder hides those of
-/// the same name in later ones, and an empty one hides them without replacing them. Files that can not be understood
-/// are passed over.
+/// the same name in later ones, and an empty one hides them without replacing them. Files that cannot be understood
+/// are skipped.
 std::optional<Firmware> find_firmware(const std::vector<std::filesystem::path>& folders, const FirmwareNeeds& needs);
 
 } // namespace qemuctl::detail

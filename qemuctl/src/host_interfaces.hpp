@@ -22,7 +22,7 @@ struct HostInterface {
   bool tap = false, multi_queue = false; ///< of kind "tun"
 };
 
-/// Needs no rights. nullopt: there is no such interface. Throws `std::system_error` when the kernel can not be asked.
+/// Needs no rights. nullopt: there is no such interface. Throws `std::system_error` when the kernel cannot be asked.
 std::optional<HostInterface> find_interface(const std::string& name);
 
 /// @name Changes, which need CAP_NET_ADMIN

@@ -114,7 +114,7 @@ asio::awaitable<Instance> Instance::launch(LaunchPlan plan, LaunchOptions option
     guard.process = detail::Process::spawn(executor, spawn);
   } catch (const std::system_error& error) {
     fail_launch(vm.name, files.log_path(), files.log_offset(),
-                fmt::format("{} can not be executed: {}", argv.front(), error.code().message()));
+                fmt::format("{} cannot be executed: {}", argv.front(), error.code().message()));
   }
   // With our copies closed, the death of QEMU ends every connection to it.
   resources.close_ours();

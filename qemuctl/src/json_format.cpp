@@ -78,7 +78,7 @@ const Json* find_path(const Json& object, std::string_view path) {
   return place;
 }
 
-/// Unknown keys, missing ones, and those that exclude each other.
+/// Unknown keys, missing ones, and those that cannot be used together.
 void check_keys(const Json& object, const std::vector<AnyKey>& keys, const std::string& path, ReadContext& context) {
   std::vector<std::string> names;
   for (const AnyKey& key : keys) names.push_back(key.name);

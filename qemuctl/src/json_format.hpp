@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How values of C++ types are written in a JSON file: small formats that are put together to the format of the whole.
-// Each of them both reads and describes itself as JSON Schema, so that the two can not differ.
+// Each of them both reads and describes itself as JSON Schema, so that the two cannot differ.
 #pragma once
 
 #include "nearest_word.hpp"

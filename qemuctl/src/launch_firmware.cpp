@@ -43,7 +43,7 @@ void make_efi_vars(const VmConfig& config) {
   diagnostics.operation = "launch";
   diagnostics.subject = "VM " + config.name;
   diagnostics.detail =
-      fmt::format("efi.vars: {} can not be copied to {}: {}", config.efi->vars_template, vars.string(), ec.message());
+      fmt::format("efi.vars: {} cannot be copied to {}: {}", config.efi->vars_template, vars.string(), ec.message());
   throw Error(ec, std::move(diagnostics));
 }
 

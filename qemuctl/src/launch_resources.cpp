@@ -46,8 +46,7 @@ void LaunchResources::start_helper(const std::string& path, std::vector<std::str
     Diagnostics diagnostics;
     diagnostics.operation = "launch";
     diagnostics.subject = "VM " + files_.name();
-    diagnostics.detail =
-        fmt::format("{}: {} can not be executed: {}", path, spawn.argv.front(), error.code().message());
+    diagnostics.detail = fmt::format("{}: {} cannot be executed: {}", path, spawn.argv.front(), error.code().message());
     throw Error(errc::launch_failed, std::move(diagnostics));
   }
 }

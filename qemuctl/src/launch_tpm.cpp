@@ -23,7 +23,7 @@ void start_tpm(const VmConfig& config, LaunchResources& resources, int log) {
     Diagnostics diagnostics;
     diagnostics.operation = "launch";
     diagnostics.subject = "VM " + config.name;
-    diagnostics.detail = fmt::format("tpm.stateDir: {} can not be made: {}", tpm.state_dir, ec.message());
+    diagnostics.detail = fmt::format("tpm.stateDir: {} cannot be made: {}", tpm.state_dir, ec.message());
     throw Error(ec, std::move(diagnostics));
   }
   auto [ours, its] = unix_socket_pair();

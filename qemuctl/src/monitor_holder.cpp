@@ -43,7 +43,7 @@ void each_number_in(const std::string& folder, Visit visit) {
   }
 }
 
-/// The process that has the socket open. Those of other users can not be looked into without privileges.
+/// The process that has the socket open. Those of other users cannot be looked into without privileges.
 std::optional<int> owner_of_socket(std::uint64_t inode) {
   if (inode == 0) return std::nullopt;
   const std::string wanted = fmt::format("socket:[{}]", inode);

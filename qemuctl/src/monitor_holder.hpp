@@ -27,7 +27,7 @@ struct MonitorUse {
 };
 
 /// Looks at the monitor at `address`, which our connection `own_socket` leads to (-1: there is none). Never blocks;
-/// what can not be read is left out.
+/// what cannot be read is left out.
 MonitorUse inspect_monitor_use(const MonitorAddress& address, int own_socket);
 
 } // namespace qemuctl::detail

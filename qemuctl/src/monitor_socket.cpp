@@ -71,7 +71,7 @@ struct UnixAddress {
 UnixAddress unix_address(const ConnectAttempt& attempt, const UnixPath& target) {
   const std::string& path = target.path;
   if (path.empty() || path.find('\0') != std::string::npos)
-    throw connect_error(errc::invalid_argument, attempt, "the path of a socket can not be empty or hold a NUL");
+    throw connect_error(errc::invalid_argument, attempt, "the path of a socket cannot be empty or hold a NUL");
   UnixAddress result;
   result.address.sun_family = AF_UNIX;
   std::string reachable = path;
@@ -139,7 +139,7 @@ asio::awaitable<std::vector<tcp::endpoint>> resolve(std::shared_ptr<ConnectAttem
     endpoints.emplace_back(numeric, address.port);
     co_return endpoints;
   }
-  // getaddrinfo can not be cancelled: a lookup that takes too long is left to itself.
+  // getaddrinfo cannot be cancelled: a lookup that takes too long is left to itself.
   struct Lookup {
     explicit Lookup(const asio::any_io_executor& executor) : resolver(executor) {}
     tcp::resolver resolver;

@@ -29,7 +29,7 @@ class Outbox {
   void push(Id id, std::string bytes, std::vector<FileDescriptor> descriptors = {});
 
   struct Flushed {
-    std::error_code broken; ///< the connection can not be written to any more; the messages stay
+    std::error_code broken; ///< the connection cannot be written to any more; the messages stay
     /// Messages dropped unsent because the kernel would not pass their descriptors on, such as too many in flight.
     std::vector<std::pair<Id, std::error_code>> refused;
   };

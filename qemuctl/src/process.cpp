@@ -47,7 +47,7 @@ enum class Reap { no, yes };
 
 /// How the process behind a pidfd that has ended did so; empty when the kernel does not tell, because it is no child of
 /// ours or the program ignores SIGCHLD. Without `reap` the status is left to whoever forked it.
-/// nullopt: it can not be reaped yet, because a debugger holds its status back.
+/// nullopt: it cannot be reaped yet, because a debugger holds its status back.
 std::optional<ProcessExit> collect(int pidfd, Reap reap) noexcept {
   siginfo_t info{};
   const int options = WEXITED | WNOHANG | (reap == Reap::yes ? 0 : WNOWAIT);
@@ -140,7 +140,7 @@ class SpawnPlan {
   posix_spawnattr_t attributes_;
 };
 
-/// A copy of `fd` that `dup2` onto the numbers below `first` can not overwrite.
+/// A copy of `fd` that `dup2` onto the numbers below `first` cannot overwrite.
 FileDescriptor copy_above(int fd, int first) {
   FileDescriptor copy(::fcntl(fd, F_DUPFD_CLOEXEC, first));
   if (!copy) throw system_failure(errno, fmt::format("cannot duplicate descriptor {}", fd));
@@ -211,8 +211,9 @@ struct Process::Impl : std::enable_shared_from_this<Process::Impl> {
   /// to can run dry.
   void listen() {
     pidfd.async_wait(asio::posix::stream_descriptor::wait_read, [self = shared_from_this()](std::error_code ec) {
-      if (ec) return; // the last waiter has left
-      self->poll();
+      if (ec || self->waiters == 0) return; // the last waiter has left
+      // Asio's reactor may mean a descriptor that had this number a moment ago.
+      if (!self->poll()) return self->listen();
       self->wakeup.notify();
     });
   }

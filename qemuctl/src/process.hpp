@@ -42,7 +42,7 @@ inline constexpr int first_inherited_fd = 3;
 /// `Process::spawn` in this program, so there are never more zombies than VMs were left to themselves since.
 class Process {
  public:
-  /// Starts a child. Throws `std::system_error` when the binary can not be executed (the error of exec itself).
+  /// Starts a child. Throws `std::system_error` when the binary cannot be executed (the error of exec itself).
   static Process spawn(asio::any_io_executor executor, const SpawnOptions& options);
 
   /// Takes charge of a child that the caller has forked, as of one that `spawn` started. Throws `std::system_error`,

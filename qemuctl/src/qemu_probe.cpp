@@ -30,7 +30,7 @@ constexpr milliseconds exit_timeout{5'000};
 /// For the reply to `quit`, which comes at once unless QEMU is stuck.
 constexpr milliseconds quit_timeout{1'000};
 
-/// A file in memory for what QEMU prints. It can not grow: a program that is no QEMU may print without end.
+/// A file in memory for what QEMU prints. It cannot grow: a program that is no QEMU may print without end.
 FileDescriptor make_output() {
   constexpr off_t size = 65'536;
   FileDescriptor file(::memfd_create("qemu-output", MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -97,7 +97,7 @@ void QemuProbe::spawn(const asio::any_io_executor& executor, std::vector<std::st
   try {
     process_ = std::make_unique<Process>(Process::spawn(executor, options));
   } catch (const std::system_error& error) {
-    throw launch_failed(binary_, "it can not be executed: " + error.code().message(), {});
+    throw launch_failed(binary_, "it cannot be executed: " + error.code().message(), {});
   }
   // That QEMU aborts may be the answer; it is no reason to leave a core file somewhere.
   const rlimit no_core{0, 0};

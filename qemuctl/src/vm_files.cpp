@@ -68,7 +68,7 @@ VmFiles::VmFiles(std::filesystem::path dir, std::string name)
   const bool existed = std::filesystem::exists(dir_, ec);
   std::filesystem::create_directories(dir_, ec);
   if (ec)
-    fail(ec, name_, fmt::format("the folder {} can not be made: {}", dir_.string(), ec.message()),
+    fail(ec, name_, fmt::format("the folder {} cannot be made: {}", dir_.string(), ec.message()),
          "Set socketDir to a folder you can write to.");
   // A monitor is full control over the VM, and a log may hold what the guest printed.
   if (!existed && ::geteuid() != 0) ::chmod(dir_.c_str(), 0700);
@@ -121,12 +121,12 @@ FileDescriptor VmFiles::listen(const std::filesystem::path& path) {
   if (!fd) fail_errno(name_, "no socket could be made");
   const sockaddr_un address = unix_address_of(path);
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    fail_errno(name_, "can not bind to " + path.string());
+    fail_errno(name_, "cannot bind to " + path.string());
   sockets_.push_back(path);
   // Between bind and listen nobody can connect, so the mode is right from the first client on; the process-wide umask
   // must not be touched in a library.
-  if (::chmod(path.c_str(), 0600) != 0) fail_errno(name_, "can not set the mode of " + path.string());
-  if (::listen(fd.get(), 1) != 0) fail_errno(name_, "can not listen on " + path.string());
+  if (::chmod(path.c_str(), 0600) != 0) fail_errno(name_, "cannot set the mode of " + path.string());
+  if (::listen(fd.get(), 1) != 0) fail_errno(name_, "cannot listen on " + path.string());
   return fd;
 }
 
@@ -135,7 +135,7 @@ FileDescriptor VmFiles::open_log() {
   if (std::filesystem::file_size(log_path_, ec) > max_log_bytes && !ec)
     std::filesystem::rename(log_path_, log_path_.string() + ".old", ec);
   FileDescriptor fd(::open(log_path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) fail_errno(name_, "can not open the log " + log_path_.string());
+  if (!fd) fail_errno(name_, "cannot open the log " + log_path_.string());
   struct stat status {};
   log_offset_ = ::fstat(fd.get(), &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
   return fd;

@@ -20,7 +20,7 @@ class VmFiles {
  public:
   /// Takes the name. Creates the folder (0700 below a home, 0755 for root). Throws `Error`: `already_running` when a VM
   /// of this name runs or somebody listens on its socket, `invalid_argument` when a socket's path is too long, a system
-  /// error when the folder can not be written.
+  /// error when the folder cannot be written.
   VmFiles(std::filesystem::path dir, std::string name);
   VmFiles(VmFiles&&) noexcept = default;
   VmFiles& operator=(VmFiles&&) noexcept = default;

@@ -38,7 +38,7 @@ VmStatus shutdown_status(const ShutdownNotice& notice);
 VmStatus silent_status(std::string reason);
 
 /// The final status of a VM whose process is gone.
-/// `monitor_until_end`: the monitor was connected to the very end, so a SHUTDOWN event can not have been missed.
+/// `monitor_until_end`: the monitor was connected to the very end, so a SHUTDOWN event cannot have been missed.
 VmStatus final_status(const ProcessExit& exit, const std::optional<ShutdownNotice>& notice, bool monitor_until_end);
 
 /// The final status of a VM whose process is not known, once its monitor is gone.

@@ -74,7 +74,7 @@ std::string as_nobody();
 /// its memory. Everything is done as root. With the object the host ends, and all that ran in it. When the case has
 /// failed its commands and its console are shown.
 ///
-/// Every call blocks until it is done, and throws when it can not be.
+/// Every call blocks until it is done, and throws when it cannot be.
 class HostVm {
  public:
   struct Options {

@@ -143,7 +143,7 @@ TEST_CASE("a card that is plugged into the host goes to its VM, and may be pulle
 }
 
 TEST_CASE("an IOMMU group of two goes to a VM only as a whole") {
-  // The IOMMU can not tell apart what is behind a bridge to PCI without Express.
+  // The IOMMU cannot tell apart what is behind a bridge to PCI without Express.
   PciHost host({"-device", R"({"driver": "pcie-pci-bridge", "id": "bridge", "bus": "rp0"})", "-device",
                 R"({"driver": "e1000", "bus": "bridge", "addr": "0x1"})", "-device",
                 R"({"driver": "e1000", "bus": "bridge", "addr": "0x2"})"});
@@ -319,7 +319,7 @@ TEST_CASE("people move cards and input devices by the device API") {
   host.more_rules.set("evdevPassthrough", parse_json(R"([{"targetVm": "a", "allow": [{"name": "virtual keys"}]}])"));
   host.start_daemon("[]"); // without -a, so what is there stays with the host
   const std::string qemuctl = std::string(QEMUCTL_CLI) + " --socket " + test::HotplugHost::api_path + " ";
-  CHECK_THAT(host.host.output_of(qemuctl + "pci list"), ContainsSubstring("was there before the service"));
+  CHECK_THAT(host.host.output_of(qemuctl + "pci list"), ContainsSubstring("was plugged in before the service"));
   CHECK_THAT(host.host.output_of(qemuctl + "evdev attach 'virtual keys'"), ContainsSubstring("is in VM a now"));
   CHECK_THAT(host.host.output_of(qemuctl + "pci attach " + card), ContainsSubstring("is in VM a now"));
   CHECK(host.driver_of(card) == "vfio-pci");

@@ -72,7 +72,7 @@ SavedGuest::SavedGuest() {
                "sh", folder_.path().string(), demo_guest().initrd.string(), QEMUCTL_API_CALL});
   std::vector<std::string> words = machine();
   words.insert(words.end(), {"-initrd", initrd.string(), "-append",
-                             // Of a clock that a nested guest can not read in time it would take a slower one.
+                             // Of a clock that a nested guest cannot read in time it would take a slower one.
                              "console=ttyS0 panic=-1 no_timer_check tsc=reliable rdinit=/start", "-serial",
                              "file:" + console.string()});
   asio::io_context context(1);

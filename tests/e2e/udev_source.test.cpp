@@ -86,7 +86,7 @@ TEST_CASE("real devices are told of with all that is known of them, and hubs are
   host.plug(stick);
   host.plug(usb("usb-hub", "hub", "1"));
   host.wait_for_device(sys("1-1"));
-  // Two that can not be told apart but by where they are.
+  // Two that cannot be told apart but by where they are.
   for (const char* port : {"1.1", "1.2"}) {
     Json tablet = usb("usb-tablet", port[2] == '1' ? "first" : "second", port);
     tablet.set("serial", "same");

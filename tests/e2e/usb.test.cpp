@@ -157,7 +157,7 @@ TEST_CASE("a device moves between VMs when a person says so, and the choice is r
   host.wait_for("1-3", "a");
 }
 
-TEST_CASE("a device that can not go to another VM goes back to where it was") {
+TEST_CASE("a device that cannot go to another VM goes back to where it was") {
   test::HotplugHost host;
   host.start_vm("a");
   // All 15 ports of its controller are taken, and it has no place for another one.

@@ -120,7 +120,7 @@ TEST_CASE("what is no connected stream socket is refused") {
   }
 }
 
-TEST_CASE("an address that can not be connected to says why") {
+TEST_CASE("an address that cannot be connected to says why") {
   const test::TempDir folder;
   struct Case {
     MonitorAddress address;

@@ -116,7 +116,7 @@ errc expected_of_connect(Fault fault) {
 
 TEST_CASE("a failure at any step ends what is under way with the right error and leaves nothing behind") {
   const auto transport = GENERATE(ScriptedQmpServer::Transport::unix_path, ScriptedQmpServer::Transport::tcp);
-  // A Unix socket that closes with nothing unread can not but end in good order.
+  // A Unix socket that closes with nothing unread cannot but end in good order.
   const bool resets = transport == ScriptedQmpServer::Transport::tcp;
   const int step_number = GENERATE(range(0, 9));
   const int fault_number = GENERATE(range(0, 6));

@@ -63,7 +63,7 @@ TEST_CASE("file descriptors arrive with their own command and are closed here on
     peer.negotiate();
     {
       const auto command = peer.expect("getfd");
-      if (write(command.descriptors.at(0).get(), "hello", 5) != 5) throw std::runtime_error("it can not be written to");
+      if (write(command.descriptors.at(0).get(), "hello", 5) != 5) throw std::runtime_error("it cannot be written to");
       reply_with_sizes(peer, command);
     }
     reply_with_sizes(peer, peer.expect("plain"));

@@ -59,7 +59,7 @@ bool starts_under_kvm(const fs::path& qemu, const std::string& model) {
 
 void need_kvm() {
   const FileDescriptor device(::open("/dev/kvm", O_RDWR | O_CLOEXEC));
-  if (!device) test::skip("/dev/kvm can not be opened: KVM is not available to this user");
+  if (!device) test::skip("/dev/kvm cannot be opened: KVM is not available to this user");
 }
 
 struct Scene {

@@ -145,7 +145,7 @@ QEMU_TEST_CASE("the medium of a drive is changed, and the old one's file closed"
   });
 }
 
-QEMU_TEST_CASE("a medium that can not be opened changes nothing") {
+QEMU_TEST_CASE("a medium that cannot be opened changes nothing") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"cdroms": [{"id": "cd", "path": "a.iso"}]})", dir, qemu);
   test::run([&]() -> asio::awaitable<void> {

@@ -262,7 +262,7 @@ QEMU_TEST_CASE("the SPICE agent and USB redirection are channels of the SPICE se
   CHECK(vm(property("/machine/peripheral/usb-device0", "chardev")) == Json("redir"));
 }
 
-QEMU_TEST_CASE("a file or socket of a character device that can not be there is noticed before QEMU is started") {
+QEMU_TEST_CASE("a file or socket of a character device that cannot be there is noticed before QEMU is started") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({
     "serials": [{"type": "file", "path": "nowhere/log"}, {"path": "nobody", "server": false}],

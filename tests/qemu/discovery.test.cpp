@@ -358,10 +358,9 @@ QEMU_TEST_CASE("What another user's QEMU hides is said, with what to do", "[disc
     return text;
   });
   CHECK_THAT(seen, ContainsSubstring((dir / "a.sock").native() + "\n"));
-  CHECK_THAT(seen,
-             ContainsSubstring("its path is relative to QEMU's working folder, which can not be read; run this as "
-                               "root or as QEMU's user\n"));
-  CHECK_THAT(seen, ContainsSubstring("QEMU inherited its socket, and its descriptors can not be read; run this as root "
+  CHECK_THAT(seen, ContainsSubstring("its path is relative to QEMU's working folder, which cannot be read; run this as "
+                                     "root or as QEMU's user\n"));
+  CHECK_THAT(seen, ContainsSubstring("QEMU inherited its socket, and its descriptors cannot be read; run this as root "
                                      "or as QEMU's user\n"));
 }
 

@@ -161,7 +161,7 @@ QEMU_TEST_CASE("a disk is an export of an NBD server on a TCP port") {
   const test::Server server(nbd_server(dir, {"--read-only"}), test::listen_on_loopback(port));
   const std::string backend = fmt::format(R"("type": "nbd", "host": "127.0.0.1", "port": {})", port);
   use_disk(describe(disk(backend, R"(, "readOnly": true, "cache": "none")"), dir, qemu), true);
-  // What can not be written is no disk that can.
+  // What cannot be written is no disk that can.
   CHECK_THROWS_WITH(test::ask(describe(disk(backend), dir, qemu), {}), ContainsSubstring("read-only"));
 }
 

@@ -89,7 +89,7 @@ QEMU_TEST_CASE("read-only disks are so for every interface that has them") {
   }
 }
 
-QEMU_TEST_CASE("a disk that makes itself read-only is so when its file can not be written") {
+QEMU_TEST_CASE("a disk that makes itself read-only is so when its file cannot be written") {
   const test::TempDir dir;
   VmConfig config = describe(R"({"disks": [
     {"id": "a", "backend": {"type": "file", "path": "a.img", "autoReadOnly": true}},

@@ -232,7 +232,7 @@ QEMU_TEST_CASE("What the guest writes to its serial port is there from the first
   });
 }
 
-QEMU_TEST_CASE("A configuration that can not be right is refused before anything is made") {
+QEMU_TEST_CASE("A configuration that cannot be right is refused before anything is made") {
   const test::TempDir dir;
   VmConfig config = test::small_vm(qemu, dir);
   config.name = "../evil";
@@ -249,7 +249,7 @@ QEMU_TEST_CASE("A configuration that can not be right is refused before anything
   CHECK_THAT(too_long.what(), ContainsSubstring("socketDir"));
 }
 
-QEMU_TEST_CASE("A socket folder that can not be written is an error that names it") {
+QEMU_TEST_CASE("A socket folder that cannot be written is an error that names it") {
   const test::TempDir dir;
   VmConfig config = test::small_vm(qemu, dir);
   std::ofstream(dir / "file").flush();

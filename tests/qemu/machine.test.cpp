@@ -48,7 +48,7 @@ QEMU_TEST_CASE("memory is where it was described to be") {
   CHECK(std::filesystem::file_size(dir / "pages") == 64 << 20);
 }
 
-QEMU_TEST_CASE("locked memory can not be swapped out") {
+QEMU_TEST_CASE("locked memory cannot be swapped out") {
   const test::TempDir dir;
   VmConfig config = describe(R"({"memory": {"size": 64, "memLock": "on"}})", dir, qemu);
   test::run([&]() -> asio::awaitable<void> {
@@ -100,7 +100,7 @@ QEMU_TEST_CASE("a TPM is there from the start, and its emulator ends with the VM
   }
 }
 
-QEMU_TEST_CASE("the TPM's emulator does not outlive a VM that can not start") {
+QEMU_TEST_CASE("the TPM's emulator does not outlive a VM that cannot start") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"tpm": {"stateDir": "state"}, "extraArgs": ["-nonsense"]})", dir, qemu);
   CHECK_THROWS_AS(ask(config, {}), Error);

@@ -216,7 +216,7 @@ QEMU_TEST_CASE("the socket of a running VM is not taken away, and one that a dea
   CHECK_FALSE(std::filesystem::exists(path));
 }
 
-QEMU_TEST_CASE("a client of a network tries again where QEMU can, and is refused where it can not") {
+QEMU_TEST_CASE("a client of a network tries again where QEMU can, and is refused where it cannot") {
   const int port = test::free_tcp_port();
   const test::TempDir dir;
   const std::vector<std::string> ends{fmt::format(R"({{"type": "stream", "host": "127.0.0.1", "port": {})", port),

@@ -30,7 +30,7 @@ inline qemuctl::LaunchOptions for_test() {
   return options;
 }
 
-/// Words as a vector. Not an initializer list, which GCC 12 can not keep in a coroutine's frame.
+/// Words as a vector. Not an initializer list, which GCC 12 cannot keep in a coroutine's frame.
 template<class... Words>
 std::vector<std::string> words(const Words&... list) {
   std::vector<std::string> result;

@@ -265,7 +265,7 @@ QEMU_TEST_CASE("a program that sets the interface up is run by QEMU, and another
   CHECK_THAT(refusal(vm_with(qemu, dir, tap)), ContainsSubstring("networks[0].backend.downScript"));
 }
 
-QEMU_TEST_CASE("what can not become a TAP interface or its bridge is refused before anything starts") {
+QEMU_TEST_CASE("what cannot become a TAP interface or its bridge is refused before anything starts") {
   const test::NetworkNamespace space;
   const test::TempDir dir;
   test::shell("ip link add veth0 type veth peer name veth1");

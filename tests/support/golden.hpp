@@ -26,7 +26,7 @@ struct Golden {
   std::string vm_json;
   std::filesystem::path argv_file;       ///< the words of the command line, one in each line, or `refused` and why
   std::filesystem::path newer_argv_file; ///< of QEMU 10.0, where that one differs from QEMU 7.2's
-  std::string not_started;               ///< why it can not be started by the tests, from `not-started`; empty: it can
+  std::string not_started;               ///< why it cannot be started by the tests, from `not-started`; empty: it can
 
   static constexpr const char* refused = "refused: ";
 

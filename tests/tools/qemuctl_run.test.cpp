@@ -72,7 +72,7 @@ TEST_CASE("the options --help and --version print to stdout and exit with 0") {
   CHECK_THAT(version.output(), ContainsSubstring("qemuctl-run 0."));
 }
 
-TEST_CASE("wrong usage exits with 2, says what is wrong and points to --help") {
+TEST_CASE("a usage error exits with 2, says what is wrong and points to --help") {
   const std::vector<std::vector<std::string>> wrong = {
       {},
       {"--nonsense"},
@@ -164,7 +164,7 @@ TEST_CASE("a missing disk image exits with 2, before anything is started") {
   CHECK_FALSE(std::filesystem::exists(folder / "run"));
 }
 
-QEMU_TEST_CASE("a VM that can not start exits with 1 and quotes QEMU") {
+QEMU_TEST_CASE("a VM that cannot start exits with 1 and quotes QEMU") {
   VmFolder folder(qemu);
   folder.config.set("extraArgs", qemuctl::Json::array({"-device", "no-such-device"}));
   Program program(qemuctl_run({folder.vm_file()}));

@@ -52,7 +52,7 @@ TEST_CASE("quickstart on a terminal gives the guest's console") {
   CHECK(program.wait_for_end() == 0);
 }
 
-TEST_CASE("quickstart fails when the VM can not be launched") {
+TEST_CASE("quickstart fails when the VM cannot be launched") {
   auto command = quickstart();
   command.back() = "no/name";
   Program program(command);

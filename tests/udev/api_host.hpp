@@ -47,7 +47,7 @@ class Wire {
   qemuctl::Json message();
   /// Sends a request and reads what comes then.
   std::string ask(std::string_view request);
-  /// The next message with this event; others are passed over.
+  /// The next message with this event; others are skipped.
   qemuctl::Json event(std::string_view name);
   /// Whether there is a line already.
   bool has_line() const;

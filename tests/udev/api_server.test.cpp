@@ -65,7 +65,7 @@ std::string error_of(const std::string& answer) {
   return json.at("error").as_string();
 }
 
-/// What is wrong with a server that can not be.
+/// What is wrong with a server that cannot be.
 std::string refusal(ApiHost& host) {
   if (!host.engine) host.start();
   try {
@@ -801,7 +801,7 @@ TEST_CASE("the Unix socket has its owner, group and mode, and one of somebody el
   CHECK(std::filesystem::exists(host.api_path()));
 }
 
-TEST_CASE("who may only read can not change anything, and who has some VMs sees only what is for them") {
+TEST_CASE("who may only read cannot change anything, and who has some VMs sees only what is for them") {
   StickHost host;
   host.add_vm("b");
   host.add_rule("Mouse", "b");

@@ -57,7 +57,7 @@ FakeQemu::Decide first(std::string name, int count, Fate fate) {
 
 } // namespace
 
-TEST_CASE("a device that can not be opened yet is tried again until it can") {
+TEST_CASE("a device that cannot be opened yet is tried again until it can") {
   Host host;
   host.add_vm("a");
   host.add_rule("Stick", "a");
@@ -644,7 +644,7 @@ TEST_CASE("a card stays with the host while a virtual function of it is a VM's")
   CHECK_FALSE(std::filesystem::exists(host.dir / "lent" / card));
 }
 
-TEST_CASE("a card on a bus that can not let go of it stays, is told with QEMU's reason, and QEMU is left in peace") {
+TEST_CASE("a card on a bus that cannot let go of it stays, is told with QEMU's reason, and QEMU is left in peace") {
   Host host;
   add_card(host);
   FakeQemu qemu(host.socket("a"), first("device_del", 1'000, Fate::refused));
@@ -680,7 +680,7 @@ TEST_CASE("a card that its guest lets go of without having been asked stays with
   host.wait_until("it is known", [&] { return card_of(host.engine->devices()).vm == "a"; });
   qemu.lose(card_in_qemu);
   host.wait_until("it is out", [&] { return !card_of(host.engine->devices()).vm; });
-  CHECK_THAT(card_of(host.engine->devices()).degraded, ContainsSubstring("its VM let go of it"));
+  CHECK_THAT(card_of(host.engine->devices()).degraded, ContainsSubstring("it left its VM unexpectedly"));
   CHECK_FALSE(card_of(host.engine->devices()).target);
   CHECK(qemu.count("device_add") == 0);
 }

@@ -81,7 +81,9 @@ class EngineHost {
     io.restart();
     while (!holds()) {
       if (failure) std::rethrow_exception(failure);
-      if (io.run_one_until(deadline) == 0) throw std::runtime_error(fmt::format("waited in vain until {}", what));
+      if (io.stopped() || std::chrono::steady_clock::now() >= deadline)
+        throw std::runtime_error(fmt::format("waited in vain until {}", what));
+      io.run_one_for(std::chrono::milliseconds(10)); // what comes true elsewhere wakes nobody here
     }
   }
 

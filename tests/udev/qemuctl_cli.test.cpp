@@ -111,7 +111,7 @@ TEST_CASE("qemuctl prints devices as a table that says where each is, where it m
   CHECK(listening.output() ==
         "DEVICE  ID         NAME          VM   ALLOWED  STATE\n"
         "3-1     046d:c52b  Stick A       vm1  vm1,vm2  attached\n"
-        "3-2     046d:c52b  Stick B?[31m  -    vm1,vm2  was there before the service, which takes only what comes\n"
+        "3-2     046d:c52b  Stick B?[31m  -    vm1,vm2  was plugged in before the service started: attach it by hand, or start the service with -a\n"
         "3-3     046d:c52b  Keyboard      -    -        stays with the host: no rule is for it\n"
         "3-4     046d:c52b  Mouse         -    vm2      VM vm2: it does not run\n");
   const Json devices = qemuctl::parse_json(output_of(service.command({"--json", "usb", "list"})));
@@ -210,7 +210,7 @@ TEST_CASE("qemuctl explains where a device goes, and passes on what the service 
   CHECK(output_of(service.command({"vmm-args", "vm2"})).empty());
   CHECK_THAT(errors_of(service.command({"vmm-args", "vm1", "--bus-prefix", "r,p"})),
              ContainsSubstring("qemu_bus_prefix"));
-  CHECK_THAT(errors_of(service.command({"reload"})), ContainsSubstring("no file that could be read anew"));
+  CHECK_THAT(errors_of(service.command({"reload"})), ContainsSubstring("there is no file to reload"));
 }
 
 TEST_CASE("qemuctl lists devices by tag, and those that somebody has taken out") {

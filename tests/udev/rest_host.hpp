@@ -72,7 +72,7 @@ class HttpWire {
     qemuctl::Json data;
   };
   Event event();
-  /// The next one of that type; others are passed over.
+  /// The next one of that type; others are skipped.
   Event event(std::string_view type);
   /// What comes until the end of the stream, but for comments and lines of a chunk's size.
   std::string rest_of_stream();

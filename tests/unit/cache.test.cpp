@@ -137,7 +137,7 @@ TEST_CASE("A damaged, foreign or oversized cache file is ignored and replaced", 
   CHECK(cache_load(key) == Json("value"));
 }
 
-TEST_CASE("A cache that can not be written is no error", "[cache]") {
+TEST_CASE("A cache that cannot be written is no error", "[cache]") {
   const test::TempDir dir;
   write(dir / "file", "");
   for (const std::string& home : {(dir / "file").native(), std::string("/proc/self/fdinfo")}) {

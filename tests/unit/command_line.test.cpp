@@ -222,7 +222,7 @@ TEST_CASE("impossible values are refused by their path in vm.json") {
                ContainsSubstring("extraArgs[1]: \"" + std::string(option) + "\" cannot be used"));
 }
 
-TEST_CASE("two devices can not have one id") {
+TEST_CASE("two devices cannot have one id") {
   CHECK_THAT(refusal([](VmConfig& c) {
                c.disks = {disk("/a")};
                c.networks.resize(1);

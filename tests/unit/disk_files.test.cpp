@@ -99,7 +99,7 @@ TEST_CASE("devices are below /dev, and nothing else is") {
   CHECK(refusal(image.config) == "not refused");
 }
 
-TEST_CASE("a disk that makes itself read-only is so when its file can not be written") {
+TEST_CASE("a disk that makes itself read-only is so when its file cannot be written") {
   Image image("disk", "x");
   std::filesystem::permissions(image.dir.path(), std::filesystem::perms(0755));
   std::filesystem::permissions(image.file().path, std::filesystem::perms(0444));

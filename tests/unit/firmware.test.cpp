@@ -99,7 +99,7 @@ TEST_CASE("firmware for Secure Boot has keys, and other firmware does not need S
   CHECK(folders.find("q35", false) == "plain");
 }
 
-TEST_CASE("descriptions of nothing that could be used are passed over") {
+TEST_CASE("descriptions of nothing that could be used are skipped") {
   Folders folders;
   const auto put = [&](const char* name, const std::string& text) {
     test::write_file(folders.dir / "usr" / name, text);

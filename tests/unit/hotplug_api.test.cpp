@@ -247,7 +247,7 @@ TEST_CASE("a client is called so that a person recognises it") {
   CHECK(description(on_tcp("ops")) == "127.0.0.1 on tcp with token ops");
 }
 
-TEST_CASE("tokens are read from a file that others can not read, and a wrong file is refused without showing them") {
+TEST_CASE("tokens are read from a file that others cannot read, and a wrong file is refused without showing them") {
   const std::vector<Token> tokens = parse_tokens("# people\n ops  0123456789abcdef\r\n\nlab\tfedcba9876543210", "f");
   CHECK(tokens == std::vector<Token>{{"ops", "0123456789abcdef"}, {"lab", "fedcba9876543210"}});
   CHECK(find_token(tokens, "fedcba9876543210")->name == "lab");

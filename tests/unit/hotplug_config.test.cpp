@@ -235,7 +235,7 @@ TEST_CASE("every mistake in a configuration is told with its place") {
 
 TEST_CASE("mistakes of all kinds are reported at once, but nothing follows from what could not be read") {
   CHECK(
-      problems(R"({"vms": [{"name": "a", "socket": "/a"}],
+      problems(R"({"vms": [{"name": "desktop", "socket": "/a"}],
       "usbPassthrough": [{"targetVm": "x", "allow": [{"vendorId": "xyz"}]}, {"targetVm": "b", "allow": [{"bus": 1}]}],
       "general": {"rest": {"enable": true, "host": "0.0.0.0"}, "api": {"port": 0}}})") ==
       Lines{"usbPassthrough[0].allow[0].vendorId: found \"xyz\", expected four hexadecimal digits, such as \"046d\"",
@@ -267,7 +267,7 @@ TEST_CASE("an API that every host in the network could use is refused, unless th
   for (const char* other : {"0.0.0.0", "::", "10.0.0.1", "example.org"}) CHECK(host(other) == 1);
 }
 
-TEST_CASE("permissions that can not mean anything are refused") {
+TEST_CASE("permissions that cannot mean anything are refused") {
   const auto permission = [](const std::string& text) {
     return problems(R"({"vms": [{"name": "a", "socket": "/a"}], "general": {"api": {"permissions": [)" + text + "]}}}");
   };
@@ -287,7 +287,7 @@ TEST_CASE("permissions that can not mean anything are refused") {
   }
 }
 
-TEST_CASE("what belongs to other hypervisors is passed over with a warning") {
+TEST_CASE("what belongs to other hypervisors is skipped with a warning") {
   const ParsedConfig parsed = parse_config(R"({
     "vms": [{"name": "a", "type": "crosvm", "socket": "/a"}, {"name": "b", "type": "qemu", "socket": "/b"}],
     "general": {"crosvm": "/usr/bin/crosvm", "api": {"enable": true, "transports": ["vsock"]}}
@@ -368,7 +368,7 @@ TEST_CASE("a rule or permission for a VM whose file is absent or wrong is a warn
   const ParsedConfig parsed = parse_config("{" + names + R"(, "rest": {"vmDir": ")" + dir.path().string() + "\"}}}");
   CHECK(parsed.config.usb_rules.at(0).vms == Lines(1, "web"));
   REQUIRE(parsed.warnings.size() == 4);
-  CHECK_THAT(parsed.warnings[0], ContainsSubstring("web.json is passed over"));
+  CHECK_THAT(parsed.warnings[0], ContainsSubstring("web.json is skipped"));
   CHECK_THAT(parsed.warnings[1], ContainsSubstring("usbPassthrough[0].targetVm: there is no VM \"web\""));
   CHECK_THAT(parsed.warnings[2], ContainsSubstring("allowedVms[1]") && ContainsSubstring("did you mean \"database\"?"));
   CHECK_THAT(parsed.warnings[3], ContainsSubstring("general.api.permissions[0].vms[0]"));

@@ -77,7 +77,7 @@ TEST_CASE("who takes a USB controller takes the keyboard behind it") {
   CHECK_THAT(warnings[0], ContainsSubstring("no keyboard") && ContainsSubstring("(to gui)"));
 }
 
-TEST_CASE("a host that has no keyboard anyway can not lose it") {
+TEST_CASE("a host that has no keyboard anyway cannot lose it") {
   CHECK(detail::last_input_warnings({input("Power Button", "ID_INPUT_KEY")}, rules_for("x", "Power")).empty());
   CHECK(detail::last_input_warnings({}, rules_for(".*", ".*")).empty());
 }

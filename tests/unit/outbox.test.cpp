@@ -95,7 +95,7 @@ TEST_CASE("a peer that has gone breaks the outbox, and the messages are unsent")
   CHECK(outbox.empty());
 }
 
-TEST_CASE("descriptors that can not be passed on fail their own message only") {
+TEST_CASE("descriptors that cannot be passed on fail their own message only") {
   const Pair pair;
   Outbox outbox;
   auto files = some_files(1);

@@ -9,7 +9,9 @@
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/co_spawn.hpp>
 #include <asio/detached.hpp>
+#include <asio/post.hpp>
 #include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -87,7 +89,7 @@ std::size_t open_descriptors() {
       std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator()));
 }
 
-/// Waits for an end without reaping: what a `Process` that is gone by now can not do.
+/// Waits for an end without reaping: what a `Process` that is gone by now cannot do.
 void await_zombie(int pid) {
   siginfo_t info{};
   REQUIRE(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) == 0);
@@ -174,6 +176,26 @@ TEST_CASE("A wait ends at its deadline while the process lives, and the next wai
   CHECK(test::run(context, child.wait()).signal == SIGTERM);
 }
 
+// The reactor may still have to tell of the end of the one before, which is known already.
+TEST_CASE("The end of a process is noticed although another one had its descriptor a moment ago", "[process]") {
+  asio::io_context context;
+  const auto rounds = [&]() -> asio::awaitable<int> {
+    int late = 0;
+    for (int round = 0; round < 20; ++round) {
+      {
+        Process before = Process::spawn(context.get_executor(), shell("exit 0"));
+        while (!before.poll()) co_await asio::post(asio::use_awaitable);
+      }
+      Process child = Process::spawn(context.get_executor(), shell("sleep 0.01"));
+      const auto deadline = std::chrono::steady_clock::now() + 2s;
+      co_await child.wait_until(deadline);
+      if (std::chrono::steady_clock::now() >= deadline) ++late;
+    }
+    co_return late;
+  };
+  CHECK(test::run(context, rounds(), 60s) == 0);
+}
+
 TEST_CASE("A waiter that leaves does not disturb the others", "[process]") {
   asio::io_context context(1);
   Process child = Process::spawn(context.get_executor(), shell("exec sleep 60"));
@@ -219,7 +241,7 @@ TEST_CASE("An executor runs dry when nobody waits for the process", "[process]")
   test::run(context, child.wait());
 }
 
-TEST_CASE("A binary that can not be executed is an error with the reason, and no child", "[process]") {
+TEST_CASE("A binary that cannot be executed is an error with the reason, and no child", "[process]") {
   asio::io_context context(1);
   const std::size_t before = open_descriptors();
   const auto error_of = [&](const std::string& binary) -> std::error_code {

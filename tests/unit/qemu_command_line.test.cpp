@@ -232,7 +232,7 @@ TEST_CASE("An option without a value does not swallow the next one", "[discovery
   }
 }
 
-TEST_CASE("Disk images between the options are passed over", "[discovery]") {
+TEST_CASE("Disk images between the options are skipped", "[discovery]") {
   CHECK(monitors({"disk.img", "-qmp", "unix:/a,server=on", "other.img"}) == "unix /a");
 }
 

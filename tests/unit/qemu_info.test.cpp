@@ -144,7 +144,7 @@ TEST_CASE("A program that is no QEMU is refused with what became of it", "[qemu_
   CHECK(probe_error("kill -SEGV $$").diagnostics().detail == "QEMU was killed by signal 11 (Segmentation fault)");
   CHECK(probe_error("exec 3>&-; exec sleep 60").diagnostics().detail == "QEMU has closed its monitor");
   CHECK(error_of([] { test::run([] { return probe_qemu("/nonexistent"); }); }).diagnostics().detail ==
-        "it can not be executed: No such file or directory");
+        "it cannot be executed: No such file or directory");
 }
 
 TEST_CASE("What a program that is no QEMU printed is in the error", "[qemu_info]") {

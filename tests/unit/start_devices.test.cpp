@@ -116,7 +116,7 @@ TEST_CASE("a VM starts with its ACPI tables, but for those that are not there") 
   const auto warn = [&](const std::string& text) { warnings.push_back(text); };
   CHECK(detail::acpi_arguments(tables, "a", warn) == Words{"-acpitable", "file=" + (dir / "one,,two").string()});
   REQUIRE(warnings.size() == 2);
-  CHECK(warnings[0].ends_with("none is passed over: there is no such file"));
+  CHECK(warnings[0].ends_with("none is skipped: there is no such file"));
   CHECK(warnings[1].ends_with("there is no user nobody-has-this-name"));
 }
 

@@ -27,7 +27,7 @@ SysfsOutcome write(std::vector<SysfsWrite> writes, milliseconds timeout = millis
 
 } // namespace
 
-TEST_CASE("files are written one after the other, up to the first that can not be") {
+TEST_CASE("files are written one after the other, up to the first that cannot be") {
   const test::TempDir dir;
   const std::string one = dir / "one", two = dir / "two", none = dir / "none/file";
   test::write_file(one, "");

@@ -89,7 +89,7 @@ TEST_CASE("files that are there pass") {
   CHECK_NOTHROW(check_files(config));
 }
 
-TEST_CASE("a disk that can not be written has to be read-only") {
+TEST_CASE("a disk that cannot be written has to be read-only") {
   if (::geteuid() == 0) return; // root may write everything
   test::TempDir dir;
   test::write_file(dir / "disk", "x");

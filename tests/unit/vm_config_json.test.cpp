@@ -240,7 +240,7 @@ TEST_CASE("the order of the keys does not matter") {
         parse_vm_config(R"({"cpu": {"model": "max"}, "cpus": 2, "machine": {"type": "pc"}, "kvm": false})"));
 }
 
-TEST_CASE("two ways to say the same exclude each other") {
+TEST_CASE("two ways to say the same cannot be used together") {
   CHECK(problems(R"({"kvm": true, "machine": {"accel": "tcg"}})") ==
         Lines{"kvm: says the same as machine.accel; leave one of them out"});
   CHECK(problems(R"({"cpus": 2, "cpu": {"cores": 2, "threads": 1}})") ==
@@ -298,7 +298,7 @@ TEST_CASE("an unknown key is named with the nearest known one") {
         Lines{"memory.zzzzzzz: unknown key; known here: \"size\", \"backend\" and \"memLock\""});
 }
 
-TEST_CASE("an unknown key can not forge lines of the message") {
+TEST_CASE("an unknown key cannot forge lines of the message") {
   const Lines lines = problems("{\"a\\nname: is fine\\u001b[2J\": 1}");
   REQUIRE(lines.size() == 1);
   CHECK_THAT(lines[0], ContainsSubstring("\"a\\nname: is fine\\u001b[2J\": unknown key"));
@@ -333,7 +333,7 @@ TEST_CASE("values of the wrong kind are named with what was found and what was e
   CHECK(problems(R"([])") == Lines{"found a list, expected an object"});
 }
 
-TEST_CASE("a NUL character can not be passed to QEMU") {
+TEST_CASE("a NUL character cannot be passed to QEMU") {
   CHECK(problems(R"({"boot": {"kernel": "a\u0000b"}})") ==
         Lines{"boot.kernel: found \"a\\u0000b\", expected a path without NUL characters"});
 }
@@ -411,7 +411,7 @@ TEST_CASE("a VM without a name is called as its file") {
   CHECK(name(std::string(100, 'a') + ".json") == std::string(64, 'a'));
 }
 
-TEST_CASE("what can not be read as a file is refused with the reason") {
+TEST_CASE("what cannot be read as a file is refused with the reason") {
   test::TempDir dir;
   const auto refused = [](const std::filesystem::path& file, errc code, const std::string& reason) {
     try {

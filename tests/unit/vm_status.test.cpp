@@ -77,7 +77,7 @@ TEST_CASE("A process that was killed or failed has crashed") {
   CHECK(detail::final_status(ProcessExit{}, std::nullopt, true).state == State::crashed);
 }
 
-TEST_CASE("What can not be known is unknown") {
+TEST_CASE("What cannot be known is unknown") {
   const VmStatus lost = detail::final_status(ProcessExit{}, std::nullopt, false);
   CHECK(lost.state == State::unknown);
   CHECK_FALSE(lost.process_alive);

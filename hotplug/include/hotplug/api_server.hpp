@@ -36,7 +36,7 @@ class ApiServer {
  public:
   /// Listens on each of `config.transports`. A socket file that nobody answers on is replaced. Throws `qemuctl::Error`:
   /// `already_running` when somebody does; `invalid_argument` for a host of the network without a token or
-  /// `allow_unauthenticated`, and for a file of tokens that can not be; otherwise a system error.
+  /// `allow_unauthenticated`, and for a file of tokens that cannot be; otherwise a system error.
   ApiServer(asio::any_io_executor executor, Engine& engine, ApiConfig config, ApiServerOptions options = {});
   ApiServer(ApiServer&&) noexcept;
   ApiServer& operator=(ApiServer&&) noexcept;

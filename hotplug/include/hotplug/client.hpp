@@ -99,7 +99,7 @@ class ApiClient {
   /// Sends a request and returns its answer, which says "ok". Throws `qemuctl::Error`: `command_failed` with the
   /// service's words in `server_text`; `interrupted`, when no answer came in time or before the connection ended, after
   /// which it may have been done or not; `disconnected`, when it was not sent. When it is cancelled, the service may go
-  /// on with it; its answer is passed over, and the connection can be used as before.
+  /// on with it; its answer is skipped, and the connection can be used as before.
   asio::awaitable<qemuctl::Json> request(qemuctl::Json message,
                                          std::optional<std::chrono::milliseconds> timeout = std::nullopt);
 

@@ -138,7 +138,7 @@ struct ParsedConfig {
 /// (`usbPassthrough[].targetVm`). A file that mixes them is refused. Relative paths are relative to `base_dir`.
 ///
 /// Throws one `qemuctl::Error` (`errc::invalid_argument`) with every mistake, each with its path; `source` names the
-/// text in it. What belongs to other hypervisors is passed over with a warning.
+/// text in it. What belongs to other hypervisors is skipped with a warning.
 ParsedConfig parse_config(std::string_view text, const std::string& source = {},
                           const std::filesystem::path& base_dir = {});
 

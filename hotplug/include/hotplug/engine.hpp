@@ -47,7 +47,7 @@ struct EngineOptions {
   std::chrono::milliseconds driver_timeout{10'000};
   /// How long a guest is given to let go of a PCI or input device before that is told.
   std::chrono::milliseconds unplug_timeout{10'000};
-  /// A guest that has not let go of it, or can not now, is asked again so often.
+  /// A guest that has not let go of it, or cannot now, is asked again so often.
   std::chrono::milliseconds ask_again_after{30'000};
   /// How long a guest may be booting after its QEMU was first seen, and after a reset: it may miss what is plugged in
   /// meanwhile.
@@ -96,7 +96,7 @@ class NotificationSubscription {
 class Engine {
  public:
   /// Opens the state file (`general.persistency`) and listens to udev. Throws `qemuctl::Error`: `already_running` when
-  /// another engine has the state file, `invalid_argument` for rules that can not be; `std::system_error` without udev.
+  /// another engine has the state file, `invalid_argument` for rules that cannot be; `std::system_error` without udev.
   explicit Engine(asio::any_io_executor executor, Config config, EngineOptions options = {});
   Engine(Engine&&) noexcept;
   Engine& operator=(Engine&&) noexcept;

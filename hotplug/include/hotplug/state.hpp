@@ -51,7 +51,7 @@ enum class ProblemKind {
   in_use,   ///< another engine or process has it
   group,    ///< others of its IOMMU group
   kernel,   ///< it did not change its driver, or whether the host may use it
-  rom_file, ///< it can not be read
+  rom_file, ///< it cannot be read
   left,     ///< its guest let go of it, and nobody had asked for that
   flapping, ///< it came and went too often
 };

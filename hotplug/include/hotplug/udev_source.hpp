@@ -46,7 +46,7 @@ using DeviceEvent = std::variant<DeviceArrived, DeviceRemoved, DeviceSnapshot, H
 /// Bound to one executor. Between events nothing runs.
 class UdevSource {
  public:
-  /// Throws `std::system_error` when udev can not be listened to.
+  /// Throws `std::system_error` when udev cannot be listened to.
   explicit UdevSource(asio::any_io_executor executor);
   UdevSource(UdevSource&&) noexcept;
   UdevSource& operator=(UdevSource&&) noexcept;

@@ -37,7 +37,7 @@ struct CommandLineContext {
 /// Devices have the ids of `disks[].id` and `networks[].id`; the node of a disk's image is called as the disk, too,
 /// unless that name is too long for QEMU.
 ///
-/// Throws `Error`: `errc::invalid_argument` for a value that can not be right, `errc::not_supported` for what this QEMU
+/// Throws `Error`: `errc::invalid_argument` for a value that cannot be right, `errc::not_supported` for what this QEMU
 /// does not have, each naming the value as a path in `vm.json`.
 std::vector<std::string> build_command_line(const VmConfig& config, const QemuInfo& qemu,
                                             const CommandLineContext& context);

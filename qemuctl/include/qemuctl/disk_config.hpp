@@ -18,7 +18,7 @@ struct FileDiskBackend {
   /// itself is never believed, since a guest can write anything into it; but a "raw" that nobody asked for is refused
   /// at launch when the file begins as an image of another format does.
   std::string format;
-  /// The disk is read-only when its file can not be written, as found at launch. Without it that is an error.
+  /// The disk is read-only when its file cannot be written, as found at launch. Without it that is an error.
   bool auto_read_only = false;
   bool operator==(const FileDiskBackend&) const = default;
 };

@@ -14,12 +14,12 @@ namespace qemuctl {
 ///
 /// `timed_out` compares equal to `std::errc::timed_out`.
 enum class errc {
-  invalid_argument = 1, ///< a value given by the caller or read from a file can not be right; nothing was started
+  invalid_argument = 1, ///< a value given by the caller or read from a file cannot be right; nothing was started
   not_found,            ///< no QEMU binary, process, monitor or file of that name
-  not_supported,        ///< this QEMU, or this VM, can not do it
+  not_supported,        ///< this QEMU, or this VM, cannot do it
   already_running,      ///< a VM of that name runs already
   launch_failed,        ///< QEMU could not be started, or ended before it was ready
-  connect_failed,       ///< the monitor can not be reached
+  connect_failed,       ///< the monitor cannot be reached
   monitor_in_use,       ///< the monitor is there, but another client holds it
   protocol_error,       ///< the peer does not speak QMP, or broke a size or nesting limit
   command_failed,       ///< QEMU answered with an error; `Diagnostics::qmp_class` and `server_text` say which

@@ -102,7 +102,7 @@ class StatusSubscription {
   std::shared_ptr<Queue> queue_;
 };
 
-/// The limits of a disk. 0 means no limit. Totals and the read/write pairs exclude each other (QEMU refuses both).
+/// The limits of a disk. 0 means no limit. Totals and the read/write pairs cannot be used together (QEMU refuses both).
 struct IoThrottle {
   std::uint64_t bps = 0, bps_read = 0, bps_write = 0;    ///< bytes per second
   std::uint64_t iops = 0, iops_read = 0, iops_write = 0; ///< operations per second

@@ -28,7 +28,7 @@ struct LaunchPlan {
 /// nothing, but may start QEMU to see what it can do (once for each binary, the answer is remembered).
 ///
 /// Throws one `Error` with a line for everything that is wrong, each naming the value as a path in `vm.json`:
-/// `invalid_argument` when one of them can not be right, otherwise `not_supported` when this QEMU does not have it,
+/// `invalid_argument` when one of them cannot be right, otherwise `not_supported` when this QEMU does not have it,
 /// otherwise `not_found` for files. Besides what `find_qemu` and `probe_qemu` throw. Takes at most 60 s.
 asio::awaitable<LaunchPlan> plan_launch(VmConfig config);
 

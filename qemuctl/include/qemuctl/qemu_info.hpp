@@ -64,7 +64,7 @@ std::filesystem::path find_qemu(std::string_view arch = {}, std::string_view qem
 ///
 /// The answer is remembered in the cache folder (`$XDG_CACHE_HOME/qemuctl`, else for root `/var/cache/qemuctl`, else
 /// `~/.cache/qemuctl`) until the binary's size or modification time changes, or a folder that QEMU has modules in. That
-/// of a script, which may run anything, is not remembered. A cache that can not be read or written is no error.
+/// of a script, which may run anything, is not remembered. A cache that cannot be read or written is no error.
 /// Throws `Error` (`errc::launch_failed`, with the binary's last words). Takes at most 20 s, and 5 s for its end.
 asio::awaitable<QemuInfo> probe_qemu(std::filesystem::path binary);
 

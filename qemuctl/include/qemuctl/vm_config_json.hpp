@@ -21,7 +21,7 @@ VmConfig parse_vm_config(std::string_view text, const std::string& source = "vm.
                          const std::filesystem::path& base_dir = {});
 
 /// The same for a file; without a `name` in it, the VM is called as the file without its extension.
-/// Throws `Error` (`errc::not_found`) when it can not be read; it may have at most 1 MiB.
+/// Throws `Error` (`errc::not_found`) when it cannot be read; it may have at most 1 MiB.
 VmConfig load_vm_config(const std::filesystem::path& file);
 
 } // namespace qemuctl

@@ -16,7 +16,7 @@
 
 namespace qemuctl::detail {
 
-/// Finds what can not be right in `config` whatever the QEMU. Pure.
+/// Finds what cannot be right in `config` whatever the QEMU. Pure.
 void check_vm_config(const VmConfig& config, Problems& problems);
 
 /// What the parts of the check have in common. Paths are those of vm.json.
@@ -29,7 +29,7 @@ class Check {
 
   /// One of the known words. Empty is right when `optional`.
   void word(const std::string& path, const std::string& value, const Words& known, bool optional = false);
-  /// Says so and returns false when `value` can not be passed to QEMU at all.
+  /// Says so and returns false when `value` cannot be passed to QEMU at all.
   bool text(const std::string& path, const std::string& value);
   /// The same, and not empty; `expected` says what it is.
   bool needed(const std::string& path, const std::string& value, std::string_view expected);

@@ -61,13 +61,13 @@ class CommandLineParts {
   std::string virtio_serial_bus();
   std::string scsi_bus();
 
-  void invalid(std::string path, std::string text); ///< can not be right for this machine
+  void invalid(std::string path, std::string text); ///< cannot be right for this machine
   void invalid(std::string path, std::string_view found, std::string_view expected);
   void missing(std::string path, std::string text); ///< this QEMU does not have it
   /// "this QEMU (PATH, version 7.2.22) has no WHAT": names the version that has it when that is known.
   void missing_in_qemu(std::string path, std::string_view what, std::string_view since = {});
 
-  /// The whole, once. What is wrong is in the two lists, then: what can not be right for this machine, and what this
+  /// The whole, once. What is wrong is in the two lists, then: what cannot be right for this machine, and what this
   /// QEMU does not have.
   std::vector<std::string> finish(Problems& invalid, Problems& missing);
 

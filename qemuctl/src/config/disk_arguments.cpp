@@ -123,7 +123,7 @@ class Drives {
     if (!disk.serial.empty())
       properties.set("serial", disk.serial);
     else if (disk.interface == "nvme")
-      properties.set("serial", id.substr(0, 20)); // which it can not do without
+      properties.set("serial", id.substr(0, 20)); // which it cannot do without
     if (disk.boot_index) properties.set("bootindex", *disk.boot_index);
     // Writes are complete when they are on the disk: the guest is told that there is no cache.
     if (!cache_mode(disk.cache).writeback) properties.set("write-cache", "off");

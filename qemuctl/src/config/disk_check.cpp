@@ -93,7 +93,7 @@ void check_disk(Check& check, const std::string& path, const DiskConfig& disk) {
     check.problems.add(path + ".serial", fmt::format("{} bytes", disk.serial.size()), "at most 20");
   if (disk.read_only && !has_read_only_disks(disk.interface))
     check.problems.add(path + ".readOnly", "true",
-                       fmt::format("false for interface {}: there are no such disks that can not be written; "
+                       fmt::format("false for interface {}: there are no such disks that cannot be written; "
                                    "\"virtio\", \"scsi\" and \"nvme\" have them",
                                    in_quotes(disk.interface)));
   if (const auto* file = std::get_if<FileDiskBackend>(&disk.backend);
@@ -170,7 +170,7 @@ void check_share(Check& check, const std::string& path, const ShareConfig& share
     check.problems.add(path + ".tag", fmt::format("{} bytes", share.tag.size()), "at most 35");
   if (share.read_only && share.type == "virtiofs")
     check.problems.add(path + ".readOnly", "true",
-                       "false for type \"virtiofs\", which can not refuse to write everywhere; \"9p\" can");
+                       "false for type \"virtiofs\", which cannot refuse to write everywhere; \"9p\" can");
   // virtiofsd and the option -fsdev take their options apart at commas, and only the latter has a way to write one.
   if (share.type == "virtiofs" && share.path.find(',') != std::string::npos)
     check.problems.add(path + ".path", in_quotes(share.path), "a path without commas; type \"9p\" takes them");

@@ -16,7 +16,7 @@ Format<FileDiskBackend> file_backend() {
       key<T>("format", &T::format, word(disk_format_words()),
              "Default: what the path ends with (.qcow2, .vmdk, .vdi, .vhdx; .vhd is `vpc`), otherwise `raw`"),
       key<T>("autoReadOnly", &T::auto_read_only, boolean(),
-             "The disk is read-only when its file can not be written. Default: false"),
+             "The disk is read-only when its file cannot be written. Default: false"),
   });
 }
 
@@ -107,7 +107,7 @@ Format<DiskConfig> disk_format() {
       key<T>("cache", &T::cache, word(disk_cache_words()), "The host's cache. Default: `writeback`"),
       key<T>("discard", &T::discard, word(disk_discard_words()),
              "`unmap`: what the guest discards is given back. Default: `ignore`"),
-      key<T>("readOnly", &T::read_only, boolean(), "The guest can not write. Default: false"),
+      key<T>("readOnly", &T::read_only, boolean(), "The guest cannot write. Default: false"),
       key<T>("serial", &T::serial, text(), "The serial number the guest sees, at most 20 bytes"),
       key<T>("bootIndex", &T::boot_index, whole_number(0, any_number), "Its place in the boot order, from 0"),
       key<T>("throttle", &T::throttle, throttle(), "Limits"),
@@ -126,7 +126,7 @@ Format<DiskConfig> drive_format() {
       required(key<T>("file", set_file, file_path(), "The image")),
       key<T>("format", set_format, word(disk_format_words()), "Default: what the path ends with, otherwise `raw`"),
       key<T>("interface", &T::interface, word(disk_interface_words()), "How the guest sees it. Default: `virtio`"),
-      key<T>("readOnly", &T::read_only, boolean(), "The guest can not write. Default: false"),
+      key<T>("readOnly", &T::read_only, boolean(), "The guest cannot write. Default: false"),
       key<T>("cache", &T::cache, word(disk_cache_words()), "The host's cache. Default: `writeback`"),
       key<T>("serial", &T::serial, text(), "The serial number the guest sees, at most 20 bytes"),
   });
@@ -150,7 +150,7 @@ Format<ShareConfig> share_format() {
       key<T>("type", &T::type, word(share_words()), "Default: `virtiofs`"),
       required(key<T>("path", &T::path, file_path(), "The folder")),
       required(key<T>("tag", &T::tag, text(), "What the guest mounts it by, 1 to 35 bytes")),
-      key<T>("readOnly", &T::read_only, boolean(), "The guest can not write. Default: false"),
+      key<T>("readOnly", &T::read_only, boolean(), "The guest cannot write. Default: false"),
       key<T>("securityModel", &T::security_model, word(share_security_words()),
              "For `9p`: how the guest's owners and modes are kept. Default: `mapped-xattr`"),
   });

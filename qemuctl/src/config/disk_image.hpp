@@ -19,7 +19,7 @@ std::string file_driver(std::string_view path);
 /// Whether a path is one of QEMU's own names for a descriptor that it was given (`-add-fd`), and no file.
 bool is_descriptor_set(std::string_view path) noexcept;
 
-/// IDE and SATA have no disks that can not be written.
+/// IDE and SATA have no disks that cannot be written.
 bool has_read_only_disks(std::string_view interface) noexcept;
 
 /// The format that a file with these first bytes most likely has; empty: none that is known by its beginning.

@@ -28,7 +28,7 @@ bool can_write(const std::string& path) {
   return ::access(path.c_str(), R_OK | W_OK) == 0;
 }
 
-/// The first bytes of a regular file; empty when it is none or can not be read.
+/// The first bytes of a regular file; empty when it is none or cannot be read.
 std::string beginning_of(const std::string& path) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   struct stat info {};

@@ -18,7 +18,7 @@ void find_missing_interfaces(const VmConfig& config, Problems& problems);
 void find_missing_host_devices(const VmConfig& config, Problems& problems);
 /// @}
 
-/// `readOnly`, or `autoReadOnly` and a file that can not be written.
+/// `readOnly`, or `autoReadOnly` and a file that cannot be written.
 bool is_read_only(const DiskConfig& disk);
 
 } // namespace qemuctl::detail

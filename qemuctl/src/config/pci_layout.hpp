@@ -28,7 +28,7 @@ struct PciLayout {
 
 enum class PciNeed {
   anything,
-  root_port, ///< where the machine has them: what is right on the root bus can not be unplugged
+  root_port, ///< where the machine has them: what is right on the root bus cannot be unplugged
 };
 
 /// Places `devices` and `hotplug_ports` empty root ports.
@@ -36,7 +36,7 @@ enum class PciNeed {
 /// Devices take the slots of the root bus in their order, from the first on, and ports those from the last on, eight
 /// sharing a slot as its functions; so one more of either moves no other as long as there are slots. When there are
 /// not, the last devices go behind root ports of their own, or behind bridges on a machine with conventional PCI. (QEMU
-/// takes conventional devices behind root ports, too.) nullopt: the machine can not have so many.
+/// takes conventional devices behind root ports, too.) nullopt: the machine cannot have so many.
 ///
 /// A root port has a chassis and slot number of its own: QEMU refuses a second one with the same.
 std::optional<PciLayout> lay_out_pci(const PciRoot& root, const std::vector<PciNeed>& devices,

@@ -49,7 +49,7 @@ std::string video_device(std::string_view video);
 /// How many devices a USB controller can have without a hub; 0: not known.
 std::size_t usb_port_count(std::string_view controller) noexcept;
 
-/// The value of `-vnc` for `display.vnc.listen`; nullopt when it can not be understood.
+/// The value of `-vnc` for `display.vnc.listen`; nullopt when it cannot be understood.
 std::optional<std::string> vnc_address(std::string_view listen);
 
 /// Valid UTF-8 and without NUL: what can be both part of JSON and a word of a command line.
