@@ -317,4 +317,10 @@ Json FakeQemu::answer(const Command& command, Fate fate, std::string& deleted) {
   throw Refused{"CommandNotFound", "The command " + command.name + " has not been found"};
 }
 
+FakeQemu::Decide first(std::string name, int count, FakeQemu::Fate fate) {
+  return [name = std::move(name), count, fate](const FakeQemu::Command& command) {
+    return command.name == name && command.count <= count ? fate : FakeQemu::Fate::done;
+  };
+}
+
 } // namespace test

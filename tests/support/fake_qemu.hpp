@@ -99,4 +99,7 @@ class FakeQemu {
   std::thread thread_;
 };
 
+/// The fate of the first `count` commands of that name; then all goes well.
+FakeQemu::Decide first(std::string name, int count, FakeQemu::Fate fate);
+
 } // namespace test
