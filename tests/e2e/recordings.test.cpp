@@ -56,3 +56,23 @@ TEST_CASE("the recordings of tests/data/udev are made anew", "[.][recordings]") 
     record(host, name, fmt::format("the device of tests/e2e/gadget {}", name),
            host.output_of(script("gadget") + " " + name));
 }
+
+TEST_CASE("the recordings of cards and of the keyboard in tests/data/udev are made anew", "[.][recordings]") {
+  test::HostVm::Options options;
+  options.qemu_arguments = {"-device", "intel-iommu,intremap=on,caching-mode=on",
+                            "-device", R"({"driver": "pcie-pci-bridge", "id": "bridge", "bus": "rp0"})",
+                            "-device", R"({"driver": "e1000", "bus": "bridge", "addr": "0x1"})",
+                            "-device", R"({"driver": "e1000", "bus": "bridge", "addr": "0x2"})"};
+  options.kernel_arguments = "intel_iommu=on iommu=pt";
+  test::HostVm host(options);
+  host.output_of("modprobe e1000; udevadm trigger --action=add --subsystem-match=pci; udevadm settle");
+  record(host, "bridge", "two of QEMU's e1000 behind its pcie-pci-bridge",
+         host.output_of(
+             "for card in $(grep -l 0x100e /sys/bus/pci/devices/*/device); do readlink -f $(dirname $card); done | "
+             "paste -sd ' '"));
+  const std::string chipset = "/sys/devices/pci0000:00/0000:00:1f.";
+  record(host, "chipset", "the functions of q35's chipset", chipset + "0 " + chipset + "2 " + chipset + "3");
+  record(host, "keyboard", "QEMU's PS/2 keyboard",
+         host.output_of("for event in /sys/class/input/event*; do grep -q 'AT Translated' $event/device/name && "
+                        "readlink -f $event; done | head -n 1"));
+}

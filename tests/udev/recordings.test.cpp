@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
+#include "pci_group.hpp"
 #include "run.hpp"
 #include "testbed.hpp"
 
@@ -9,23 +10,34 @@
 #include <asio/io_context.hpp>
 
 #include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
 
 using namespace hotplug;
+using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
-/// The devices of a recording, by name in sysfs, as they are told of.
-std::vector<UsbDevice> devices_of(const std::string& recording) {
+/// The devices of a recording of one kind, by name in sysfs, as they are reported.
+template<typename Kind>
+std::vector<Kind> all_of(const std::string& recording) {
   test::Testbed host;
   host.load(recording);
   asio::io_context io;
   UdevSource source(io.get_executor());
   const DeviceEvent event = test::run(io, source.next());
-  std::vector<UsbDevice> devices;
+  std::vector<Kind> devices;
   for (const Device& device : std::get<DeviceSnapshot>(event).devices)
-    if (const auto* usb = std::get_if<UsbDevice>(&device)) devices.push_back(*usb);
-  std::ranges::sort(devices, {}, &UsbDevice::sys_name);
+    if (const auto* one = std::get_if<Kind>(&device)) devices.push_back(*one);
+  std::ranges::sort(devices, {}, &Kind::sys_name);
   return devices;
+}
+
+std::vector<UsbDevice> devices_of(const std::string& recording) {
+  return all_of<UsbDevice>(recording);
 }
 
 UsbDevice device_of(const std::string& recording) {
@@ -128,4 +140,50 @@ TEST_CASE("a recorded device that says nothing of itself has no serial number, a
   CHECK(bare.product_name.empty());
   CHECK(bare.serial.empty());
   CHECK_FALSE(bare.identity.fingerprint.empty());
+}
+
+TEST_CASE("recorded cards behind a bridge are in one IOMMU group, and the bridge is none of them") {
+  const std::vector<PciDevice> cards = all_of<PciDevice>("bridge");
+  REQUIRE(cards.size() == 2);
+  CHECK(cards[0].address() == "0000:02:01.0");
+  CHECK(cards[1].address() == "0000:02:02.0");
+  CHECK(cards[0].sys_path.find("/0000:01:00.0/0000:02:01.0") != std::string::npos);
+  CHECK(cards[0].vendor_id == 0x8086);
+  CHECK(cards[0].device_id == 0x100e);
+  CHECK(cards[0].device_class == PciClass{0x02, 0x00, 0x00});
+  CHECK(cards[0].driver == "e1000");
+  REQUIRE(cards[0].iommu_group);
+  CHECK(cards[0].iommu_group == cards[1].iommu_group);
+  CHECK(cards[0].identity != cards[1].identity);
+
+  const std::vector<detail::GroupMember> members{{cards[0], "a"}, {cards[1], std::nullopt}};
+  CHECK_THAT(detail::group_obstacle(cards[0], "a", members),
+             ContainsSubstring("0000:02:02.0") && ContainsSubstring("driver e1000"));
+  PciRule rule;
+  rule.vms = {"a"};
+  rule.allow.emplace_back().address = cards[0].address();
+  rule.iommu_add_all = true;
+  auto verdicts = detail::decide_pci(cards, PciRules(std::vector<PciRule>(1, rule)));
+  CHECK(verdicts[cards[1].address()].vms == std::vector<std::string>{"a"});
+  CHECK(verdicts[cards[1].address()].member);
+}
+
+TEST_CASE("of the functions of a recorded chipset those that are no bridges can be passed") {
+  const std::vector<PciDevice> functions = all_of<PciDevice>("chipset");
+  REQUIRE(functions.size() == 2); // the first is the bridge to ISA
+  CHECK(functions[0].address() == "0000:00:1f.2");
+  CHECK(functions[0].device_class == PciClass{0x01, 0x06, 0x01});
+  CHECK(functions[1].address() == "0000:00:1f.3");
+  CHECK(functions[1].device_class == PciClass{0x0c, 0x05, 0x00});
+  CHECK(functions[0].iommu_group == functions[1].iommu_group);
+}
+
+TEST_CASE("a recorded keyboard that is not behind USB is known by its path tag and its name") {
+  const std::vector<InputDevice> keyboards = all_of<InputDevice>("keyboard");
+  REQUIRE(keyboards.size() == 1);
+  CHECK(keyboards[0].name == "AT Translated Set 2 keyboard");
+  CHECK(keyboards[0].path_tag == "platform-i8042-serio-0");
+  CHECK(keyboards[0].properties.at("ID_INPUT_KEYBOARD") == "1");
+  CHECK(keyboards[0].device_node == "/dev/input/" + keyboards[0].sys_name);
+  CHECK(keyboards[0].identity.connector == "platform-i8042-serio-0/AT Translated Set 2 keyboard");
 }

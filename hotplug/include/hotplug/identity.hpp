@@ -11,10 +11,10 @@ namespace hotplug {
 struct Identity {
   /// Where it is. USB: the PCI address of the host controller and the ports from the root hub on,
   /// "0000:00:14.0/1.4.2", the same for the USB 2 and the USB 3 side of one connector. PCI: the address. Input: udev's
-  /// path tag.
+  /// path tag and the name.
   std::string connector;
   std::string serial; ///< USB only; may be empty, and is the same for all devices of some vendors
-  /// Of the USB descriptors, 16 hexadecimal digits; empty if they could not be read. PCI: the ids. Input: the name.
+  /// Of the USB descriptors, 16 hexadecimal digits; empty if they could not be read. PCI: the ids.
   std::string fingerprint;
   auto operator<=>(const Identity&) const = default;
 };

@@ -17,7 +17,7 @@ struct RuleBase {
   std::vector<std::string> vms; ///< one: it goes there; several: a person chooses
   bool enabled = true;
   bool skip_on_suspend = false; ///< stays in the VM when the host suspends
-  bool force = false;           ///< also what the host itself uses: a disk with mounted files, the way to the network
+  bool force = false;           ///< USB and PCI: also what the host itself uses, such as a disk with mounted files
   std::string tag;              ///< for requests of people, to name many devices at once
   bool operator==(const RuleBase&) const = default;
 };
