@@ -71,11 +71,16 @@ const std::filesystem::path& file_of(const DaemonOptions& options) {
   return options.config ? *options.config : *options.rules;
 }
 
-/// "2 USB rules, 1 PCI rules"
+/// "2 VMs", "1 VM"
+std::string counted(std::size_t count, const char* what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
+/// "2 USB rules, 1 PCI rule"
 std::string counted(const Config& config) {
-  std::string text = fmt::format("{} USB rules", config.usb_rules.size());
-  if (!config.pci_rules.empty()) text += fmt::format(", {} PCI rules", config.pci_rules.size());
-  if (!config.input_rules.empty()) text += fmt::format(", {} input rules", config.input_rules.size());
+  std::string text = counted(config.usb_rules.size(), "USB rule");
+  if (!config.pci_rules.empty()) text += ", " + counted(config.pci_rules.size(), "PCI rule");
+  if (!config.input_rules.empty()) text += ", " + counted(config.input_rules.size(), "input rule");
   return text;
 }
 
@@ -99,7 +104,8 @@ int check(const DaemonOptions& options, const ParsedConfig& parsed) {
   for (const std::string& warning :
        hotplug::detail::last_input_warnings(devices_of_host(), hotplug::Rules(parsed.config)))
     fmt::print(stderr, "qemuctl-hotplugd: warning: {}\n", warning);
-  fmt::print("{}: good: {} VMs, {}\n", file_of(options).string(), parsed.config.vms.size(), counted(parsed.config));
+  fmt::print("{}: good: {}, {}\n", file_of(options).string(), counted(parsed.config.vms.size(), "VM"),
+             counted(parsed.config));
   return good;
 }
 
@@ -191,7 +197,7 @@ class Daemon {
  private:
   asio::awaitable<void> serve() {
     const std::vector<hotplug::VmState> vms = engine_.vms();
-    log(LogLevel::info, fmt::format("serving {} VMs by {}", vms.size(), counted(loaded_)));
+    log(LogLevel::info, fmt::format("serving {} by {}", counted(vms.size(), "VM"), counted(loaded_)));
     manager_.ready();
     co_await engine_.run();
   }

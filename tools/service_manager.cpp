@@ -52,6 +52,14 @@ const char* plain_prefix(hotplug::LogLevel level) {
   return "";
 }
 
+/// "2 problems: a is wrong; b is wrong" of a list with an indented line for each.
+std::string in_one_line(std::string text) {
+  constexpr std::string_view item = "\n  ";
+  for (std::size_t at = text.find(item); at != text.npos; at = text.find(item, at))
+    text.replace(at, item.size(), at > 0 && text[at - 1] == ':' ? " " : "; ");
+  return text;
+}
+
 } // namespace
 
 ServiceManager::ServiceManager() : journal_(stderr_is_journal()) {
@@ -87,8 +95,8 @@ void ServiceManager::stopping() const {
 
 void ServiceManager::log(hotplug::LogLevel level, std::string_view text) const {
   // Names that devices, guests and clients choose are in it, and must not look like lines of their own.
-  const std::string line =
-      fmt::format("{}{}\n", journal_ ? journal_prefix(level) : plain_prefix(level), qemuctl::detail::printable(text));
+  const std::string line = fmt::format("{}{}\n", journal_ ? journal_prefix(level) : plain_prefix(level),
+                                       qemuctl::detail::printable(in_one_line(std::string(text))));
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 

@@ -180,7 +180,6 @@ std::vector<std::string> keys_in(const Json& message) {
 
 void refuse_request(std::error_code code, std::string detail, std::string advice) {
   qemuctl::Diagnostics diagnostics;
-  diagnostics.operation = "do what was asked for";
   diagnostics.detail = std::move(detail);
   diagnostics.advice = std::move(advice);
   throw qemuctl::Error(code, std::move(diagnostics));

@@ -141,7 +141,7 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
     connections.push_back(connection);
     tasks.start(serve(connection, key));
     if (connection->authenticated) return;
-    connection->wait(options.time_to_authenticate, [this, waiting = connection.get()] {
+    connection->wait(options.time_to_authenticate, [waiting = connection.get()] {
       refuse(waiting->shared_from_this(), "no token was shown in time");
     });
   }

@@ -285,7 +285,13 @@ asio::awaitable<HttpResponse> RestApi::act(HttpRequest request, std::string name
     refused = problem(400, "wrong-body", error.what());
   }
   if (refused) co_return std::move(*refused);
-  const Json answer = co_await actions_.carry_out(std::move(what), rights);
+  Json answer;
+  try {
+    answer = co_await actions_.carry_out(std::move(what), rights);
+  } catch (const qemuctl::Error& error) {
+    if (error.code() != errc::not_found) throw;
+    co_return problem(422, "not-possible", error.what()); // the VM is there; a file that it needs is not
+  }
   if (action == "start" || action == "stop") co_await wait_until_seen(name, action == "start");
   Json json;
   for (const auto& [key, value] : answer.as_object())

@@ -27,7 +27,7 @@ TEST_CASE("qemuctl-hotplugd checks the example of a configuration") {
   const std::string file = (test::source_dir() / "examples/hotplug.json").string();
   Program program(service({"--check", "-c", file}));
   CHECK(program.wait_for_end() == 0);
-  CHECK(program.output() == file + ": good: 1 VMs, 1 USB rules, 1 PCI rules, 1 input rules\n");
+  CHECK(program.output() == file + ": good: 1 VM, 1 USB rule, 1 PCI rule, 1 input rule\n");
   CHECK(program.errors().empty());
 }
 
@@ -87,7 +87,7 @@ TEST_CASE("a request to reload takes permissions away, and names what takes a re
   };
   configure("admin", "");
   Program program(service({"-c", (dir / "hotplug.json").string()}));
-  program.wait_for_error("serving 1 VMs");
+  program.wait_for_error("serving 1 VM ");
   CHECK(reload(0) == "{\"result\":\"ok\"}\n");
   configure("read", R"("statePath": "/other", "ovmfCode": "/code", )");
   program.wait_for_error("general.ovmfCode: take effect when the service is started again");

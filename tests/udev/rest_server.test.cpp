@@ -4,6 +4,7 @@
 // The REST API with devices of umockdev's and QEMUs that do what they are told.
 #include "catch.hpp"
 #include "fake_qemu.hpp"
+#include "golden.hpp"
 #include "stick_host.hpp"
 
 #include <chrono>
@@ -76,6 +77,10 @@ TEST_CASE("REST: what cannot be is told as a problem") {
   StickHost host([](const FakeQemu::Command& command) {
     return command.name == "device_add" ? FakeQemu::Fate::refused : FakeQemu::Fate::done;
   });
+  test::write_file(host.dir / "c.json", R"({"name": "c", "boot": {"kernel": "nothing"}})");
+  VmEntry& without_kernel = host.config.vms.emplace_back();
+  without_kernel.name = "c";
+  without_kernel.config = host.dir / "c.json";
   host.start_rest();
   HttpWire wire(host);
   const char* place = "/api/1/devices/usb-3-1/attachment";
@@ -100,6 +105,8 @@ TEST_CASE("REST: what cannot be is told as a problem") {
   problem_of(wire.ask("POST", "/api/1/vms/b/actions/pause"), 409);
   problem_of(wire.ask("POST", "/api/1/vms/a/actions/start"), 409);
   problem_of(wire.ask("POST", "/api/1/vms/b/actions/start"), 409);
+  CHECK_THAT(problem_of(wire.ask("POST", "/api/1/vms/c/actions/start"), 422),
+             ContainsSubstring("nothing: No such file"));
 }
 
 TEST_CASE("REST: a VM that does not answer is told as a problem of its own") {
