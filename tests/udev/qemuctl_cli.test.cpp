@@ -108,12 +108,12 @@ TEST_CASE("qemuctl prints devices as a table that says where each is, where it m
   service.usb().plug(service.root(), 3, 4, 8, "Mouse");
   Program listening(service.command({"usb", "list"}));
   CHECK(listening.wait_for_end() == 0);
-  CHECK(listening.output() ==
-        "DEVICE  ID         NAME          VM   ALLOWED  STATE\n"
-        "3-1     046d:c52b  Stick A       vm1  vm1,vm2  attached\n"
-        "3-2     046d:c52b  Stick B?[31m  -    vm1,vm2  was plugged in before the service started: attach it by hand, or start the service with -a\n"
-        "3-3     046d:c52b  Keyboard      -    -        stays with the host: no rule is for it\n"
-        "3-4     046d:c52b  Mouse         -    vm2      VM vm2: it does not run\n");
+  CHECK(listening.output() == "DEVICE  ID         NAME          VM   ALLOWED  STATE\n"
+                              "3-1     046d:c52b  Stick A       vm1  vm1,vm2  attached\n"
+                              "3-2     046d:c52b  Stick B?[31m  -    vm1,vm2  was plugged in before the service "
+                              "started: attach it by hand, or start the service with -a\n"
+                              "3-3     046d:c52b  Keyboard      -    -        stays with the host: no rule is for it\n"
+                              "3-4     046d:c52b  Mouse         -    vm2      VM vm2: it does not run\n");
   const Json devices = qemuctl::parse_json(output_of(service.command({"--json", "usb", "list"})));
   CHECK(devices.size() == 4);
   CHECK(output_of(service.command({"usb", "list", "--names"})) == "3-1\n3-2\n3-3\n3-4\n");
