@@ -26,6 +26,11 @@ namespace {
 
 constexpr const char* marker = "QEMUCTL_TEST_PROCESS";
 
+/// Only a process that has memory, and that we may look into, has a program: no zombie, no thread of the kernel.
+bool has_program(const std::string& entry) {
+  return access((entry + "/exe").c_str(), F_OK) == 0;
+}
+
 /// Waits for the end of `ancestor`, to which `watched` is a pidfd, and kills what it has left.
 void guard(int ancestor, int watched) {
   setsid(); // away from the signals of a terminal
@@ -61,10 +66,16 @@ void mark_descendants(char** argv) {
 }
 
 bool descends_from(int ancestor, int pid) {
+  // In the middle of exec a process has no environment for a moment.
+  const auto entry = "/proc/" + std::to_string(pid);
+  auto environment = read_proc_file(entry + "/environ");
+  for (int tries = 0; environment.empty() && tries < 20 && has_program(entry); ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    environment = read_proc_file(entry + "/environ");
+  }
   // Entries are separated by NUL; a leading one lets every entry be found the same way.
   const auto wanted = std::string(1, '\0') + marker + '=' + std::to_string(ancestor) + '\0';
-  return (std::string(1, '\0') + read_proc_file("/proc/" + std::to_string(pid) + "/environ")).find(wanted) !=
-         std::string::npos;
+  return (std::string(1, '\0') + environment).find(wanted) != std::string::npos;
 }
 
 void kill_descendants_afterwards() {
