@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runner.hpp"
 
-#include "process.hpp"
 #include "serial_port.hpp"
 
 #include <qemuctl/command_line.hpp>
@@ -17,12 +16,9 @@
 #include <asio/redirect_error.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -77,9 +73,18 @@ bool is_canceled(const std::system_error& error) {
 
 Runner::Runner(RunOptions options)
     : options_(std::move(options)), stdout_(io_.get_executor(), STDOUT_FILENO),
-      stderr_(io_.get_executor(), STDERR_FILENO), signals_(io_), patience_(io_), engine_end_(io_) {
+      stderr_(io_.get_executor(), STDERR_FILENO), signals_(io_), patience_(io_),
+      hotplug_(io_.get_executor(), hotplug_output()) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) add_unless_ignored(signals_, signal);
   signals_.add(SIGCONT);
+}
+
+RunHotplug::Output Runner::hotplug_output() {
+  return {.news =
+              [this](std::string_view text) {
+                if (!options_.detach) print(text);
+              },
+          .warning = [this](std::string_view text) { say(text); }};
 }
 
 ExitStatus Runner::run() {
@@ -109,7 +114,7 @@ ExitStatus Runner::run() {
 void Runner::finish() {
   phase_ = Phase::ended;
   finished_ = true;
-  engine_.reset();
+  hotplug_.stop();
   vm_.reset();
   if (console_) console_->close();
   patience_.cancel();
@@ -132,18 +137,21 @@ asio::awaitable<ExitStatus> Runner::launch() {
     if (config.serials.size() > ports) say_if_verbose("added a serial port for the console");
   }
   const auto ports = config.serials;
-  take_rules(config);
-  if (rules_ && !config.hotplug) config.hotplug.emplace();
+  if (options_.hotplug)
+    hotplug_.read_rules(*options_.hotplug, config.name);
+  else
+    hotplug_.read_rules(config, *options_.vm_file);
+  if (hotplug_.has_rules() && !config.hotplug) config.hotplug.emplace();
 
   phase_ = Phase::planning;
-  const bool with_devices = rules_ && config.hotplug->at_start && !options_.check && !options_.dry_run;
-  if (with_devices) open_engine();
+  const bool plan_only = options_.check || options_.dry_run;
   std::exception_ptr failure;
   try {
-    if (with_devices) config = co_await engine_->with_start_devices(std::move(config));
+    if (hotplug_.has_rules() && config.hotplug->at_start && !plan_only)
+      config = co_await hotplug_.with_start_devices(std::move(config));
     qemuctl::LaunchPlan plan = co_await qemuctl::plan_launch(std::move(config));
     for (const std::string& warning : plan.warnings) say(fmt::format("warning: {}", warning));
-    if (options_.check || options_.dry_run) co_return show_plan(plan);
+    if (plan_only) co_return show_plan(plan);
 
     phase_ = Phase::starting;
     qemuctl::LaunchOptions launch_options;
@@ -153,14 +161,17 @@ asio::awaitable<ExitStatus> Runner::launch() {
   } catch (...) {
     failure = std::current_exception();
   }
-  if (failure && engine_) co_await give_devices_back();
-  if (failure) std::rethrow_exception(failure);
+  if (failure) {
+    // Also when the run was cancelled, in which no other coroutine can be awaited any more.
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await hotplug_.give_devices_back();
+    std::rethrow_exception(failure);
+  }
   phase_ = Phase::following;
 
   if (options_.detach) {
-    if (engine_) engine_->stop(); // the other one takes over
     introduce();
-    if (rules_) print(fmt::format("engine: {}", start_engine_apart()));
+    if (hotplug_.has_rules()) print(fmt::format("engine: {}", hotplug_.hand_over(*vm_)));
     co_return ExitStatus::good;
   }
   if (std::exchange(leaving_, false)) { // the VM had started when the launch was to be cancelled
@@ -189,89 +200,6 @@ asio::awaitable<ExitStatus> Runner::launch() {
   std::rethrow_exception(failure);
 }
 
-void Runner::take_rules(const VmConfig& config) {
-  if (options_.hotplug) return take_rules(*options_.hotplug, config.name);
-  if (!config.hotplug) return;
-  if (!config.hotplug->rules_file.empty()) return take_rules(config.hotplug->rules_file, config.name);
-  if (config.hotplug->rules.is_null()) return;
-  rules_in_vm_file_ = config.hotplug->rules;
-  take_rules(hotplug::read_rules(rules_in_vm_file_, config.name, options_.vm_file->string() + ": hotplug"));
-}
-
-void Runner::take_rules(const std::filesystem::path& file, const std::string& vm) {
-  rules_file_ = std::filesystem::absolute(file);
-  take_rules(hotplug::load_rules(file, vm));
-}
-
-void Runner::take_rules(hotplug::ParsedConfig parsed) {
-  for (const std::string& warning : parsed.warnings) say(fmt::format("warning: {}", warning));
-  rules_ = std::move(parsed.config);
-}
-
-/// In this process, for as long as the VM is followed.
-void Runner::start_engine() {
-  if (!engine_) open_engine();
-  engine_->add_vm(vm_->name(), vm_);
-}
-
-/// The devices that the VM did not start with.
-asio::awaitable<void> Runner::give_devices_back() {
-  // Also when it was to be left before it had started.
-  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-  try {
-    co_await engine_->detach_all();
-  } catch (const qemuctl::Error& error) {
-    say(error.what());
-  }
-}
-
-void Runner::open_engine() {
-  hotplug::EngineOptions engine_options;
-  engine_options.attach_connected = true;
-  engine_options.log = [this](hotplug::LogLevel level, std::string_view text) {
-    if (level == hotplug::LogLevel::debug) return;
-    if (level == hotplug::LogLevel::info && !options_.detach)
-      print(fmt::format("hotplug: {}", text));
-    else if (level != hotplug::LogLevel::info)
-      say(fmt::format("hotplug: {}", text));
-  };
-  engine_.emplace(io_.get_executor(), *rules_, std::move(engine_options));
-  engine_runs_ = true;
-  // A VM without hotplug is better than none.
-  asio::co_spawn(io_, engine_->run(), [this](const std::exception_ptr& failure) {
-    engine_runs_ = false;
-    engine_end_.cancel();
-    if (failure) report(failure);
-  });
-}
-
-/// In a process of its own, which ends with the VM. Its PID.
-int Runner::start_engine_apart() {
-  const std::filesystem::path folder = std::filesystem::read_symlink("/proc/self/exe").parent_path();
-  std::filesystem::path service = folder / "qemuctl-hotplugd";
-  std::error_code ec;
-  if (!std::filesystem::exists(service, ec)) service = folder.parent_path() / "sbin/qemuctl-hotplugd"; // installed
-  const std::filesystem::path log_file = vm_->log_file().parent_path() / (vm_->name() + "-hotplug.log");
-  const qemuctl::FileDescriptor log(
-      ::open(log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!log) throw std::system_error(errno, std::generic_category(), log_file.string());
-
-  qemuctl::detail::SpawnOptions spawn;
-  std::string rules = rules_file_.string();
-  qemuctl::FileDescriptor memory;
-  if (rules_file_.empty()) { // what vm.json says of them may be another thing tomorrow
-    const std::string text = rules_in_vm_file_.dump();
-    memory.reset(::memfd_create("rules", MFD_CLOEXEC));
-    if (!memory || ::write(memory.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
-      throw std::system_error(errno, std::generic_category(), "pass the rules on");
-    spawn.inherited = {memory.get()};
-    rules = fmt::format("/proc/self/fd/{}", qemuctl::detail::first_inherited_fd);
-  }
-  spawn.argv = {service.string(), "-a", "--pid", std::to_string(*vm_->pid()), "--rules", rules};
-  spawn.output = log.get();
-  return qemuctl::detail::Process::spawn(io_.get_executor(), spawn).pid();
-}
-
 ExitStatus Runner::show_plan(const qemuctl::LaunchPlan& plan) {
   if (options_.check) {
     print(fmt::format("{}: VM {} can be launched with {} (version {}, {})", options_.vm_file->string(),
@@ -298,7 +226,7 @@ asio::awaitable<ExitStatus> Runner::attach() {
     Instance vm = co_await Instance::attach(std::move(address), std::move(attach_options));
     vm_ = std::make_shared<Instance>(std::move(vm));
   }
-  if (options_.hotplug) take_rules(*options_.hotplug, vm_->name());
+  if (options_.hotplug) hotplug_.read_rules(*options_.hotplug, vm_->name());
   std::optional<qemuctl::FileDescriptor> serial;
   if (options_.console) {
     const qemuctl::Json chardevs = co_await vm_->execute("query-chardev");
@@ -312,7 +240,7 @@ asio::awaitable<ExitStatus> Runner::follow(std::optional<qemuctl::FileDescriptor
   qemuctl::StatusSubscription statuses = vm_->subscribe_status();
   if (options_.verbose) asio::co_spawn(io_, print_events(vm_->subscribe_events()), asio::detached);
   introduce();
-  if (rules_) start_engine();
+  if (hotplug_.has_rules()) hotplug_.follow(vm_);
   if (serial) connect_console(std::move(*serial));
 
   for (;;) {
@@ -330,17 +258,9 @@ asio::awaitable<ExitStatus> Runner::follow(std::optional<qemuctl::FileDescriptor
     console_->close();
   }
   print_status(last_status_);
-  if (engine_ && !last_status_.process_alive) co_await wait_for_engine();
-  co_return conclude(last_status_);
-}
-
-/// Until it has given back what it took from the host for the VM.
-asio::awaitable<void> Runner::wait_for_engine() {
-  engine_end_.expires_after(give_back_time);
-  std::error_code ec;
-  if (engine_runs_) co_await engine_end_.async_wait(asio::redirect_error(asio::use_awaitable, ec));
-  if (engine_runs_ && !leaving_)
+  if (!last_status_.process_alive && !co_await hotplug_.wait_until_given_back(give_back_time) && !leaving_)
     say("some devices are not back with the host yet; an engine that runs later gives them back");
+  co_return conclude(last_status_);
 }
 
 ExitStatus Runner::conclude(const VmStatus& status) {

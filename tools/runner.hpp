@@ -4,10 +4,9 @@
 
 #include "console.hpp"
 #include "line_writer.hpp"
+#include "run_hotplug.hpp"
 #include "run_options.hpp"
 
-#include <hotplug/config.hpp>
-#include <hotplug/engine.hpp>
 #include <qemuctl/instance.hpp>
 
 #include <asio/awaitable.hpp>
@@ -48,15 +47,7 @@ class Runner {
   asio::awaitable<void> ask_to_shut_down();
   asio::awaitable<void> force();
 
-  void take_rules(const qemuctl::VmConfig& config);
-  void take_rules(const std::filesystem::path& file, const std::string& vm);
-  void take_rules(hotplug::ParsedConfig parsed);
-  void start_engine();
-  void open_engine();
-  asio::awaitable<void> give_devices_back();
-  asio::awaitable<void> wait_for_engine();
-  int start_engine_apart();
-
+  RunHotplug::Output hotplug_output();
   void on_signal(int signal);
   void spawn_request(asio::awaitable<void> request);
   void connect_console(qemuctl::FileDescriptor serial);
@@ -81,16 +72,11 @@ class Runner {
   LineWriter stdout_;
   LineWriter stderr_;
   asio::signal_set signals_;
-  asio::steady_timer patience_;   ///< for the guest's shutdown
-  asio::steady_timer engine_end_; ///< cancelled by it
+  asio::steady_timer patience_; ///< for the guest's shutdown
+  RunHotplug hotplug_;
   asio::cancellation_signal cancel_;
   std::optional<Console> console_;
   std::shared_ptr<qemuctl::Instance> vm_;
-  std::optional<hotplug::Config> rules_;
-  std::filesystem::path rules_file_; ///< where they are from; empty: from vm.json, and then here:
-  qemuctl::Json rules_in_vm_file_;
-  std::optional<hotplug::Engine> engine_;
-  bool engine_runs_ = false;
   qemuctl::VmStatus last_status_;
   std::string last_status_line_;
   ExitStatus exit_status_ = ExitStatus::failed;

@@ -269,6 +269,19 @@ TEST_CASE("a card that a VM starts with is the VM's from the beginning, and the 
   host.host.wait_until("! kill -0 " + runner);
   CHECK(host.driver_of(card) == "e1000e");
   CHECK(host.host.output_of(std::string("ls ") + lent).empty());
+
+  // It is interrupted while its QEMU, which told what it can do, does not start.
+  host.host.write_file("/tmp/stuck", "#!/bin/sh\ncase \"$*\" in *guest=c,*) read nothing </tmp/never;; esac\n"
+                                     "exec qemu-system-x86_64 \"$@\"\n");
+  host.host.output_of("mkfifo /tmp/never && chmod +x /tmp/stuck");
+  host.host.output_of(R"(sed 's|{"name": "b"|{"name": "c", "qemuPath": "/tmp/stuck"|' /tmp/b.json >/tmp/c.json)");
+  const std::string stuck = std::to_string(host.host.spawn(std::string(QEMUCTL_RUN) + " /tmp/c.json", "/tmp/c.log"));
+  host.host.wait_until("test /sys/bus/pci/devices/" + card + "/driver -ef /sys/bus/pci/drivers/vfio-pci",
+                       std::chrono::minutes(3));
+  host.host.output_of("kill -INT " + stuck);
+  host.host.wait_until("! kill -0 " + stuck);
+  CHECK(host.driver_of(card) == "e1000e");
+  CHECK(host.host.output_of(std::string("ls ") + lent).empty());
 }
 
 TEST_CASE("a card goes to its VM when udev is through with the node of its group") {
