@@ -4,7 +4,6 @@
 
 #include "process.hpp"
 
-#include <qemuctl/error.hpp>
 #include <qemuctl/file_descriptor.hpp>
 
 #include <asio/co_spawn.hpp>
@@ -89,15 +88,6 @@ hotplug::Engine& RunHotplug::engine() {
 
 asio::awaitable<qemuctl::VmConfig> RunHotplug::with_start_devices(qemuctl::VmConfig config) {
   return engine().with_start_devices(std::move(config));
-}
-
-asio::awaitable<void> RunHotplug::give_devices_back() {
-  if (!engine_) co_return;
-  try {
-    co_await engine_->detach_all();
-  } catch (const qemuctl::Error& error) {
-    output_.warning(error.what());
-  }
 }
 
 void RunHotplug::follow(std::shared_ptr<qemuctl::Instance> vm) {

@@ -37,10 +37,8 @@ class RunHotplug {
   void read_rules(const qemuctl::VmConfig& config, const std::filesystem::path& vm_file);
   bool has_rules() const noexcept { return rules_.has_value(); }
 
-  /// The VM with the devices that are present, which the engine then takes from the host for it.
+  /// The VM with the devices that are present. They are taken from the host for it.
   asio::awaitable<qemuctl::VmConfig> with_start_devices(qemuctl::VmConfig config);
-  /// Gives back the devices of a VM that did not start.
-  asio::awaitable<void> give_devices_back();
 
   /// Follows the rules in this process until the VM ends.
   void follow(std::shared_ptr<qemuctl::Instance> vm);
@@ -50,6 +48,7 @@ class RunHotplug {
   /// Leaves the rules to a `qemuctl-hotplugd` of their own, which ends with the VM; says its PID.
   int hand_over(const qemuctl::Instance& vm);
 
+  /// Ends the engine, which gives back what no VM has: all of it when the VM did not start.
   void stop() { engine_.reset(); }
 
  private:

@@ -145,28 +145,17 @@ asio::awaitable<ExitStatus> Runner::launch() {
 
   phase_ = Phase::planning;
   const bool plan_only = options_.check || options_.dry_run;
-  std::exception_ptr failure;
-  try {
-    if (hotplug_.has_rules() && config.hotplug->at_start && !plan_only)
-      config = co_await hotplug_.with_start_devices(std::move(config));
-    qemuctl::LaunchPlan plan = co_await qemuctl::plan_launch(std::move(config));
-    for (const std::string& warning : plan.warnings) say(fmt::format("warning: {}", warning));
-    if (plan_only) co_return show_plan(plan);
+  if (hotplug_.has_rules() && config.hotplug->at_start && !plan_only)
+    config = co_await hotplug_.with_start_devices(std::move(config));
+  qemuctl::LaunchPlan plan = co_await qemuctl::plan_launch(std::move(config));
+  for (const std::string& warning : plan.warnings) say(fmt::format("warning: {}", warning));
+  if (plan_only) co_return show_plan(plan);
 
-    phase_ = Phase::starting;
-    qemuctl::LaunchOptions launch_options;
-    launch_options.connect_serials = options_.console;
-    Instance vm = co_await Instance::launch(std::move(plan), std::move(launch_options));
-    vm_ = std::make_shared<Instance>(std::move(vm));
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  if (failure) {
-    // Also when the run was cancelled, in which no other coroutine can be awaited any more.
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    co_await hotplug_.give_devices_back();
-    std::rethrow_exception(failure);
-  }
+  phase_ = Phase::starting;
+  qemuctl::LaunchOptions launch_options;
+  launch_options.connect_serials = options_.console;
+  Instance vm = co_await Instance::launch(std::move(plan), std::move(launch_options));
+  vm_ = std::make_shared<Instance>(std::move(vm));
   phase_ = Phase::following;
 
   if (options_.detach) {
@@ -178,6 +167,7 @@ asio::awaitable<ExitStatus> Runner::launch() {
     co_await asio::this_coro::reset_cancellation_state();
     on_signal(SIGTERM);
   }
+  std::exception_ptr failure;
   try {
     std::optional<qemuctl::FileDescriptor> serial;
     if (options_.console) {

@@ -3,6 +3,7 @@
 #include "catch.hpp"
 #include "golden.hpp"
 #include "program.hpp"
+#include "socket_tables.hpp"
 #include "temp_dir.hpp"
 #include "vm_folder.hpp"
 
@@ -347,10 +348,15 @@ QEMU_TEST_CASE("the line of --dry-run starts the VM when it is pasted into a she
   CHECK(std::count(line.begin(), line.end(), '\n') == 1);
 
   Program shell({"/bin/sh", "-c", "exec " + line});
-  // The monitor exists when QEMU has made it, which only looking again can tell; attaching to it is the test.
+  // Only looking again tells when QEMU listens on its monitor; the file is there a moment before.
   const auto deadline = std::chrono::steady_clock::now() + 30s;
-  while (!std::filesystem::exists(folder.socket()) && std::chrono::steady_clock::now() < deadline)
-    std::this_thread::sleep_for(5ms);
+  const auto listens = [&] {
+    return std::ranges::any_of(
+        qemuctl::detail::read_unix_sockets(), [&](const qemuctl::detail::UnixSocketEntry& entry) {
+          return entry.state == qemuctl::detail::SocketState::listening && entry.name == folder.socket();
+        });
+  };
+  while (!listens() && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(5ms);
   Program follower(qemuctl_run({"--attach", folder.socket()}));
   CHECK(read_introduction(follower) == shell.pid());
   follower.wait_for("state: running");
