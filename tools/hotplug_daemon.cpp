@@ -2,11 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hotplug_daemon.hpp"
 
-#include "api_message.hpp"
-#include "cli_devices.hpp"
+#include "daemon_report.hpp"
 #include "discovery.hpp"
 #include "file_watch.hpp"
-#include "last_input.hpp"
 #include "service_manager.hpp"
 #include "sleep_watch.hpp"
 #include "tasks.hpp"
@@ -14,11 +12,9 @@
 #include <hotplug/api_server.hpp>
 #include <hotplug/config.hpp>
 #include <hotplug/engine.hpp>
-#include <hotplug/explanation.hpp>
 #ifdef QEMUCTL_REST
   #include <hotplug/rest_server.hpp>
 #endif
-#include <hotplug/udev_source.hpp>
 #include <qemuctl/error.hpp>
 
 #include <asio/bind_cancellation_slot.hpp>
@@ -37,7 +33,6 @@
 #include <array>
 #include <csignal>
 #include <exception>
-#include <filesystem>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -48,11 +43,10 @@ namespace tool {
 namespace {
 
 using hotplug::Config;
-using hotplug::Device;
 using hotplug::LogLevel;
 using hotplug::ParsedConfig;
 
-constexpr int good = 0, failed = 1, wrong_file = 2;
+constexpr int good = 0, wrong_file = 2;
 /// In the order in which they leave their VMs.
 constexpr std::array every_kind{hotplug::DeviceKind::usb, hotplug::DeviceKind::input, hotplug::DeviceKind::pci};
 
@@ -65,96 +59,6 @@ ParsedConfig load(const DaemonOptions& options) {
   ParsedConfig parsed = hotplug::load_rules(*options.rules, vm.name);
   parsed.config.vms.push_back(std::move(vm));
   return parsed;
-}
-
-const std::filesystem::path& file_of(const DaemonOptions& options) {
-  return options.config ? *options.config : *options.rules;
-}
-
-/// "2 VMs", "1 VM"
-std::string counted(std::size_t count, const char* what) {
-  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
-}
-
-/// "2 USB rules, 1 PCI rule"
-std::string counted(const Config& config) {
-  std::string text = counted(config.usb_rules.size(), "USB rule");
-  if (!config.pci_rules.empty()) text += ", " + counted(config.pci_rules.size(), "PCI rule");
-  if (!config.input_rules.empty()) text += ", " + counted(config.input_rules.size(), "input rule");
-  return text;
-}
-
-/// What there is on this host now.
-std::vector<Device> devices_of_host() {
-  asio::io_context io(1);
-  hotplug::UdevSource source(io.get_executor());
-  std::vector<Device> devices;
-  const auto look = [](hotplug::UdevSource& from, std::vector<Device>& found) -> asio::awaitable<void> {
-    hotplug::DeviceEvent event = co_await from.next();
-    found = std::get<hotplug::DeviceSnapshot>(std::move(event)).devices;
-  };
-  asio::co_spawn(io, look(source, devices), [](std::exception_ptr error) {
-    if (error) std::rethrow_exception(error);
-  });
-  io.run();
-  return devices;
-}
-
-int check(const DaemonOptions& options, const ParsedConfig& parsed) {
-  for (const std::string& warning :
-       hotplug::detail::last_input_warnings(devices_of_host(), hotplug::Rules(parsed.config)))
-    fmt::print(stderr, "qemuctl-hotplugd: warning: {}\n", warning);
-  fmt::print("{}: good: {}, {}\n", file_of(options).string(), counted(parsed.config.vms.size(), "VM"),
-             counted(parsed.config));
-  return good;
-}
-
-/// As the device API shows them.
-qemuctl::Json as_json(const std::vector<Device>& devices) {
-  qemuctl::Json list = qemuctl::Json::array();
-  for (const Device& device : devices) {
-    hotplug::DeviceState state;
-    state.device = device;
-    list.push_back(hotplug::detail::to_json(state, hotplug::Rules()));
-  }
-  return list;
-}
-
-/// Those that are meant: by sysfs path or the USB 3 side of a connector, too.
-std::vector<const Device*> devices_called(const std::vector<Device>& devices, const std::string& name) {
-  std::vector<const Device*> found;
-  for (const Device& device : devices) {
-    const auto* usb = std::get_if<hotplug::UsbDevice>(&device);
-    if (name == sys_path_of(device) || "/sys" + name == sys_path_of(device) || (usb && name == usb->peer_path))
-      found.push_back(&device);
-  }
-  if (!found.empty()) return found;
-  const qemuctl::Json list = as_json(devices);
-  for (const qemuctl::Json* each : matching_devices(list, name))
-    found.push_back(&devices[static_cast<std::size_t>(each - list.as_array().data())]);
-  return found;
-}
-
-/// Links are names, too: /sys/bus/usb/devices/3-1, /dev/input/by-path/...
-std::string without_links(const std::string& name) {
-  std::error_code ec;
-  const std::filesystem::path path = name.starts_with('/') ? std::filesystem::canonical(name, ec) : "";
-  return path.empty() ? name : path.string();
-}
-
-int explain(const DaemonOptions& options, const Config& config) {
-  const std::vector<Device> devices = devices_of_host();
-  const hotplug::Rules rules(config);
-  const std::string name = without_links(options.explain);
-  int found = 0;
-  for (const Device* device : devices_called(devices, name))
-    fmt::print("{}{}", found++ > 0 ? "\n" : "", hotplug::explanation(rules, *device, devices));
-  if (found > 0) return good;
-  std::string there;
-  for (const Device& device : devices) there += "\n  " + hotplug::short_description(device);
-  fmt::print(stderr, "qemuctl-hotplugd: there is no device {}; there are{}\n", options.explain,
-             there.empty() ? " none" : ":" + there);
-  return failed;
 }
 
 /// The service: the engine, its API, and what the world tells it.
@@ -197,7 +101,7 @@ class Daemon {
  private:
   asio::awaitable<void> serve() {
     const std::vector<hotplug::VmState> vms = engine_.vms();
-    log(LogLevel::info, fmt::format("serving {} by {}", counted(vms.size(), "VM"), counted(loaded_)));
+    log(LogLevel::info, fmt::format("serving {}", summary(vms.size(), loaded_)));
     manager_.ready();
     co_await engine_.run();
   }
@@ -270,7 +174,7 @@ class Daemon {
 
   asio::awaitable<void> watch_files() {
     using namespace asio::experimental::awaitable_operators;
-    hotplug::detail::FileWatch file(io_.get_executor(), file_of(options_));
+    hotplug::detail::FileWatch file(io_.get_executor(), options_.file());
     std::optional<hotplug::detail::FileWatch> vms;
     for (std::string folder;;) {
       if (const std::string& now = loaded_.general.rest.vm_dir; now != folder) {
@@ -407,8 +311,8 @@ int run_daemon(DaemonOptions options) {
     parsed.warnings.emplace_back("general.rest: has no effect: this program was built without QEMUCTL_REST");
 #endif
   for (const std::string& warning : parsed.warnings) fmt::print(stderr, "qemuctl-hotplugd: warning: {}\n", warning);
-  if (options.check) return check(options, parsed);
-  if (!options.explain.empty()) return explain(options, parsed.config);
+  if (options.check) return check(options.file(), parsed.config);
+  if (!options.explain.empty()) return explain(options.explain, parsed.config);
   allow_many_descriptors();
   ::malloc_trim(0); // reading the configuration took more than it left
   return Daemon(std::move(options), std::move(parsed)).run();

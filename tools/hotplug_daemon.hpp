@@ -18,6 +18,8 @@ struct DaemonOptions {
   bool detach_on_exit = false;
   bool check = false;
   std::string explain; ///< a device
+
+  const std::filesystem::path& file() const { return config ? *config : *rules; }
 };
 
 /// Runs `qemuctl-hotplugd` to its end. The exit status. Throws what it could not go on after.

@@ -87,7 +87,7 @@ TEST_CASE("a request to reload takes permissions away, and names what takes a re
   };
   configure("admin", "");
   Program program(service({"-c", (dir / "hotplug.json").string()}));
-  program.wait_for_error("serving 1 VM ");
+  program.wait_for_error("serving 1 VM,");
   CHECK(reload(0) == "{\"result\":\"ok\"}\n");
   configure("read", R"("statePath": "/other", "ovmfCode": "/code", )");
   program.wait_for_error("general.ovmfCode: take effect when the service is started again");
