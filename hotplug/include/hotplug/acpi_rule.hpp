@@ -7,12 +7,12 @@
 
 namespace hotplug {
 
-/// A table of the host's firmware, or a file like one, that a VM starts with.
+/// An ACPI table, of the host's firmware or from a file, that a VM starts with.
 struct AcpiTable {
   std::string file;                ///< "/sys/firmware/acpi/tables/NHLT"
-  std::string set_user, set_group; ///< the file is given to them before QEMU starts; empty: unchanged
+  std::string set_user, set_group; ///< new owner of the file, set before QEMU starts; empty: unchanged
   std::string description;
-  bool enabled = true; ///< otherwise it is as if it were not there
+  bool enabled = true; ///< false: ignored
   bool operator==(const AcpiTable&) const = default;
 };
 

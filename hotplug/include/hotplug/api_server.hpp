@@ -16,44 +16,44 @@ namespace hotplug {
 struct ApiServerOptions {
   ApiServerOptions() = default; // no aggregate: see `qemuctl::QmpClientOptions`
 
-  LogHandler log;                   ///< also of who changed what: lines that begin with "audit:"
-  std::function<void()> reload;     ///< for the request of that name; may throw `qemuctl::Error`. Default: refused
+  LogHandler log;                   ///< also receives the audit trail: lines that begin with "audit:"
+  std::function<void()> reload;     ///< handles the request `reload`; may throw `qemuctl::Error`. Default: refused
   std::string ovmf_code, ovmf_vars; ///< see `GeneralConfig`
-  std::string version;              ///< what the request of that name is answered
-  /// How long a client of TCP has to show its token.
+  std::string version;              ///< the answer to the request `version`
+  /// How long a TCP client has to present its token.
   std::chrono::milliseconds time_to_authenticate{10'000};
 };
 
-/// The device API: newline-delimited JSON over Unix sockets, TCP and VSOCK, as vhotplug's clients speak it, and more;
-/// see API.md.
+/// The device API: newline-delimited JSON over Unix sockets, TCP and VSOCK, compatible with vhotplug's clients; see
+/// API.md.
 ///
-/// Requests of one connection are answered in their order; a slow one delays no other connection. A client that does
-/// not read what it is told is dropped once 1 MiB of events is waiting for it; answers wait until it reads. A line has
-/// at most 1 MiB.
+/// Requests on one connection are answered in order; a slow one does not delay other connections. A client that does
+/// not read is dropped once 1 MiB of events is queued for it; responses wait until it reads. Lines are limited to
+/// 1 MiB.
 ///
-/// Bound to the engine's executor. The engine must outlive it.
+/// Bound to the engine's executor. The engine must outlive the server.
 class ApiServer {
  public:
-  /// Listens on each of `config.transports`. A socket file that nobody answers on is replaced. Throws `qemuctl::Error`:
-  /// `already_running` when somebody does; `invalid_argument` for a host of the network without a token or
-  /// `allow_unauthenticated`, and for a file of tokens that cannot be; otherwise a system error.
+  /// Listens on each of `config.transports`. A stale socket file is replaced. Throws `qemuctl::Error`:
+  /// `already_running` when somebody listens on it; `invalid_argument` for a non-local host without a token or
+  /// `allow_unauthenticated`, and for an invalid token file; otherwise a system error.
   ApiServer(asio::any_io_executor executor, Engine& engine, ApiConfig config, ApiServerOptions options = {});
   ApiServer(ApiServer&&) noexcept;
   ApiServer& operator=(ApiServer&&) noexcept;
   ~ApiServer(); ///< removes the socket file
 
-  /// Serves until it is cancelled; then ends all connections.
+  /// Serves until it is cancelled, then closes all connections.
   asio::awaitable<void> run();
 
-  /// The port of TCP; 0: there is none. It is the kernel's choice when `config.port` is 0.
+  /// The TCP port, chosen by the kernel when `config.port` is 0; 0 without TCP.
   int tcp_port() const noexcept;
 
-  /// Takes other permissions, tokens (which are read again), CIDs and limits. Open connections have the new rights from
-  /// now on; those that would be refused now are closed. Where it listens stays as it is; what is different there is
-  /// named in a warning. Throws as the constructor, and then nothing has changed.
+  /// Replaces permissions, tokens (the file is read again), CIDs and limits. They apply to open connections at once;
+  /// connections that would now be refused are closed. Listening addresses do not change; a difference is logged as a
+  /// warning. Throws as the constructor does; nothing has changed then.
   void reload(ApiConfig config);
 
-  /// Tells those who listen that the service has another configuration now; whoever asked for it gets the answer first.
+  /// Sends the event `config_reloaded`, after the response to the client that requested the reload.
   void announce_reload();
 
  private:

@@ -44,13 +44,13 @@ struct ApiVsockAddress {
   bool operator==(const ApiVsockAddress&) const = default;
 };
 
-/// Where a device API is.
+/// The address of a device API.
 using ApiAddress = std::variant<ApiUnixAddress, ApiTcpAddress, ApiVsockAddress>;
 
 /// "/run/a.sock", "127.0.0.1:2000", "CID 2, port 2000".
 std::string to_string(const ApiAddress& address);
 
-/// Where a service is looked for, in this order: the Unix socket, then, in a VM with VSOCK, its host.
+/// Where to look for a service, in this order: the Unix socket, then, in a VM with VSOCK, its host.
 std::vector<ApiAddress> default_api_addresses();
 
 /// "HOST:PORT", "[::1]:PORT", "HOST". Throws `qemuctl::Error` (`errc::invalid_argument`).
@@ -62,17 +62,17 @@ struct ApiClientOptions {
   ApiClientOptions() = default; // no aggregate: see `qemuctl::QmpClientOptions`
 
   std::chrono::milliseconds connect_timeout{5'000};
-  /// From the request to its answer. Attaching waits for QEMU, so it is more than the service's own limit of 30 s.
+  /// From request to response. Attaching waits for QEMU, so this exceeds the service's own limit of 30 s.
   std::chrono::milliseconds request_timeout{60'000};
-  std::string token;                                     ///< shown first; empty: none
+  std::string token;                                     ///< presented first; empty: none
   std::size_t max_message_bytes = std::size_t{64} << 20; ///< a longer one ends the connection
-  std::size_t max_events = 1'024;                        ///< that wait to be read, at least 1
+  std::size_t max_events = 1'024;                        ///< queued for `next_event`, at least 1
 };
 
 /// An event of the device API.
 struct ApiEvent {
   qemuctl::Json message;  ///< `{"event": "usb_attached", ...}`
-  std::uint64_t lost = 0; ///< those that were dropped just before this one, because the queue was full
+  std::uint64_t lost = 0; ///< events dropped just before this one because the queue was full
 };
 
 /// A connection to a device API, vhotplug's or `ApiServer`'s.
@@ -81,13 +81,14 @@ struct ApiEvent {
 ///     Json list = co_await client.request(Json::object({{"action", "usb_list"}}));
 ///
 /// Threading: bound to the executor of the coroutine that made it, which must not run two handlers at once. Any number
-/// of requests may be under way. Lifetime: destroying it ends the connection without blocking, and requests under way
-/// with it.
+/// of requests may be in flight. Lifetime: destruction closes the connection without blocking and fails the requests in
+/// flight.
 class ApiClient {
  public:
-  /// Throws `qemuctl::Error`: `connect_failed`, `timed_out`, and as `request` when a token is not taken.
+  /// Throws `qemuctl::Error`: `connect_failed`, `timed_out`, and as `request` does when the token is rejected.
   static asio::awaitable<ApiClient> connect(ApiAddress address, ApiClientOptions options = {});
-  /// The first of these that answers. Throws for the first of them when none does, with the others in its text.
+  /// Connects to the first of these that answers. If none does, throws the first one's error, which mentions the
+  /// others.
   static asio::awaitable<ApiClient> connect_any(std::vector<ApiAddress> addresses, ApiClientOptions options = {});
 
   ApiClient(ApiClient&&) noexcept;
@@ -96,15 +97,15 @@ class ApiClient {
 
   const ApiAddress& address() const noexcept;
 
-  /// Sends a request and returns its answer, which says "ok". Throws `qemuctl::Error`: `command_failed` with the
-  /// service's words in `server_text`; `interrupted`, when no answer came in time or before the connection ended, after
-  /// which it may have been done or not; `disconnected`, when it was not sent. When it is cancelled, the service may go
-  /// on with it; its answer is skipped, and the connection can be used as before.
+  /// Sends a request and returns the response, whose result is "ok". Throws `qemuctl::Error`: `command_failed` with the
+  /// service's message in `server_text`; `interrupted` when the connection ended or the deadline passed without a
+  /// response, so whether it was carried out is unknown; `disconnected` when it was not sent. On cancellation the
+  /// service may still carry it out; its response is discarded and the connection remains usable.
   asio::awaitable<qemuctl::Json> request(qemuctl::Json message,
                                          std::optional<std::chrono::milliseconds> timeout = std::nullopt);
 
-  /// The next event, once the request `enable_notifications` has been made; nullopt once the connection has ended and
-  /// all were read. Throws `qemuctl::Error` (`errc::timed_out`).
+  /// The next event, after the request `enable_notifications`; nullopt once the connection has ended and all events
+  /// have been read. Throws `qemuctl::Error` (`errc::timed_out`).
   asio::awaitable<std::optional<ApiEvent>> next_event(std::optional<std::chrono::milliseconds> timeout = std::nullopt);
 
   struct Impl; ///< private

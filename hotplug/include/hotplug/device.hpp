@@ -15,18 +15,18 @@ namespace hotplug {
 /// The kinds of devices that can be passed to a VM, in the order of `Device`.
 enum class DeviceKind { usb, input, pci };
 
-/// "usb", "evdev", "pci": as in the names of the device API.
+/// "usb", "evdev", "pci": the prefixes used by the device API.
 std::string_view to_string(DeviceKind kind) noexcept;
 
 /// A device of the host.
 using Device = std::variant<UsbDevice, InputDevice, PciDevice>;
 
 DeviceKind kind_of(const Device& device) noexcept;
-/// The same until the device is pulled, and never two devices' at a time.
+/// Unique among present devices, and constant until the device is unplugged.
 const std::string& sys_path_of(const Device& device) noexcept;
-/// The last part of it: what people call the device by.
+/// Its last component, by which people know the device.
 const std::string& sys_name_of(const Device& device) noexcept;
-/// What a process opens to use it; empty for PCI.
+/// The device node; empty for PCI.
 std::string device_node_of(const Device& device);
 
 Identity identity_of(const Device& device);

@@ -27,40 +27,41 @@ namespace hotplug {
 
 enum class LogLevel { debug, info, warning, error };
 
-/// Receives one line at a time. Must not throw.
+/// Called with one line of text at a time. Must not throw.
 using LogHandler = std::function<void(LogLevel, std::string_view)>;
 
 struct EngineOptions {
   EngineOptions() = default; // no aggregate: see `qemuctl::QmpClientOptions`
 
-  /// Attach what is plugged in already when the engine starts. Otherwise only what is plugged in later, and what an
-  /// engine had attached before.
+  /// Also attach devices that are already plugged in when the engine starts; otherwise only those plugged in later and
+  /// those that an earlier engine had attached.
   bool attach_connected = false;
-  /// What all engines of a host share, gone when it boots: `claims`, so that two of them never take the same device;
-  /// `lent` and `usb-authorization`, what is to be given back, also after a crash.
+  /// State shared by all engines of a host and discarded at boot: `claims` keeps two engines from taking the same
+  /// device; `lent` and `usb-authorization` record what has to be restored, even after a crash.
   std::filesystem::path runtime_dir = "/run/qemuctl";
-  /// How long the monitor of a VM with `monitor: "yield"` is kept when there is nothing more to do.
+  /// How long an idle monitor of a VM with `monitor: "yield"` is kept before it is released.
   std::chrono::milliseconds idle_before_yield{300};
-  /// For each command of QEMU's. One that takes longer is taken for a VM that does not answer.
+  /// Deadline of each QMP command. A VM that misses it counts as not responding.
   std::chrono::milliseconds command_timeout{10'000};
-  /// How long the kernel is given to change the driver of a PCI device, before whoever asked it is abandoned.
+  /// How long the kernel may take to change the driver of a PCI device before the helper process that asked for it is
+  /// abandoned.
   std::chrono::milliseconds driver_timeout{10'000};
-  /// How long a guest is given to let go of a PCI or input device before that is told.
+  /// How long a guest may take to release a PCI or input device before that is reported.
   std::chrono::milliseconds unplug_timeout{10'000};
-  /// A guest that has not let go of it, or cannot now, is asked again so often.
+  /// How often a guest that has not released it is asked again.
   std::chrono::milliseconds ask_again_after{30'000};
-  /// How long a guest may be booting after its QEMU was first seen, and after a reset: it may miss what is plugged in
-  /// meanwhile.
+  /// How long a guest is assumed to be booting after its QEMU was first seen or was reset. It may miss devices that are
+  /// plugged in during that time.
   std::chrono::milliseconds boot_time{120'000};
-  /// After so long it is asked whether the guest has noticed a PCI or input device that was plugged in meanwhile. If it
-  /// has not, the device is taken out and put in again.
+  /// How long after that the engine checks whether the guest has noticed a PCI or input device that was plugged in
+  /// while it booted. If not, the device is unplugged and plugged in again.
   std::chrono::milliseconds verify_after{60'000};
-  /// For what a person asked for.
+  /// Deadline of `attach`, `detach` and the other requests below.
   std::chrono::milliseconds request_timeout{30'000};
-  LogHandler log; ///< default: nothing is logged
+  LogHandler log; ///< default: no logging
 };
 
-/// A bounded queue of notifications. When it is full the oldest gives way, and the next one delivered counts the loss.
+/// A bounded queue of notifications. When it is full the oldest is dropped, and the next one delivered counts the loss.
 /// Same rules as `qemuctl::EventSubscription`.
 class NotificationSubscription {
  public:
@@ -80,99 +81,99 @@ class NotificationSubscription {
   std::shared_ptr<Queue> queue_;
 };
 
-/// Keeps the devices of the host in the VMs that the rules and people want them in.
+/// Keeps host devices attached to the VMs where the rules, or the user, want them.
 ///
 ///     hotplug::Engine engine(executor, hotplug::load_config("rules.json").config);
 ///     co_await engine.run();
 ///
-/// It compares what is wanted, what the host has, and what each QEMU shows, and does what makes them equal; whatever
-/// happens to a device, a guest, a QEMU or an engine before it ends in the same comparison. A device counts as attached
-/// when QEMU shows it bound, and as detached when QEMU has deleted it. It moves from one VM to another by leaving the
-/// first completely. What others attached is left alone. Each VM is served by itself: one that is stuck delays no
-/// other.
+/// The engine compares the desired state with what the host has and what each QEMU reports, and reconciles the two;
+/// whatever happens to a device, a guest, a QEMU or a previous engine is handled by that same comparison. A device
+/// counts as attached when QEMU reports it bound, and as detached when QEMU has deleted it. A device that moves leaves
+/// its old VM completely first. Devices that somebody else attached are left alone. VMs are served independently: one
+/// that is stuck does not delay the others.
 ///
-/// Threading: bound to its executor, which must not run two handlers at once. Every member is to be called there.
-/// Lifetime: destroying it stops it without blocking; guests keep their devices.
+/// Threading: bound to its executor, which must not run two handlers at once; call every member there. Lifetime:
+/// destruction stops the engine without blocking; guests keep their devices.
 class Engine {
  public:
-  /// Opens the state file (`general.persistency`) and listens to udev. Throws `qemuctl::Error`: `already_running` when
-  /// another engine has the state file, `invalid_argument` for rules that cannot be; `std::system_error` without udev.
+  /// Opens the state file (`general.persistency`) and subscribes to udev. Throws `qemuctl::Error`: `already_running`
+  /// when another engine holds the state file, `invalid_argument` for invalid rules; `std::system_error` without udev.
   explicit Engine(asio::any_io_executor executor, Config config, EngineOptions options = {});
   Engine(Engine&&) noexcept;
   Engine& operator=(Engine&&) noexcept;
   ~Engine();
 
-  /// Adds a VM that this program launched or attached to; its monitor stays connected. The rules name it by `name`. It
-  /// is forgotten when it ends. `run` ends with the last of its VMs, so the first is to be added before, or when
-  /// `prepare_start` has been called. Throws `qemuctl::Error` (`invalid_argument`) when there is a VM of that name that
-  /// has not ended.
+  /// Adds a VM that this program launched or attached to; its monitor stays connected, and rules refer to it as `name`.
+  /// It is removed when it ends. `run` returns after the last VM has ended, so add the first one before calling it, or
+  /// after `prepare_start`. Throws `qemuctl::Error` (`invalid_argument`) when a VM of that name has not ended yet.
   void add_vm(std::string name, std::shared_ptr<qemuctl::Instance> instance);
 
-  /// Works until it is cancelled or `stop` is called, or, when all its VMs were known by `add_vm` or a PID, until the
-  /// last of these has ended. Guests keep their devices; cards that no VM has are given back to their drivers before
-  /// it returns, which may take some seconds. Once. Throws when udev fails.
+  /// Runs until it is cancelled or `stop` is called or, when every VM was given by `add_vm` or a PID, until the last of
+  /// them has ended. Guests keep their devices; PCI devices that no VM holds are returned to their drivers first, which
+  /// may take some seconds. Call it once. Throws when udev fails.
   asio::awaitable<void> run();
   void stop() noexcept;
 
-  /// Takes another configuration, and does what follows from it. Throws as the constructor, and then nothing has
-  /// changed. `general.state_path` and `general.persistency` stay as they are, with a warning in the log when the new
-  /// ones differ; `general.api` and `general.rest` are for `ApiServer::reload` and `RestServer::reload`.
+  /// Replaces the configuration and applies it. Throws as the constructor does; nothing has changed then.
+  /// `general.state_path` and `general.persistency` keep their values (a difference is logged as a warning);
+  /// `general.api` and `general.rest` belong to `ApiServer::reload` and `RestServer::reload`.
   void reload(Config config);
 
-  /// The VM's monitor, connected, for as long as the result is kept: then it is given back, if it is one to be given
-  /// back. Throws `qemuctl::Error`: `not_found` (no such VM), `not_running`, `monitor_in_use`, `timed_out` (it does not
-  /// answer), `aborted` (the engine ends).
+  /// Connects to the VM's monitor, which stays connected while the result is kept and is then released if the VM's
+  /// monitor is to be yielded. Throws `qemuctl::Error`: `not_found` (no such VM), `not_running`, `monitor_in_use`,
+  /// `timed_out` (no answer), `aborted` (the engine is stopping).
   asio::awaitable<std::shared_ptr<qemuctl::Instance>> connect_vm(std::string name);
-  /// Launches a VM that is known by its `config`. The PID of QEMU. Throws `qemuctl::Error`: `not_found`,
-  /// `not_supported` (it has no `config`), `already_running`, and as `qemuctl::Instance::launch`.
+  /// Launches a VM described by its `config` and returns QEMU's PID. Throws `qemuctl::Error`: `not_found`,
+  /// `not_supported` (no `config`), `already_running`, and as `qemuctl::Instance::launch` does.
   asio::awaitable<int> start_vm(std::string name);
 
-  /// What QEMU is to be started with so that the VM of that name has its PCI and input devices, and its ACPI tables,
-  /// from the start; the engine then knows them as attached. The devices are taken from their drivers, and given back
-  /// when no QEMU has opened them within 60 s. While `run` runs; the VM need not be one of the engine's. Throws
-  /// `qemuctl::Error`: `command_failed` with the first device that cannot be had, and why, `aborted` (the engine ends).
+  /// Returns the QEMU arguments that give a VM its PCI and input devices and its ACPI tables from the start; the engine
+  /// then recognises them as attached. The devices are taken from their drivers, and returned if no QEMU opens them
+  /// within 60 s. Requires `run` to be running; the VM need not be known to the engine. Throws `qemuctl::Error`:
+  /// `command_failed` with the first device that is not available and the reason, `aborted` (the engine is stopping).
   asio::awaitable<StartArguments> prepare_start(std::string vm, StartOptions options = {});
-  /// The same for a VM that is to be launched from `config`: it has the devices in `extra_args`, each on a port of its
-  /// own where the machine has such. Unchanged when its `hotplug` section does not say `at_start`. Throws likewise, and
-  /// as `qemuctl::plan_launch`.
+  /// The same for a VM that is about to be launched from `config`: adds the devices to `extra_args`, each on a PCI
+  /// Express port of its own if the machine has them. Returns `config` unchanged unless its `hotplug` section sets
+  /// `at_start`. Throws likewise, and as `qemuctl::plan_launch` does.
   asio::awaitable<qemuctl::VmConfig> with_start_devices(qemuctl::VmConfig config);
 
-  /// What is there now, in the order of their paths.
+  /// The devices that are present, ordered by sysfs path.
   std::vector<DeviceState> devices() const;
-  std::vector<UsbState> usb_devices() const; ///< those of USB among them
+  std::vector<UsbState> usb_devices() const; ///< the USB devices among them
   std::vector<VmState> vms() const;
   const Rules& rules() const noexcept;
 
-  /// Returns when the engine has next looked at what has changed, or at `deadline`; for those who show its state, all
-  /// of which may be another one then. It does so at its end, too.
+  /// Returns after the engine's next reconciliation, at `deadline`, or when the engine ends: for programs that display
+  /// its state, any part of which may have changed by then.
   asio::awaitable<void>
   settled(std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max());
 
-  /// Notifications from now on. `capacity` at least 1.
+  /// Subscribes to notifications from now on. `capacity` is at least 1.
   NotificationSubscription subscribe(std::size_t capacity = 1'024);
 
-  /// Puts the device at that sysfs path into a VM, out of another one if need be, and returns when QEMU shows it bound.
-  /// `vm` may be empty when the rules allow just one. The choice is remembered. When it fails, the device goes back to
-  /// where it was. `rom_file` is the absolute path of what a PCI device is to have as its ROM in that VM from now on;
-  /// empty: its own. QEMU opens it. Throws `qemuctl::Error`: `not_found` (no such device, or it was pulled),
-  /// `invalid_argument` (the rules do not allow it, a VM has to be named, or that file cannot be), `not_supported`
-  /// (somebody else put it where it is, or it is there with another ROM), `not_running`, `monitor_in_use`,
-  /// `command_failed` (the attempt failed or took too long; it says how), `aborted` (another request for it came, or
-  /// the engine ends). Cancelling this or another request ends the wait, not what was asked for.
+  /// Attaches the device at that sysfs path to a VM, moving it from another one if necessary, and returns when QEMU
+  /// reports it bound. `vm` may be empty if the rules allow exactly one. The choice is remembered. On failure the
+  /// device returns to where it was. `rom_file` is the absolute path of the option ROM that a PCI device gets in that
+  /// VM from now on (opened by QEMU); empty: the device's own. Throws `qemuctl::Error`: `not_found` (no such device, or
+  /// it was unplugged), `invalid_argument` (the rules do not allow it, a VM must be named, or the ROM file is
+  /// unusable), `not_supported` (somebody else attached it, or it is attached with another ROM), `not_running`,
+  /// `monitor_in_use`, `command_failed` (the attempt failed or timed out; the message says how), `aborted` (superseded
+  /// by another request for the device, or the engine is stopping). Cancelling any of these requests ends the wait, not
+  /// the operation.
   asio::awaitable<void> attach(std::string sys_path, std::string vm, std::string rom_file = {});
-  /// Takes it out of its VM and remembers that until somebody attaches it. Returns when QEMU has deleted it. Throws
-  /// `qemuctl::Error`: `not_found`, `not_supported` (somebody else put it where it is), `timed_out` (its VM still has
-  /// it; it is tried again), `aborted`.
+  /// Detaches it from its VM, keeps it out until somebody attaches it again, and returns when QEMU has deleted it.
+  /// Throws `qemuctl::Error`: `not_found`, `not_supported` (somebody else attached it), `timed_out` (the VM still has
+  /// it; the engine keeps trying), `aborted`.
   asio::awaitable<void> detach(std::string sys_path);
-  /// Takes the devices of that kind out of that VM (empty: of all VMs) until `resume`, but for those whose rule says
-  /// `skip_on_suspend`, and returns when QEMU has deleted them: for a host that is about to sleep. Not remembered
-  /// beyond the engine's end. Throws `qemuctl::Error` (`timed_out`).
+  /// Detaches the devices of that kind from that VM (empty: from all VMs) until `resume`, except those whose rule sets
+  /// `skip_on_suspend`, and returns when QEMU has deleted them: for a host that is about to sleep. Not kept beyond the
+  /// engine's lifetime. Throws `qemuctl::Error` (`timed_out`).
   asio::awaitable<void> suspend(DeviceKind kind, std::string vm = {});
-  /// Lets them back to where they were, and returns when they are there. Throws `qemuctl::Error` for the first that can
-  /// not be, after waiting for the others.
+  /// Attaches them again where they were and returns when that is done. Throws `qemuctl::Error` for the first that
+  /// fails, after waiting for the others.
   asio::awaitable<void> resume(DeviceKind kind, std::string vm = {});
-  /// Takes out all that engines attached, without remembering it, and attaches nothing more. Returns when QEMU has
-  /// deleted them; throws `qemuctl::Error` (`timed_out`) when that takes longer than `EngineOptions::request_timeout`.
+  /// Detaches everything that engines attached, without remembering it, and attaches nothing more. Returns when QEMU
+  /// has deleted it all; throws `qemuctl::Error` (`timed_out`) after `EngineOptions::request_timeout`.
   asio::awaitable<void> detach_all();
 
   struct Impl; ///< private

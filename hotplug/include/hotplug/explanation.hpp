@@ -9,9 +9,9 @@
 
 namespace hotplug {
 
-/// Why `device` goes where it goes: rule by rule and condition by condition, as lines for people. What the device says
-/// of itself is printed with control characters escaped. `all` is what the host has: what becomes of a PCI device may
-/// depend on the others of its IOMMU group.
+/// Explains where `device` goes, rule by rule and condition by condition, in lines for people. Strings from the device
+/// are printed with control characters escaped. `all` lists the devices of the host: a PCI device may depend on the
+/// others in its IOMMU group.
 std::string explanation(const Rules& rules, const Device& device, const std::vector<Device>& all = {});
 
 /// "3-1.4 046d:c52b Logitech USB Receiver", for people; the same escapes.

@@ -11,30 +11,30 @@
 
 namespace hotplug {
 
-/// An input device of the host (evdev) that is not behind USB: a keyboard of a laptop, a touchpad, a virtual one.
+/// An input device (evdev) of the host that is not on USB: a laptop's keyboard or touchpad, or a virtual device.
 struct InputDevice {
-  std::string sys_path;    ///< "/sys/devices/platform/i8042/serio0/input/input2/event2": as long as it is there
-  std::string sys_name;    ///< "event2"; another one after every boot
+  std::string sys_path;    ///< "/sys/devices/platform/i8042/serio0/input/input2/event2"
+  std::string sys_name;    ///< "event2"; may change at every boot
   std::string device_node; ///< "/dev/input/event2"
-  int input = 0;           ///< 2 of "input2"; the kernel uses no number twice
-  int event = 0;           ///< 2 of "event2"; used again by the next device
+  int input = 0;           ///< 2 in "input2"; never reused by the kernel
+  int event = 0;           ///< 2 in "event2"; reused by later devices
   std::string name;        ///< "AT Translated Set 2 keyboard"; any bytes but NUL
-  std::string path_tag;    ///< udev's ID_PATH_TAG: "platform-i8042-serio-0"; empty: a virtual one
-  std::map<std::string, std::string, std::less<>> properties; ///< udev's, but for those of the event
+  std::string path_tag;    ///< udev's ID_PATH_TAG: "platform-i8042-serio-0"; empty for a virtual device
+  std::map<std::string, std::string, std::less<>> properties; ///< udev's, without those that describe the event
   Identity identity;                                          ///< path tag and name
   bool operator==(const InputDevice&) const = default;
 };
 
-/// What udev and sysfs know of an input device.
+/// What udev and sysfs know about an input device.
 struct InputRecord {
   std::string sys_path;
   std::string device_node;
   std::map<std::string, std::string, std::less<>> properties; ///< udev's
-  std::string name;                                           ///< the attribute of what is above it
+  std::string name;                                           ///< attribute of its parent
 };
 
-/// The device that a record describes. Pure. nullopt: it is none to pass to a VM (it has no events, or is behind USB,
-/// where the device itself is passed).
+/// The device that a record describes. Pure. nullopt if it is not one to pass to a VM: it has no events, or it is on
+/// USB, where the USB device is passed instead.
 std::optional<InputDevice> make_input_device(const InputRecord& record);
 
 } // namespace hotplug

@@ -12,23 +12,23 @@
 
 namespace hotplug {
 
-/// Conditions for a PCI device. All that are there must hold; none at all match no device.
+/// Conditions on a PCI device. All that are set must hold; without any it matches nothing.
 struct PciMatch {
   std::optional<std::string> address; ///< "0000:01:00.0"
   std::optional<std::uint16_t> vendor_id, device_id;
   std::optional<std::uint8_t> device_class, device_subclass, device_prog_if;
   std::string description;
-  bool enabled = true; ///< otherwise it is as if it were not there
+  bool enabled = true; ///< false: ignored
   bool operator==(const PciMatch&) const = default;
 };
 
 /// Which VM a PCI device goes to.
 struct PciRule : RuleBase {
   std::vector<PciMatch> allow, deny;
-  bool iommu_add_all = false;        ///< with all others of its IOMMU group that no rule sends elsewhere
-  bool iommu_skip_if_shared = false; ///< not at all, when there are others in its IOMMU group
-  bool auto_ovmf = false;    ///< a VM that is started with it has UEFI firmware, if it is a graphics card of NVIDIA's
-  bool use_root_bus = false; ///< a VM that is started with it has it on its root bus, not behind a port
+  bool iommu_add_all = false;        ///< also take the rest of its IOMMU group, unless a rule sends it elsewhere
+  bool iommu_skip_if_shared = false; ///< do not take it if its IOMMU group has other devices
+  bool auto_ovmf = false;            ///< start the VM with UEFI firmware if this is an NVIDIA graphics card
+  bool use_root_bus = false;         ///< at VM start put it on the root bus, not behind a port
   bool operator==(const PciRule&) const = default;
 };
 

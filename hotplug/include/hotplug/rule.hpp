@@ -10,19 +10,19 @@
 
 namespace hotplug {
 
-/// What rules for all kinds of devices have. The first enabled rule with an `allow` that matches and no `deny` that
-/// does decides.
+/// What rules for all kinds of devices have in common. The first enabled rule with a matching `allow` and no matching
+/// `deny` decides.
 struct RuleBase {
   std::string description;
-  std::vector<std::string> vms; ///< one: it goes there; several: a person chooses
+  std::vector<std::string> vms; ///< one: the device goes there; several: the user chooses
   bool enabled = true;
   bool skip_on_suspend = false; ///< stays in the VM when the host suspends
   bool force = false;           ///< USB and PCI: also what the host itself uses, such as a disk with mounted files
-  std::string tag;              ///< for requests of people, to name many devices at once
+  std::string tag;              ///< lets requests name many devices at once
   bool operator==(const RuleBase&) const = default;
 };
 
-/// Whether one condition held, in words for people.
+/// The outcome of one condition, for people.
 struct FieldTrace {
   std::string field;  ///< as in the configuration: "vendorId"
   std::string wanted; ///< "046d"
@@ -31,11 +31,11 @@ struct FieldTrace {
 };
 
 struct MatchTrace {
-  bool deny = false; ///< otherwise one of `allow`
+  bool deny = false; ///< false: one of `allow`
   std::size_t index = 0;
   bool enabled = true;
   bool matches = false;
-  std::vector<FieldTrace> fields; ///< all, also after the first that does not hold
+  std::vector<FieldTrace> fields; ///< all of them, including those after the first that does not hold
 };
 
 struct RuleTrace {
@@ -46,14 +46,14 @@ struct RuleTrace {
 
 /// Where a device may go, and why.
 struct Verdict {
-  std::optional<std::size_t> rule; ///< the one that decided; nullopt: none did, it stays with the host
+  std::optional<std::size_t> rule; ///< the rule that decided; nullopt: none, the device stays with the host
   std::vector<std::string> vms;    ///< of that rule
-  std::vector<RuleTrace> trace;    ///< each rule up to the one that decided; empty unless it was asked for
+  std::vector<RuleTrace> trace;    ///< each rule up to the deciding one; only from `explain`
 };
 
-/// Rules of one kind made ready: regular expressions are compiled once. For `UsbRules`, `PciRules` and `InputRules`.
+/// Rules of one kind with their regular expressions compiled: `UsbRules`, `PciRules` and `InputRules`.
 ///
-/// Thread-safe after construction. Copies share what was compiled.
+/// Thread-safe after construction. Copies share the compiled rules.
 template<typename Rule, typename Device>
 class RuleSet {
  public:
@@ -64,7 +64,7 @@ class RuleSet {
 
   const std::vector<Rule>& rules() const noexcept;
 
-  /// Pure. IOMMU groups are not looked at.
+  /// Pure. Does not consider IOMMU groups.
   Verdict evaluate(const Device& device) const;
   /// The same with the trace.
   Verdict explain(const Device& device) const;
@@ -74,10 +74,10 @@ class RuleSet {
   std::shared_ptr<const Compiled> compiled_;
 };
 
-/// What is wrong with a regular expression; empty: nothing.
+/// What is wrong with a regular expression; empty if it is valid.
 ///
-/// Regular expressions are RE2's, case-insensitive, and match from the start of the text; the devices choose that text,
-/// so their time is linear in it.
+/// Regular expressions use RE2 syntax, ignore case and match at the start of the text. RE2 takes linear time, which
+/// matters because devices choose the text.
 std::string regular_expression_error(const std::string& pattern);
 
 } // namespace hotplug

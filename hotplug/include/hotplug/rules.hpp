@@ -28,9 +28,9 @@ class Rules {
   /// The same with the trace.
   Verdict explain(const Device& device) const;
 
-  /// Rule number `index` of those for that kind; nullptr: there is none, as when it went with an older configuration.
+  /// Rule number `index` of that kind; nullptr if there is none, for instance after a reload.
   const RuleBase* find(DeviceKind kind, std::size_t index) const noexcept;
-  /// The same for one that has to be there.
+  /// The same for a rule that must exist.
   const RuleBase& rule(DeviceKind kind, std::size_t index) const;
 
  private:

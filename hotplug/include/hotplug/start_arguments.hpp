@@ -7,25 +7,25 @@
 
 namespace hotplug {
 
-/// Where the devices that a VM starts with are put.
+/// Where to put the devices that a VM starts with.
 struct StartOptions {
   StartOptions() = default; // no aggregate: see `qemuctl::QmpClientOptions`
 
-  /// Its empty PCI Express ports, one for each card: their ids without the number, "rp". Empty: the machine's own bus,
-  /// on which QEMU can let go of a device only where that is conventional PCI ("pc").
+  /// Id prefix of the VM's empty PCI Express ports, "rp"; each card gets one. Empty: the root bus, where QEMU can
+  /// unplug devices only if it is conventional PCI (machine "pc").
   std::string bus_prefix;
-  int first_bus = 0; ///< the number of the first of them, and of those that rules for input devices name
-  /// `-device` with JSON, as the ports must be then: QEMU makes devices that are not described so before those that
-  /// are.
+  int first_bus = 0; ///< number of the first port to use, also of those named by input rules
+  /// Use JSON for `-device`; the ports must use it as well then, because QEMU creates other devices before those given
+  /// as JSON.
   bool json = false;
-  bool input_on_buses = false; ///< input devices, too, get such a port when their rule names none
+  bool input_on_buses = false; ///< also give input devices a port when their rule names none
 };
 
-/// What a VM is started with so that it has its devices from the start.
+/// What to start a VM with so that it has its devices from the start.
 struct StartArguments {
-  std::vector<std::string> arguments; ///< for QEMU's command line; without blanks, but for those in names of files
-  int buses = 0;                      ///< how many of the ports are used
-  bool uefi = false;                  ///< a card among them needs UEFI firmware, which is not in `arguments`
+  std::vector<std::string> arguments; ///< for QEMU's command line; no blanks except in file names
+  int buses = 0;                      ///< number of ports used
+  bool uefi = false;                  ///< a card needs UEFI firmware, which is not part of `arguments`
 };
 
 } // namespace hotplug

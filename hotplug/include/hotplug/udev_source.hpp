@@ -14,22 +14,22 @@
 
 namespace hotplug {
 
-/// A device is there, or something about it has changed.
+/// A device has appeared or changed.
 struct DeviceArrived {
   Device device;
 };
 
-/// What was at this sysfs path is gone.
+/// The device at this sysfs path is gone.
 struct DeviceRemoved {
   std::string sys_path;
 };
 
-/// A USB hub is there, or something about it has changed. Nobody is told when it goes.
+/// A USB hub has appeared or changed. Its removal is not reported.
 struct HubArrived {
   UsbHub hub;
 };
 
-/// Events were lost, or this is the beginning: these are all devices that are there now, and no other is.
+/// At the start and after lost events: all devices that are present now.
 struct DeviceSnapshot {
   std::vector<Device> devices;
   std::vector<UsbHub> hubs;
@@ -37,23 +37,23 @@ struct DeviceSnapshot {
 
 using DeviceEvent = std::variant<DeviceArrived, DeviceRemoved, DeviceSnapshot, HubArrived>;
 
-/// The devices of the host that can be passed to VMs, and what becomes of them, as udev tells it.
+/// Follows, through udev, the devices of the host that can be passed to VMs.
 ///
-/// It listens before it looks, so nothing that happens in between is missed; it listens to udev, not to the kernel, so
-/// that a device's node and its rights are there when it is told of; and when the kernel had to drop events it looks
-/// again. Which interfaces a USB device has is read from its descriptors, not asked of the device.
+/// It subscribes before it enumerates, so nothing in between is missed. It listens to udev rather than to the kernel,
+/// so a device's node and permissions are in place when it is reported. When the kernel had to drop events, it
+/// enumerates again. USB interfaces are read from the cached descriptors, without asking the device.
 ///
-/// Bound to one executor. Between events nothing runs.
+/// Bound to one executor. Idle between events.
 class UdevSource {
  public:
-  /// Throws `std::system_error` when udev cannot be listened to.
+  /// Throws `std::system_error` when udev is not available.
   explicit UdevSource(asio::any_io_executor executor);
   UdevSource(UdevSource&&) noexcept;
   UdevSource& operator=(UdevSource&&) noexcept;
   ~UdevSource();
 
-  /// The next event; first a `DeviceSnapshot`. One call at a time. Waits without limit; can be cancelled, and nothing
-  /// is lost by it. Throws `std::system_error`.
+  /// The next event; the first is a `DeviceSnapshot`. One call at a time. Waits without a deadline; cancelling loses
+  /// nothing. Throws `std::system_error`.
   asio::awaitable<DeviceEvent> next();
 
  private:
