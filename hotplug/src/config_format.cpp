@@ -19,7 +19,7 @@ namespace {
 
 constexpr int any_number = std::numeric_limits<int>::max();
 
-/// A value that nobody looks at.
+/// A value that is not read.
 Format<Json> anything() {
   const auto recognise = [](const Json&) { return true; };
   const auto read = [](const Json& json, const std::string&, ReadContext&) { return std::optional<Json>(json); };
@@ -34,7 +34,7 @@ Format<std::uint16_t> id() {
   return converted(hexadecimal_16(), [](int value) { return static_cast<std::uint16_t>(value); });
 }
 
-/// A regular expression, which has to be one.
+/// A valid regular expression.
 Format<std::string> expression() {
   Format<std::string> format = text("a regular expression");
   format.read = [read = std::move(format.read)](const Json& json, const std::string& path,
@@ -50,47 +50,47 @@ Format<std::string> expression() {
   return format;
 }
 
-/// `enable` or `disable`, of which one is enough.
+/// `enable` or, instead, `disable`.
 template<typename T>
 std::pair<Key<T>, Key<T>> switches() {
-  return {key<T>("enable", &T::enabled, boolean(), "`false`: as if it were not there. Default: true"),
+  return {key<T>("enable", &T::enabled, boolean(), "`false`: ignored. Default: true"),
           instead_of({"enable"}, key<T>(
                                      "disable", [](T& target, bool value) { target.enabled = !value; }, boolean(),
-                                     "`true`: as if it were not there. Default: false"))};
+                                     "`true`: ignored. Default: false"))};
 }
 
 Format<InterfaceMatch> interface_match() {
   using T = InterfaceMatch;
   return object<T>({
-      key<T>("class", &T::code, byte(), "The class"),
-      key<T>("subclass", &T::subclass, byte(), "The subclass"),
-      key<T>("protocol", &T::protocol, byte(), "The protocol"),
+      key<T>("class", &T::code, byte(), "Interface class"),
+      key<T>("subclass", &T::subclass, byte(), "Interface subclass"),
+      key<T>("protocol", &T::protocol, byte(), "Interface protocol"),
   });
 }
 
 Format<InterfaceSet> interface_set() {
   using T = InterfaceSet;
   return object<T>({
-      key<T>("anyOf", &T::any_of, list_of(interface_match()), "At least one of these is there"),
-      key<T>("allOf", &T::all_of, list_of(interface_match()), "Each of these is there"),
-      key<T>("noneOf", &T::none_of, list_of(interface_match()), "None of these is there"),
-      key<T>("equals", &T::equals, list_of(interface_match()), "Each of these is there, and nothing else"),
+      key<T>("anyOf", &T::any_of, list_of(interface_match()), "At least one of these is present"),
+      key<T>("allOf", &T::all_of, list_of(interface_match()), "Each of these is present"),
+      key<T>("noneOf", &T::none_of, list_of(interface_match()), "None of these is present"),
+      key<T>("equals", &T::equals, list_of(interface_match()), "Each of these is present, and no other"),
   });
 }
 
 template<typename T>
 Key<T> for_people() {
-  return key<T>("description", &T::description, text(), "For people");
+  return key<T>("description", &T::description, text(), "A note for people");
 }
 
 /// The conditions that both formats have, for a `UsbMatch` or what is made of one.
 template<typename T>
 std::vector<Key<T>> common_conditions() {
   return {
-      key<T>("vendorId", &T::vendor_id, id(), "`\"046d\"`"),
-      key<T>("productId", &T::product_id, id(), "`\"c52b\"`"),
-      key<T>("vendorName", &T::vendor_name, expression(), "A regular expression, matched from the start"),
-      key<T>("productName", &T::product_name, expression(), "A regular expression, matched from the start"),
+      key<T>("vendorId", &T::vendor_id, id(), "Vendor id, such as `\"046d\"`"),
+      key<T>("productId", &T::product_id, id(), "Product id, such as `\"c52b\"`"),
+      key<T>("vendorName", &T::vendor_name, expression(), "Regular expression, matched at the start"),
+      key<T>("productName", &T::product_name, expression(), "Regular expression, matched at the start"),
       for_people<T>(),
       switches<T>().first,
       switches<T>().second,
@@ -104,9 +104,9 @@ std::vector<Key<T>> interface_conditions(const std::array<const char*, 3>& names
     return [part](T& match, std::uint8_t value) { match.interface.*part = value; };
   };
   return {
-      key<T>(names[0], field(&InterfaceMatch::code), byte(), "Of an interface"),
-      key<T>(names[1], field(&InterfaceMatch::subclass), byte(), "Of the same interface"),
-      key<T>(names[2], field(&InterfaceMatch::protocol), byte(), "Of the same interface"),
+      key<T>(names[0], field(&InterfaceMatch::code), byte(), "Class of an interface"),
+      key<T>(names[1], field(&InterfaceMatch::subclass), byte(), "Subclass of the same interface"),
+      key<T>(names[2], field(&InterfaceMatch::protocol), byte(), "Protocol of the same interface"),
   };
 }
 
@@ -124,19 +124,21 @@ std::vector<Key<T>> first_conditions() {
 Format<UsbMatch> usb_match() {
   using T = UsbMatch;
   const std::vector<Key<T>> more{
-      key<T>("interfaces", &T::interfaces, interface_set(), "Of all interfaces together"),
-      key<T>("deviceClass", &T::device_class, byte(), "Of the device"),
-      key<T>("deviceSubclass", &T::device_subclass, byte(), "Of the device"),
-      key<T>("deviceProtocol", &T::device_protocol, byte(), "Of the device"),
-      key<T>("bus", &T::bus, whole_number(1, 255), "The number of the bus, which may change with every boot"),
-      key<T>("port", &T::port, whole_number(1, 255), "The port of the root hub"),
-      key<T>("portPath", &T::port_path, text(), "Bus and ports: `\"3-1.4.2\"`"),
-      key<T>("controller", &T::controller, text(), "The PCI address of the host controller: `\"0000:00:14.0\"`"),
-      key<T>("serial", &T::serial, text(), "The serial number, exactly"),
-      key<T>("removable", &T::removable, list_of(word({"fixed", "removable", "unknown"})), "One of these"),
+      key<T>("interfaces", &T::interfaces, interface_set(), "Conditions on all interfaces together"),
+      key<T>("deviceClass", &T::device_class, byte(), "Class of the device"),
+      key<T>("deviceSubclass", &T::device_subclass, byte(), "Subclass of the device"),
+      key<T>("deviceProtocol", &T::device_protocol, byte(), "Protocol of the device"),
+      key<T>("bus", &T::bus, whole_number(1, 255), "Bus number, which may change at every boot"),
+      key<T>("port", &T::port, whole_number(1, 255), "Port on the root hub"),
+      key<T>("portPath", &T::port_path, text(), "Bus and ports, such as `\"3-1.4.2\"`"),
+      key<T>("controller", &T::controller, text(), "PCI address of the host controller, such as `\"0000:00:14.0\"`"),
+      key<T>("serial", &T::serial, text(), "Exact serial number"),
+      key<T>("removable", &T::removable, list_of(word({"fixed", "removable", "unknown"})),
+             "One of these, according to the firmware"),
       key<T>("speed", &T::speed, converted(whole_number(1, any_number), [](int value) { return double(value); }),
              "Mb/s: 12, 480, 5000, ..."),
-      key<T>("driverPath", &T::driver_path, expression(), "The kernel module of a device without a valid interface"),
+      key<T>("driverPath", &T::driver_path, expression(),
+             "Kernel module of a device without a valid interface, a regular expression"),
   };
   const std::vector<Key<T>> one_interface =
       interface_conditions<T>({"interfaceClass", "interfaceSubclass", "interfaceProtocol"});
@@ -146,39 +148,38 @@ Format<UsbMatch> usb_match() {
 Format<UsbAuthorization> usb_authorization() {
   using T = UsbAuthorization;
   return object<T>({
-      key<T>("enable", &T::enable, boolean(),
-             "New devices are used by nobody before they have been looked at. Default: false"),
+      key<T>("enable", &T::enable, boolean(), "The kernel no longer authorises new devices by itself. Default: false"),
       key<T>("deauthorizeUnmatched", &T::deauthorize_unmatched, boolean(),
-             "Also what is there already and no rule is for. Default: false"),
-      key<T>("hostAllow", &T::host_allow, list_of(usb_match()), "What the host may use"),
+             "Also deauthorise present devices that no rule matches. Default: false"),
+      key<T>("hostAllow", &T::host_allow, list_of(usb_match()), "Devices that the host may use"),
   });
 }
 
-/// What all rules have. `match`: how a condition is written.
+/// The keys of every rule. `match` is the format of its conditions.
 template<typename T, typename Match>
 std::vector<Key<T>> rule_keys(const Format<Match>& match) {
   const auto set_target = [](T& rule, std::string vm) { rule.vms = {std::move(vm)}; };
   return {
       for_people<T>(),
-      key<T>("targetVm", set_target, text(), "The VM"),
-      required(key<T>("allow", &T::allow, list_of(match), "Devices: each with conditions that must all hold")),
+      key<T>("targetVm", set_target, text(), "The VM that the devices go to"),
+      required(key<T>("allow", &T::allow, list_of(match), "Devices, each given by conditions that must all hold")),
       key<T>("deny", &T::deny, list_of(match), "Exceptions"),
       switches<T>().first,
       switches<T>().second,
       key<T>("skipOnSuspend", &T::skip_on_suspend, boolean(), "Stays in the VM when the host suspends. Default: false"),
-      key<T>("tag", &T::tag, text(), "For requests that name many devices at once"),
+      key<T>("tag", &T::tag, text(), "A name for all devices of the rule in requests"),
   };
 }
 
 template<typename T>
 Key<T> force_key() {
-  return key<T>("force", &T::force, boolean(), "Also what the host itself uses. Default: false");
+  return key<T>("force", &T::force, boolean(), "Also take devices that the host itself is using. Default: false");
 }
 
 Format<UsbRule> usb_rule() {
   using T = UsbRule;
   const std::vector<Key<T>> more{
-      instead_of({"targetVm"}, key<T>("allowedVms", &T::vms, list_of(text()), "The VMs a user chooses from")),
+      instead_of({"targetVm"}, key<T>("allowedVms", &T::vms, list_of(text()), "The VMs that the user chooses from")),
       force_key<T>(),
       key<T>("guestReset", &T::guest_reset, boolean(), "QEMU's `guest-reset`. Default: QEMU's"),
       key<T>("guestResetsAll", &T::guest_resets_all, boolean(), "QEMU's `guest-resets-all`. Default: QEMU's"),
@@ -189,10 +190,10 @@ Format<UsbRule> usb_rule() {
 Format<InputMatch> input_match() {
   using T = InputMatch;
   return object<T>({
-      key<T>("name", &T::name, expression(), "A regular expression, matched from the start"),
-      key<T>("pathTag", &T::path_tag, expression(), "The same, for udev's `ID_PATH_TAG`"),
-      key<T>("property", &T::property, text(), "One of udev's, such as `\"ID_INPUT_TOUCHPAD\"`; needs `value`"),
-      key<T>("value", &T::value, text(), "Its value, exactly"),
+      key<T>("name", &T::name, expression(), "Regular expression, matched at the start"),
+      key<T>("pathTag", &T::path_tag, expression(), "The same, on udev's `ID_PATH_TAG`"),
+      key<T>("property", &T::property, text(), "A udev property, such as `\"ID_INPUT_TOUCHPAD\"`; needs `value`"),
+      key<T>("value", &T::value, text(), "Its exact value"),
       for_people<T>(),
       switches<T>().first,
       switches<T>().second,
@@ -202,7 +203,7 @@ Format<InputMatch> input_match() {
 Format<InputRule> input_rule() {
   using T = InputRule;
   const std::vector<Key<T>> more{
-      key<T>("pcieBusPrefix", &T::port_prefix, text(), "The ids of the ports it may go to begin with this"),
+      key<T>("pcieBusPrefix", &T::port_prefix, text(), "Id prefix of the PCI Express ports to use"),
   };
   return object<T>(with(rule_keys<T>(input_match()), more));
 }
@@ -210,12 +211,12 @@ Format<InputRule> input_rule() {
 Format<PciMatch> pci_match() {
   using T = PciMatch;
   return object<T>({
-      key<T>("address", &T::address, text(), "`\"0000:01:00.0\"`"),
-      key<T>("vendorId", &T::vendor_id, id(), "`\"8086\"`"),
-      key<T>("deviceId", &T::device_id, id(), "`\"10d3\"`"),
-      key<T>("deviceClass", &T::device_class, byte(), "Its class: 2 of network cards"),
-      key<T>("deviceSubclass", &T::device_subclass, byte(), "Its subclass"),
-      key<T>("deviceProgIf", &T::device_prog_if, byte(), "Its programming interface"),
+      key<T>("address", &T::address, text(), "PCI address, such as `\"0000:01:00.0\"`"),
+      key<T>("vendorId", &T::vendor_id, id(), "Vendor id, such as `\"8086\"`"),
+      key<T>("deviceId", &T::device_id, id(), "Device id, such as `\"10d3\"`"),
+      key<T>("deviceClass", &T::device_class, byte(), "Class, such as 2 for network cards"),
+      key<T>("deviceSubclass", &T::device_subclass, byte(), "Subclass"),
+      key<T>("deviceProgIf", &T::device_prog_if, byte(), "Programming interface"),
       for_people<T>(),
       switches<T>().first,
       switches<T>().second,
@@ -227,14 +228,14 @@ Format<PciRule> pci_rule() {
   const std::vector<Key<T>> more{
       force_key<T>(),
       key<T>("pciIommuAddAll", &T::iommu_add_all, boolean(),
-             "With all others of its IOMMU group that no rule sends elsewhere. Default: false"),
+             "Also take the rest of its IOMMU group, unless a rule sends it elsewhere. Default: false"),
       key<T>("pciIommuSkipIfShared", &T::iommu_skip_if_shared, boolean(),
-             "Not at all, when there are others in its IOMMU group. Default: false"),
+             "Do not take it if its IOMMU group has other devices. Default: false"),
       key<T>("autoOvmf", &T::auto_ovmf, boolean(),
-             "A VM that starts with an NVIDIA graphics card has UEFI firmware. No effect on a running VM. Default: "
+             "Start the VM with UEFI firmware if this is an NVIDIA graphics card. No effect on a running VM. Default: "
              "false"),
       key<T>("qemuUseRootBus", &T::use_root_bus, boolean(),
-             "A VM that starts with it has it on its root bus. No effect on a running VM. Default: false"),
+             "At VM start put it on the root bus. No effect on a running VM. Default: false"),
   };
   return object<T>(with(rule_keys<T>(pci_match()), more));
 }
@@ -242,9 +243,9 @@ Format<PciRule> pci_rule() {
 Format<AcpiTable> acpi_table() {
   using T = AcpiTable;
   return object<T>({
-      required(key<T>("acpiTable", &T::file, file_path(), "`\"/sys/firmware/acpi/tables/NHLT\"`")),
-      key<T>("setUser", &T::set_user, text(), "The file is given to that user before QEMU starts"),
-      key<T>("setGroup", &T::set_group, text(), "The same with a group"),
+      required(key<T>("acpiTable", &T::file, file_path(), "Its file, such as `\"/sys/firmware/acpi/tables/NHLT\"`")),
+      key<T>("setUser", &T::set_user, text(), "New owner of the file, set before QEMU starts"),
+      key<T>("setGroup", &T::set_group, text(), "New group of the file, likewise"),
       for_people<T>(),
       switches<T>().first,
       switches<T>().second,
@@ -255,7 +256,7 @@ Format<AcpiRule> acpi_rule() {
   using T = AcpiRule;
   return object<T>({
       for_people<T>(),
-      key<T>("targetVm", &T::vm, text(), "The VM"),
+      key<T>("targetVm", &T::vm, text(), "The VM that starts with them"),
       required(key<T>("allow", &T::allow, list_of(acpi_table()), "The tables")),
       switches<T>().first,
       switches<T>().second,
@@ -282,11 +283,11 @@ Format<ApiWho> api_who() {
   using T = ApiWho;
   constexpr std::uint32_t any_id = 4'294'967'295;
   return object<T>({
-      key<T>("transport", &T::transport, word({"tcp", "vsock", "unix", "rest"}), "The transport it comes by"),
-      key<T>("cid", &T::cid, number_32(0, any_id), "The CID of the guest"),
-      key<T>("uid", &T::uid, number_32(0, any_id), "The user of the process at the other end of the Unix socket"),
+      key<T>("transport", &T::transport, word({"tcp", "vsock", "unix", "rest"}), "Its transport"),
+      key<T>("cid", &T::cid, number_32(0, any_id), "CID of the guest"),
+      key<T>("uid", &T::uid, number_32(0, any_id), "User of the client's process, on a Unix socket"),
       key<T>("gid", &T::gid, number_32(0, any_id), "One of that process's groups"),
-      key<T>("token", &T::token, text(), "The name of a token in `tokenFile` that it has shown"),
+      key<T>("token", &T::token, text(), "Name of the token, from `tokenFile`, that it presented"),
   });
 }
 
@@ -303,12 +304,12 @@ Format<ApiPermission> api_permission() {
     return name == "read" ? ApiLevel::read : name == "attach" ? ApiLevel::attach : ApiLevel::admin;
   };
   return object<T>({
-      required(key<T>("who", set_who, api_who(), "All that is there must hold; `{}` is everybody")),
-      required(
-          key<T>("may", &T::may, converted(word({"read", "attach", "admin"}), level), "Each includes those before it")),
-      key<T>("vms", &T::vms, list_of(text()), "Only with these VMs and their devices. Default: with all"),
+      required(key<T>("who", set_who, api_who(), "Conditions that must all hold; `{}` is everybody")),
+      required(key<T>("may", &T::may, converted(word({"read", "attach", "admin"}), level),
+                      "Each level includes the previous ones")),
+      key<T>("vms", &T::vms, list_of(text()), "Limited to these VMs and their devices. Default: all"),
       key<T>("ownVm", &T::own_vm, boolean(),
-             "Only with the VM whose vsock device has the client's CID. Default: false"),
+             "Limited to the VM whose vsock device has the client's CID. Default: false"),
   });
 }
 
@@ -316,22 +317,24 @@ Format<ApiConfig> api() {
   using T = ApiConfig;
   return object<T>({
       key<T>("enable", &T::enable, boolean(), "Default: false"),
-      key<T>("transports", &T::transports, list_of(word({"tcp", "vsock", "unix"})), "Which of them"),
-      key<T>("host", &T::host, text(), "The address of TCP. Default: `127.0.0.1`"),
-      key<T>("port", &T::port, whole_number(1, 65535), "Of TCP and VSOCK. Default: 2000"),
-      key<T>("unixSocket", &T::unix_socket, file_path(), "Default: `/var/lib/vhotplug/vhotplug.sock`"),
-      key<T>("unixSocketUser", &T::unix_socket_user, text(), "Its owner"),
-      key<T>("unixSocketGroup", &T::unix_socket_group, text(), "Its group"),
-      key<T>("unixSocketMode", &T::unix_socket_mode, file_mode(), "Its mode. Default: `\"0660\"`"),
+      key<T>("transports", &T::transports, list_of(word({"tcp", "vsock", "unix"})), "Transports to listen on"),
+      key<T>("host", &T::host, text(), "TCP address to listen on. Default: `127.0.0.1`"),
+      key<T>("port", &T::port, whole_number(1, 65535), "Port of TCP and VSOCK. Default: 2000"),
+      key<T>("unixSocket", &T::unix_socket, file_path(),
+             "Path of the Unix socket. Default: `/var/lib/vhotplug/vhotplug.sock`"),
+      key<T>("unixSocketUser", &T::unix_socket_user, text(), "Owner of the Unix socket"),
+      key<T>("unixSocketGroup", &T::unix_socket_group, text(), "Group of the Unix socket"),
+      key<T>("unixSocketMode", &T::unix_socket_mode, file_mode(), "Mode of the Unix socket. Default: `\"0660\"`"),
       key<T>("allowedCids", &T::allowed_cids, list_of(number_32(0, 4'294'967'295)),
-             "The guests that may connect. Default: all"),
-      key<T>("tokenFile", &T::token_file, file_path(), "Lines of NAME TOKEN; clients of TCP have to show one of them"),
+             "Guests that may connect by VSOCK. Default: all"),
+      key<T>("tokenFile", &T::token_file, file_path(),
+             "Lines of NAME TOKEN; TCP clients must present one of these tokens"),
       key<T>("allowUnauthenticated", &T::allow_unauthenticated, boolean(),
-             "TCP clients of other hosts need not show who they are. Default: false"),
+             "Allow a TCP address that other hosts can reach without a token. Default: false"),
       key<T>("permissions", &T::permissions, list_of(api_permission()),
-             "Who may do what. Default: clients of Unix sockets and those with a token everything, others attach"),
+             "Who may do what. Default: everything for Unix sockets and clients with a token, `attach` for others"),
       key<T>("maxConnectionsPerPeer", &T::max_connections_per_peer, whole_number(1, 4096),
-             "Connections of one user, guest or address. Default: 128"),
+             "Limit of connections per user, guest or address. Default: 128"),
   });
 }
 
@@ -339,22 +342,23 @@ Format<RestConfig> rest() {
   using T = RestConfig;
   return object<T>({
       key<T>("enable", &T::enable, boolean(), "Default: false"),
-      key<T>("host", &T::host, text(), "An address to listen on. Default: `127.0.0.1`"),
-      key<T>("port", &T::port, whole_number(1, 65535), "Default: 5000"),
-      key<T>("tokenFile", &T::token_file, file_path(), "Lines of NAME TOKEN; requests have to show one of them"),
+      key<T>("host", &T::host, text(), "Address to listen on. Default: `127.0.0.1`"),
+      key<T>("port", &T::port, whole_number(1, 65535), "TCP port. Default: 5000"),
+      key<T>("tokenFile", &T::token_file, file_path(), "Lines of NAME TOKEN; requests must carry one of these tokens"),
       key<T>("allowedOrigins", &T::allowed_origins, list_of(text()),
-             "Web pages of others that may use the API: `\"https://example.org\"`"),
-      key<T>("devicesDir", &T::devices_dir, file_path(), "Templates of devices for `/api/0`"),
-      key<T>("vmDir", &T::vm_dir, file_path(), "Each `*.json` in it is a VM that can be started; it is watched"),
+             "Origins of other web pages that may use the API, such as `\"https://example.org\"`"),
+      key<T>("devicesDir", &T::devices_dir, file_path(), "Folder of device templates for `/api/0`"),
+      key<T>("vmDir", &T::vm_dir, file_path(),
+             "Folder whose `*.json` files are VMs that can be started; changes take effect at once"),
       key<T>("webvirtCompat", &T::webvirt_compat, boolean(),
-             "`/api/0`, which changes things by GET, without a token. Default: false"),
+             "Serve `/api/0`, which changes state by GET, without a token. Default: false"),
   });
 }
 
-constexpr const char* other_hypervisor = "is for other hypervisors, and has no effect";
-constexpr const char* not_needed = "is not needed, and has no effect";
+constexpr const char* other_hypervisor = "is for other hypervisors and has no effect";
+constexpr const char* not_needed = "is not needed and has no effect";
 
-/// Keys that are right, but without effect.
+/// A valid key without effect.
 template<typename T>
 Key<T> skipped(const char* name, std::string path, const char* why) {
   return key<T>(
@@ -370,20 +374,21 @@ Format<GeneralPart> general() {
   return object<T>({
       key<T>("api", &T::api, api(), "The device API"),
       key<T>("rest", &T::rest, rest(), "The REST API and the web page"),
-      key<T>("persistency", &T::persistency, boolean(), "People's choices are kept in a file. Default: true"),
+      key<T>("persistency", &T::persistency, boolean(), "Keep the choices of users in a file. Default: true"),
       key<T>("statePath", &T::state_path, file_path(), "That file. Default: `/var/lib/vhotplug/vhotplug.state`"),
       key<T>("selectTimeout", &T::select_timeout, whole_number(0, 86'400),
-             "Seconds for a person to choose a VM; then the last one, or the first of them, is taken; 0: no limit. "
-             "Default: 0"),
-      key<T>("maxArrivalsPerMinute", &T::max_arrivals_per_minute, whole_number(0, 10'000),
-             "A device that is plugged in more often is kept out until it has stayed for 30 s; 0: never. Default: 8"),
+             "Seconds that a user has to choose a VM; then the device goes to its last VM, or to the first one. 0: no "
+             "limit. Default: 0"),
+      key<T>(
+          "maxArrivalsPerMinute", &T::max_arrivals_per_minute, whole_number(0, 10'000),
+          "A device that is plugged in more often is left alone until it has stayed for 30 s. 0: no limit. Default: 8"),
       hotplug::detail::skipped<T>("crosvm", "general.crosvm", other_hypervisor),
       key<T>("modprobe", &T::modprobe, file_path(), "The program that loads vfio-pci. Default: `/sbin/modprobe`"),
       hotplug::detail::skipped<T>("modinfo", "general.modinfo", not_needed),
       key<T>("ovmfCode", &T::ovmf_code, file_path(),
-             "UEFI firmware for `autoOvmf`. Default: `/usr/share/OVMF/OVMF_CODE.fd`, or what is there instead"),
+             "UEFI firmware for `autoOvmf`. Default: `/usr/share/OVMF/OVMF_CODE.fd` or its variants"),
       key<T>("ovmfVars", &T::ovmf_vars, file_path(),
-             "Its variables. Default: `/usr/share/OVMF/OVMF_VARS.fd`, likewise"),
+             "Its variable store. Default: `/usr/share/OVMF/OVMF_VARS.fd` or its variants"),
   });
 }
 
@@ -393,22 +398,22 @@ Key<ConfigFile> general_key() {
     file.skipped.insert(file.skipped.end(), part.skipped.begin(), part.skipped.end());
     file.config.general = std::move(part);
   };
-  return key<T>("general", set, general(), "The service itself");
+  return key<T>("general", set, general(), "Settings of the service");
 }
 
 Format<VmEntry> vm_entry() {
   using T = VmEntry;
   return object<T>({
-      required(key<T>("name", &T::name, text(), "What rules call it")),
-      // Other types are told of once the whole file is known to be right.
+      required(key<T>("name", &T::name, text(), "The name that rules use")),
+      // Other types are reported when the rest of the file is known to be valid.
       key<T>(
-          "type", [](T&, const std::string&) {}, word({"qemu"}), "The hypervisor, which is QEMU"),
-      key<T>("socket", &T::socket, file_path(), "A QMP socket; this, `pid` or `config`"),
-      key<T>("pid", &T::pid, whole_number(1, any_number), "The process"),
-      key<T>("config", &T::config, file_path(), "A vm.json that it is launched from"),
-      key<T>("autoStart", &T::auto_start, boolean(), "Launched with the service; needs `config`. Default: false"),
+          "type", [](T&, const std::string&) {}, word({"qemu"}), "The hypervisor: QEMU"),
+      key<T>("socket", &T::socket, file_path(), "QMP socket; exactly one of `socket`, `pid` and `config`"),
+      key<T>("pid", &T::pid, whole_number(1, any_number), "PID of QEMU"),
+      key<T>("config", &T::config, file_path(), "The vm.json to launch it from"),
+      key<T>("autoStart", &T::auto_start, boolean(), "Launch it with the service; needs `config`. Default: false"),
       key<T>("monitor", &T::monitor, word({"yield", "hold"}),
-             "`yield`: its monitor is free for others between our commands; `hold`: it is ours"),
+             "`yield`: release its monitor between commands; `hold`: keep it"),
   });
 }
 
@@ -426,12 +431,11 @@ Format<ConfigFile> whole() {
   };
   return object<T>({
       required(key<T>("vms", set_vms, list_of(vm_entry()), "The VMs")),
-      key<T>("usbPassthrough", set_rules, list_of(usb_rule()), "Rules for USB devices; the first that fits decides"),
+      key<T>("usbPassthrough", set_rules, list_of(usb_rule()), "Rules for USB devices; the first match decides"),
       key<T>("evdevPassthrough", set_input_rules, list_of(input_rule()),
-             "Rules for input devices that are not behind USB; the first that fits decides"),
+             "Rules for input devices that are not on USB; the first match decides"),
       general_key(),
-      key<T>("pciPassthrough", set_pci_rules, list_of(pci_rule()),
-             "Rules for PCI devices; the first that fits decides"),
+      key<T>("pciPassthrough", set_pci_rules, list_of(pci_rule()), "Rules for PCI devices; the first match decides"),
       key<T>("acpiPassthrough", set_acpi_rules, list_of(acpi_rule()), "ACPI tables that VMs start with"),
       key<T>("usbAuthorization", set_authorization, usb_authorization(), "Which USB devices the host itself may use"),
   });
@@ -463,17 +467,17 @@ Format<FirstInput> first_input() {
   using T = FirstInput;
   return object<T>({
       key<T>("enable", &T::enabled, boolean(), "Keyboards, mice, touchpads, touchscreens and tablets. Default: false"),
-      key<T>("pcieBusPrefix", &T::port_prefix, text(), "The ids of the ports they may go to begin with this"),
+      key<T>("pcieBusPrefix", &T::port_prefix, text(), "Id prefix of the PCI Express ports to use"),
   });
 }
 
 Format<ConfigFile> first_whole() {
   using V = FirstVm;
   auto vm = object<V>({
-      required(key<V>("name", &V::name, text(), "What it is called")),
+      required(key<V>("name", &V::name, text(), "The name of the VM")),
       required(key<V>("qmpSocket", &V::socket, file_path(), "Its QMP socket")),
-      key<V>("usbPassthrough", &V::rules, list_of(first_rule()), "The USB devices it gets"),
-      key<V>("evdevPassthrough", &V::input, first_input(), "The input devices that are not behind USB"),
+      key<V>("usbPassthrough", &V::rules, list_of(first_rule()), "Its USB devices"),
+      key<V>("evdevPassthrough", &V::input, first_input(), "Its input devices that are not on USB"),
   });
   using T = ConfigFile;
   const auto set_vms = [](T& file, std::vector<V> vms) {
