@@ -24,7 +24,7 @@ void attach(QmpPeer& peer) {
 
 } // namespace
 
-TEST_CASE("An unplug that the guest refuses is rejected, and a refusal for another device is not its own") {
+TEST_CASE("A rejected unplug is reported, and a rejection for another device is not mistaken for it") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     attach(peer);
     const auto command = peer.expect("device_del");
@@ -42,7 +42,7 @@ TEST_CASE("An unplug that the guest refuses is rejected, and a refusal for anoth
   server.finish();
 }
 
-TEST_CASE("An unplug that QEMU does not even reply to times out when it was to") {
+TEST_CASE("An unplug that QEMU never replies to ends at its timeout") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     attach(peer);
     peer.expect("device_del");

@@ -71,7 +71,7 @@ TEST_CASE("a monitor held by another client is in use, and the client is named")
   server.finish();
 }
 
-TEST_CASE("the client that holds a monitor is another process, named with its PID") {
+TEST_CASE("the client that holds a monitor is identified by its process and PID") {
   const auto transport = GENERATE(Transport::unix_path, Transport::unix_abstract, Transport::tcp);
   ScriptedQmpServer server(
       [](QmpPeer& peer) {
@@ -101,7 +101,7 @@ TEST_CASE("the client that holds a monitor is another process, named with its PI
   server.finish();
 }
 
-TEST_CASE("a monitor whose queue of clients is full is in use") {
+TEST_CASE("a monitor whose listen backlog is full is in use") {
   ScriptedQmpServer server(serve);
   asio::io_context context(1);
   QmpClient first(context.get_executor());
@@ -123,7 +123,7 @@ TEST_CASE("a monitor whose queue of clients is full is in use") {
   server.finish();
 }
 
-TEST_CASE("a TCP monitor that takes no further connections is in use") {
+TEST_CASE("a TCP monitor that accepts no more connections is in use") {
   ScriptedQmpServer server(serve, Transport::tcp);
   asio::io_context context(1);
   QmpClient first(context.get_executor());
@@ -141,7 +141,7 @@ TEST_CASE("a TCP monitor that takes no further connections is in use") {
   server.finish();
 }
 
-TEST_CASE("a silent server that serves nobody else is no monitor in use") {
+TEST_CASE("a silent server with no other client is not reported as a monitor in use") {
   const auto transport = GENERATE(Transport::unix_path, Transport::unix_abstract, Transport::tcp);
   SECTION("it accepts") {
     ScriptedQmpServer server([](QmpPeer& peer) { peer.stay_silent(); }, transport);
@@ -160,7 +160,7 @@ TEST_CASE("a silent server that serves nobody else is no monitor in use") {
   }
 }
 
-TEST_CASE("a server that greets but is not ready in time is still initialising") {
+TEST_CASE("a server that sends its greeting but is not ready in time is still initialising") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.greet();
     peer.wait_until_closed();
@@ -186,7 +186,7 @@ TEST_CASE("a silent socket pair has no other client") {
   CHECK(error.code() == errc::timed_out);
 }
 
-TEST_CASE("monitors of the same relative name in different folders are told apart") {
+TEST_CASE("monitors with the same relative path in different folders are told apart") {
   ScriptedQmpServer held(serve);
   ScriptedQmpServer silent([](QmpPeer& peer) { peer.stay_silent(); });
   asio::io_context context(1);
@@ -206,7 +206,7 @@ TEST_CASE("monitors of the same relative name in different folders are told apar
   silent.finish();
 }
 
-TEST_CASE("a monitor that was left is free again, and who waits for it is served") {
+TEST_CASE("once the client leaves, the monitor is free again and a waiting client is served") {
   ScriptedQmpServer server({serve, serve});
   asio::io_context context(1);
   QmpClient first(context.get_executor());

@@ -55,7 +55,7 @@ TEST_CASE("the client connects over every kind of socket and runs a command") {
   server.finish();
 }
 
-TEST_CASE("the client connects to a name that a resolver knows") {
+TEST_CASE("the client connects to a host name") {
   ScriptedQmpServer server([](QmpPeer& peer) { peer.negotiate(); }, Transport::tcp);
   const MonitorAddress named = TcpAddress{"localhost", std::get<TcpAddress>(server.address()).port};
   asio::io_context context(1); // its end takes the resolver's thread with it
@@ -67,7 +67,7 @@ TEST_CASE("the client connects to a name that a resolver knows") {
   server.finish();
 }
 
-TEST_CASE("a Unix socket may have a longer path than its address can hold, also a relative one") {
+TEST_CASE("a Unix socket path may be longer than sun_path, absolute or relative") {
   ScriptedQmpServer server({[](QmpPeer& peer) { peer.negotiate(); }, [](QmpPeer& peer) { peer.negotiate(); }});
   const auto deep = server.folder() / std::string(200, 'd');
   std::filesystem::create_directory(deep);
@@ -83,7 +83,7 @@ TEST_CASE("a Unix socket may have a longer path than its address can hold, also 
   server.finish();
 }
 
-TEST_CASE("the client speaks QMP over a socket it is given") {
+TEST_CASE("the client speaks QMP over a socket it is handed") {
   int pair[2];
   REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
   FileDescriptor here(pair[0]);
@@ -103,7 +103,7 @@ TEST_CASE("the client speaks QMP over a socket it is given") {
   qemu.join();
 }
 
-TEST_CASE("what is no connected stream socket is refused") {
+TEST_CASE("a descriptor that is not a connected stream socket is rejected") {
   int datagram[2];
   REQUIRE(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, datagram) == 0);
   FileDescriptor other_end(datagram[1]);
@@ -120,7 +120,7 @@ TEST_CASE("what is no connected stream socket is refused") {
   }
 }
 
-TEST_CASE("an address that cannot be connected to says why") {
+TEST_CASE("a failed connection names the reason") {
   const test::TempDir folder;
   struct Case {
     MonitorAddress address;
@@ -168,7 +168,7 @@ TEST_CASE("a client connects only once") {
   server.finish();
 }
 
-TEST_CASE("a refusal carries QEMU's class and words") {
+TEST_CASE("an error reply carries QEMU's error class and description") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.negotiate();
     peer.refuse(peer.expect("device_del"), "DeviceNotFound", "Device 'nic' not found");
@@ -190,7 +190,7 @@ TEST_CASE("a refusal carries QEMU's class and words") {
   server.finish();
 }
 
-TEST_CASE("a thousand commands in flight get their own replies in whatever order these come") {
+TEST_CASE("a thousand commands in flight get their own replies, in whatever order they arrive") {
   constexpr int count = 1'000;
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.negotiate();
@@ -220,7 +220,7 @@ TEST_CASE("a thousand commands in flight get their own replies in whatever order
   server.finish();
 }
 
-TEST_CASE("one command more than may be in flight is refused unsent") {
+TEST_CASE("a command beyond the limit of commands in flight is rejected unsent") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.negotiate();
     const auto first = peer.expect("first");
@@ -248,7 +248,7 @@ TEST_CASE("one command more than may be in flight is refused unsent") {
   server.finish();
 }
 
-TEST_CASE("replies meant for an earlier client, without an id or repeated are ignored") {
+TEST_CASE("replies that are repeated, have no id, or were meant for an earlier client are ignored") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.greet();
     const auto negotiation = peer.expect("qmp_capabilities");
@@ -272,7 +272,7 @@ TEST_CASE("replies meant for an earlier client, without an id or repeated are ig
   server.finish();
 }
 
-TEST_CASE("messages may come pretty-printed, in single bytes or many at once") {
+TEST_CASE("messages may arrive pretty-printed, byte by byte or many at once") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.send_in_pieces(QmpPeer::greeting, 1);
     peer.send_in_pieces(QmpPeer::reply_text(peer.expect("qmp_capabilities")), 1);
@@ -298,7 +298,7 @@ TEST_CASE("messages may come pretty-printed, in single bytes or many at once") {
   server.finish();
 }
 
-TEST_CASE("a reply of several megabytes arrives whole, one beyond the limit ends the connection") {
+TEST_CASE("a reply of several megabytes arrives whole, and one beyond the limit ends the connection") {
   const std::string large(std::size_t{2} << 20, 'x');
   ScriptedQmpServer server([&](QmpPeer& peer) {
     peer.negotiate();
@@ -320,7 +320,7 @@ TEST_CASE("a reply of several megabytes arrives whole, one beyond the limit ends
   server.finish();
 }
 
-TEST_CASE("a command larger than the socket's buffer is written whole, and others follow in order") {
+TEST_CASE("a command larger than the socket buffer is written whole, and later commands follow in order") {
   const std::string large = test::more_than_a_socket_holds();
   ScriptedQmpServer server([&](QmpPeer& peer) {
     peer.negotiate();
@@ -348,7 +348,7 @@ TEST_CASE("a command larger than the socket's buffer is written whole, and other
   server.finish();
 }
 
-TEST_CASE("a command without a reply ends at its deadline with an unknown outcome, and its late reply is ignored") {
+TEST_CASE("a command without a reply ends at its deadline with an unknown outcome, and a late reply is ignored") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.negotiate();
     const auto slow = peer.expect("slow");
@@ -375,7 +375,7 @@ TEST_CASE("a command without a reply ends at its deadline with an unknown outcom
   server.finish();
 }
 
-TEST_CASE("a command that was given up does not make the end of the connection a cut") {
+TEST_CASE("an abandoned command does not turn a clean end of the connection into a broken one") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.negotiate();
     peer.expect("slow");
@@ -396,7 +396,7 @@ TEST_CASE("a command that was given up does not make the end of the connection a
   server.finish();
 }
 
-TEST_CASE("a command that the peer did not take in time was not sent, and the one it began to take is completed") {
+TEST_CASE("a command the peer does not read in time is not sent, and one already partly written is completed") {
   const std::string large = test::more_than_a_socket_holds();
   std::promise<void> gate;
   ScriptedQmpServer server([&](QmpPeer& peer) {
@@ -441,7 +441,7 @@ TEST_CASE("a deadline of zero expires before anything is sent") {
   server.finish();
 }
 
-TEST_CASE("arguments that are no object are refused unsent") {
+TEST_CASE("arguments that are not an object are rejected unsent") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.negotiate();
     peer.reply(peer.expect("good"));
@@ -466,7 +466,7 @@ TEST_CASE("a client that is not connected sends nothing") {
   });
 }
 
-TEST_CASE("commands go to the wire at once on TCP") {
+TEST_CASE("commands are sent without delay on TCP") {
   ScriptedQmpServer server([](QmpPeer& peer) { peer.negotiate(); }, Transport::tcp);
   test::run([&]() -> asio::awaitable<void> {
     QmpClient client(co_await asio::this_coro::executor);
@@ -482,7 +482,7 @@ TEST_CASE("commands go to the wire at once on TCP") {
   server.finish();
 }
 
-TEST_CASE("A TCP connection is watched by the kernel, so that a machine that has gone is noticed") {
+TEST_CASE("a TCP connection uses keepalive, so a peer host that disappears is noticed") {
   ScriptedQmpServer server([](QmpPeer& peer) { peer.wait_until_closed(); }, Transport::tcp);
   test::run([&]() -> asio::awaitable<void> {
     const auto executor = co_await asio::this_coro::executor;

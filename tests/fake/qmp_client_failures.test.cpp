@@ -114,7 +114,7 @@ errc expected_of_connect(Fault fault) {
 
 } // namespace
 
-TEST_CASE("a failure at any step ends what is under way with the right error and leaves nothing behind") {
+TEST_CASE("a failure at any step ends pending operations with the right error and leaves nothing behind") {
   const auto transport = GENERATE(ScriptedQmpServer::Transport::unix_path, ScriptedQmpServer::Transport::tcp);
   // A Unix socket that closes with nothing unread cannot but end in good order.
   const bool resets = transport == ScriptedQmpServer::Transport::tcp;
@@ -184,7 +184,7 @@ TEST_CASE("a failure at any step ends what is under way with the right error and
   CHECK(std::chrono::steady_clock::now() - start < 5s);
 }
 
-TEST_CASE("a connection that is reset before the client has noticed it is over, not out of reach") {
+TEST_CASE("a connection that is reset before the client notices it is reported as closed, not as unreachable") {
   ScriptedQmpServer server([](QmpPeer& peer) { peer.reset(); }, ScriptedQmpServer::Transport::tcp);
   asio::io_context context(1);
   QmpClient client(context.get_executor());

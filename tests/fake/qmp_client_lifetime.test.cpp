@@ -85,7 +85,7 @@ struct Background {
 
 } // namespace
 
-TEST_CASE("destroying a client ends the calls in flight, those that were sent and those that were not") {
+TEST_CASE("destroying a client ends the calls in flight, whether or not they were sent") {
   // The server reads nothing, so the large command stays in part and the one behind it in whole.
   std::promise<void> gone;
   ScriptedQmpServer server([&](QmpPeer& peer) {
@@ -117,7 +117,7 @@ TEST_CASE("destroying a client ends the calls in flight, those that were sent an
   server.finish();
 }
 
-TEST_CASE("a client may be destroyed while it connects, in every phase") {
+TEST_CASE("a client may be destroyed while it connects, in any phase") {
   const bool greets = GENERATE(false, true);
   std::promise<void> reached;
   ScriptedQmpServer server([&](QmpPeer& peer) {
@@ -210,7 +210,7 @@ TEST_CASE("a client is movable, and assigning to one closes its connection") {
   second.finish();
 }
 
-TEST_CASE("waiting for a reply can be cancelled, and the connection goes on") {
+TEST_CASE("waiting for a reply can be cancelled, and the connection stays usable") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.negotiate();
     const auto cancelled = peer.expect("cancelled");
@@ -229,7 +229,7 @@ TEST_CASE("waiting for a reply can be cancelled, and the connection goes on") {
   server.finish();
 }
 
-TEST_CASE("a cancelled command that was begun is still written whole, one that was not is withdrawn") {
+TEST_CASE("a cancelled command that is partly written is completed, and one not yet started is withdrawn") {
   const std::string large = test::more_than_a_socket_holds();
   std::promise<void> gate;
   ScriptedQmpServer server([&](QmpPeer& peer) {
@@ -252,7 +252,7 @@ TEST_CASE("a cancelled command that was begun is still written whole, one that w
   server.finish();
 }
 
-TEST_CASE("waiting for an event or for the end can be cancelled without losing anything") {
+TEST_CASE("waiting for an event or for the end of the connection can be cancelled without losing anything") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.negotiate();
     const auto command = peer.expect("sync");
@@ -277,7 +277,7 @@ TEST_CASE("waiting for an event or for the end can be cancelled without losing a
   server.finish();
 }
 
-TEST_CASE("connecting can be cancelled, which closes the connection") {
+TEST_CASE("connecting can be cancelled, and that closes the connection") {
   std::promise<void> reached;
   ScriptedQmpServer server([&](QmpPeer& peer) {
     peer.greet();
@@ -299,7 +299,7 @@ TEST_CASE("connecting can be cancelled, which closes the connection") {
   server.finish();
 }
 
-TEST_CASE("an io_context may be destroyed in the midst of everything") {
+TEST_CASE("an io_context may be destroyed with operations of every kind pending") {
   const bool client_goes_first = GENERATE(false, true);
   ScriptedQmpServer server(serve_nothing);
   {
@@ -329,7 +329,7 @@ TEST_CASE("an io_context may be destroyed in the midst of everything") {
   server.finish();
 }
 
-TEST_CASE("a call that was made but never awaited does nothing") {
+TEST_CASE("a call that is never awaited does nothing") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.negotiate();
     peer.reply(peer.expect("second"));

@@ -58,7 +58,7 @@ void reply_with_sizes(QmpPeer& peer, const QmpPeer::Command& command) {
 
 } // namespace
 
-TEST_CASE("file descriptors arrive with their own command and are closed here once sent") {
+TEST_CASE("file descriptors arrive with their own command and are closed on our side once sent") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.negotiate();
     {
@@ -89,7 +89,7 @@ TEST_CASE("file descriptors arrive with their own command and are closed here on
   server.finish();
 }
 
-TEST_CASE("descriptors of commands in flight at once are not mixed up, even when the peer is slow to read") {
+TEST_CASE("descriptors of commands in flight are not mixed up, even when the peer reads slowly") {
   // A large command first, so that those behind it wait here and not in the kernel.
   const std::string large = test::more_than_a_socket_holds();
   constexpr int count = 50;
@@ -125,7 +125,7 @@ TEST_CASE("descriptors of commands in flight at once are not mixed up, even when
   server.finish();
 }
 
-TEST_CASE("sixteen descriptors can be sent at once, and not one more") {
+TEST_CASE("at most sixteen descriptors can be sent at once") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.negotiate();
     reply_with_sizes(peer, peer.expect("add-fd"));
@@ -144,7 +144,7 @@ TEST_CASE("sixteen descriptors can be sent at once, and not one more") {
   server.finish();
 }
 
-TEST_CASE("descriptors that are not open, and any over TCP, are refused before anything is sent") {
+TEST_CASE("closed descriptors, and any descriptor over TCP, are rejected before anything is sent") {
   const bool tcp = GENERATE(false, true);
   ScriptedQmpServer server(
       [](QmpPeer& peer) {
@@ -165,7 +165,7 @@ TEST_CASE("descriptors that are not open, and any over TCP, are refused before a
   server.finish();
 }
 
-TEST_CASE("descriptors of a command that was given up unsent are closed") {
+TEST_CASE("descriptors of a command that is abandoned unsent are closed") {
   std::promise<void> gate;
   const std::string large = test::more_than_a_socket_holds();
   ScriptedQmpServer server([&](QmpPeer& peer) {

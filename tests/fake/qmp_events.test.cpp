@@ -67,7 +67,7 @@ TEST_CASE("an event between qmp_capabilities and its reply is delivered") {
   server.finish();
 }
 
-TEST_CASE("events keep their order and each subscription gets those its filter lets through") {
+TEST_CASE("events keep their order, and each subscription gets those that pass its filter") {
   ScriptedQmpServer server(sending([](QmpPeer& peer) {
     for (const auto* name : {"STOP", "RESUME", "RESET", "STOP"}) peer.event(name);
   }));
@@ -90,7 +90,7 @@ TEST_CASE("events keep their order and each subscription gets those its filter l
   server.finish();
 }
 
-TEST_CASE("a full subscription drops the oldest events and says how many") {
+TEST_CASE("a full subscription drops the oldest events and reports how many") {
   const auto capacity = GENERATE(std::size_t{0}, std::size_t{1}, std::size_t{10});
   ScriptedQmpServer server(sending([](QmpPeer& peer) { send_numbered(peer, 1'000); }));
   test::run([&]() -> asio::awaitable<void> {
@@ -114,7 +114,7 @@ TEST_CASE("a full subscription drops the oldest events and says how many") {
   server.finish();
 }
 
-TEST_CASE("a loss is counted where it happened when a reader falls behind twice") {
+TEST_CASE("a reader that falls behind twice sees each loss where it happened") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.negotiate();
     for (int round = 0; round < 2; ++round) {
@@ -142,7 +142,7 @@ TEST_CASE("a loss is counted where it happened when a reader falls behind twice"
   server.finish();
 }
 
-TEST_CASE("waiting for an event ends with the event, at the deadline or with the connection") {
+TEST_CASE("waiting for an event ends with an event, at the deadline or when the connection ends") {
   ScriptedQmpServer server([](QmpPeer& peer) {
     peer.negotiate();
     peer.expect("leave");
@@ -195,7 +195,7 @@ TEST_CASE("a subscription may outlive its client, and keeps what was queued") {
   server.finish();
 }
 
-TEST_CASE("a subscription made after the end of the connection is over at once") {
+TEST_CASE("a subscription made after the connection has ended is over at once") {
   test::run([&]() -> asio::awaitable<void> {
     QmpClient client(co_await asio::this_coro::executor);
     client.close();
@@ -205,7 +205,7 @@ TEST_CASE("a subscription made after the end of the connection is over at once")
   });
 }
 
-TEST_CASE("destroyed and replaced subscriptions get nothing, and filters may subscribe and unsubscribe") {
+TEST_CASE("destroyed and replaced subscriptions receive nothing, and filters may subscribe and unsubscribe") {
   ScriptedQmpServer server(sending([](QmpPeer& peer) { send_numbered(peer, 5); }));
   test::run([&]() -> asio::awaitable<void> {
     QmpClient client(co_await asio::this_coro::executor);
@@ -234,7 +234,7 @@ TEST_CASE("destroyed and replaced subscriptions get nothing, and filters may sub
   server.finish();
 }
 
-TEST_CASE("A filter that subscribes takes no event from the subscriptions there are") {
+TEST_CASE("a filter that subscribes takes no events from existing subscriptions") {
   ScriptedQmpServer server(sending([](QmpPeer& peer) {
     for (const auto* name : {"STOP", "RESUME"}) peer.event(name);
   }));

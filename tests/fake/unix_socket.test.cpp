@@ -25,14 +25,14 @@ FileDescriptor bound_socket(const std::filesystem::path& path, int type) {
 
 } // namespace
 
-TEST_CASE("Nobody listens on a socket that is not there or was left behind") {
+TEST_CASE("A socket that does not exist or was left behind has no listener") {
   const test::TempDir dir;
   CHECK(detail::listener_of(dir / "no.sock") == 0);
   bound_socket(dir / "left.sock", SOCK_STREAM);
   CHECK(detail::listener_of(dir / "left.sock") == 0);
 }
 
-TEST_CASE("A socket of another type that somebody has bound is in use, and a launch leaves it alone") {
+TEST_CASE("A bound socket of another type is in use, and a launch leaves it alone") {
   const test::TempDir dir;
   const std::filesystem::path path = dir / "vm.sock";
   const int type = GENERATE(SOCK_DGRAM, SOCK_SEQPACKET);

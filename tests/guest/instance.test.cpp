@@ -39,7 +39,7 @@ QEMU_TEST_CASE("A guest shuts down when its power button is pressed") {
       patience);
 }
 
-QEMU_TEST_CASE("A guest boots again after a reset, and then also by itself, and stays the same VM") {
+QEMU_TEST_CASE("A guest boots again after a reset and after rebooting itself, and stays the same VM") {
   const test::TempDir dir;
   test::run(
       [&]() -> asio::awaitable<void> {
@@ -66,7 +66,7 @@ QEMU_TEST_CASE("A guest boots again after a reset, and then also by itself, and 
       patience);
 }
 
-QEMU_TEST_CASE("A guest that powers off by itself has shut down") {
+QEMU_TEST_CASE("A guest that powers itself off has shut down") {
   const test::TempDir dir;
   test::run(
       [&]() -> asio::awaitable<void> {
@@ -81,7 +81,7 @@ QEMU_TEST_CASE("A guest that powers off by itself has shut down") {
       patience);
 }
 
-QEMU_TEST_CASE("A whole VNC handshake goes over a descriptor that was handed to a running guest") {
+QEMU_TEST_CASE("A full VNC handshake works over a descriptor handed to a running guest") {
   const test::TempDir dir;
   test::run(
       [&]() -> asio::awaitable<void> {
@@ -123,7 +123,7 @@ QEMU_TEST_CASE("A whole VNC handshake goes over a descriptor that was handed to 
       patience);
 }
 
-QEMU_TEST_CASE("A guest that suspends itself to memory is suspended until it is woken up") {
+QEMU_TEST_CASE("A guest that suspends itself to RAM is suspended until it is woken up") {
   const test::TempDir dir;
   test::run(
       [&]() -> asio::awaitable<void> {

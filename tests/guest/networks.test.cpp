@@ -43,7 +43,7 @@ std::string ping(const std::string& address) {
 
 } // namespace
 
-QEMU_TEST_CASE("A guest is reached over its TAP interface, and reaches the host") {
+QEMU_TEST_CASE("A guest is reachable over its TAP interface, and reaches the host") {
   const test::NetworkNamespace space;
   const test::TempDir dir;
   VmConfig config = demo_vm(qemu, dir);
@@ -66,7 +66,7 @@ QEMU_TEST_CASE("A guest is reached over its TAP interface, and reaches the host"
       patience);
 }
 
-QEMU_TEST_CASE("Two guests reach each other by a Unix socket and through a switch of VDE") {
+QEMU_TEST_CASE("Two guests reach each other over a Unix socket and through a VDE switch") {
   const test::TempDir dir;
   const test::VdeSwitch vde(dir / "switch");
   const auto guest = [&](const std::string& name, bool server) {

@@ -37,7 +37,7 @@ ShareConfig share_of(const std::string& type, const std::filesystem::path& folde
 
 } // namespace
 
-QEMU_TEST_CASE("A guest reads and writes in a folder of the host that is shared by 9p, unless it is read-only") {
+QEMU_TEST_CASE("A guest reads and writes a host folder shared over 9p, unless it is read-only") {
   const test::TempDir dir;
   VmConfig config = demo_vm(qemu, dir);
   config.shares.push_back(share_of("9p", dir / "both, ways", "both"));
@@ -64,7 +64,7 @@ QEMU_TEST_CASE("A guest reads and writes in a folder of the host that is shared 
       patience);
 }
 
-QEMU_TEST_CASE("A guest reads and writes in a folder of the host that is shared by virtiofs") {
+QEMU_TEST_CASE("A guest reads and writes a host folder shared over virtiofs") {
   const test::TempDir dir;
   VmConfig config = demo_vm(qemu, dir);
   config.shares.push_back(share_of("virtiofs", dir / "shared", "home"));

@@ -97,7 +97,7 @@ QEMU_TEST_CASE("KVM is chosen exactly when a VM really starts with it", "[accele
   CHECK(scene.choose("").warning.empty() == starts_under_kvm(qemu, "host")); // the default
 }
 
-QEMU_TEST_CASE("The CPU model of the host is refused where KVM does not work with it", "[accelerator]") {
+QEMU_TEST_CASE("The host CPU model is rejected where it does not work with KVM", "[accelerator]") {
   need_kvm();
   Scene scene(qemu);
   VmConfig config;
@@ -116,7 +116,7 @@ QEMU_TEST_CASE("The CPU model of the host is refused where KVM does not work wit
     CHECK_THAT(outcome, ContainsSubstring("cpu.model: found \"host\", expected \"max\""));
 }
 
-QEMU_TEST_CASE("A CPU model that QEMU does not know is no reason to remember anything", "[accelerator]") {
+QEMU_TEST_CASE("A CPU model unknown to QEMU leaves nothing in the KVM cache", "[accelerator]") {
   need_kvm();
   Scene scene(qemu);
   const AcceleratorChoice choice = scene.choose("no-such-model");
@@ -126,7 +126,7 @@ QEMU_TEST_CASE("A CPU model that QEMU does not know is no reason to remember any
     CHECK_FALSE(file.path().filename().native().starts_with("kvm"));
 }
 
-QEMU_TEST_CASE("Whether KVM works is remembered for the binary and the CPU model", "[accelerator]") {
+QEMU_TEST_CASE("Whether KVM works is remembered per binary and CPU model", "[accelerator]") {
   need_kvm();
   Scene scene(qemu);
   const AcceleratorChoice first = scene.choose("qemu64");

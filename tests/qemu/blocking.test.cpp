@@ -47,7 +47,7 @@ class Collected {
 
 } // namespace
 
-QEMU_TEST_CASE("A program without coroutines launches, asks and stops a VM") {
+QEMU_TEST_CASE("A program without coroutines launches, queries and stops a VM") {
   const test::TempDir dir;
   auto vm = blocking::Instance::launch(test::small_vm(qemu, dir), test::for_test());
   CHECK(vm.state() == State::running);
@@ -62,7 +62,7 @@ QEMU_TEST_CASE("A program without coroutines launches, asks and stops a VM") {
   CHECK_THROWS_AS(vm.pause(), Error);
 }
 
-QEMU_TEST_CASE("A blocking launch that fails throws the same error") {
+QEMU_TEST_CASE("A failed blocking launch throws the same error") {
   const test::TempDir dir;
   VmConfig config = test::small_vm(qemu, dir);
   config.extra_args = {"-device", "nosuch-device"};
@@ -74,7 +74,7 @@ QEMU_TEST_CASE("A blocking launch that fails throws the same error") {
   }
 }
 
-QEMU_TEST_CASE("Callbacks tell of status changes and events from another thread") {
+QEMU_TEST_CASE("Callbacks report status changes and events from another thread") {
   const test::TempDir dir;
   Collected<VmStatus> changes;
   Collected<Event> events;
@@ -88,7 +88,7 @@ QEMU_TEST_CASE("Callbacks tell of status changes and events from another thread"
   CHECK(changes.wait_for([](const VmStatus& status) { return !status.process_alive; }));
 }
 
-QEMU_TEST_CASE("Many threads may use one VM, and one may stop it while another waits for its end") {
+QEMU_TEST_CASE("Many threads may use one VM, and one may stop it while another waits for it to end") {
   const test::TempDir dir;
   auto vm = blocking::Instance::launch(test::small_vm(qemu, dir), test::for_test());
   std::vector<std::thread> threads;
@@ -111,7 +111,7 @@ QEMU_TEST_CASE("Many threads may use one VM, and one may stop it while another w
   CHECK(end == State::shutdown);
 }
 
-QEMU_TEST_CASE("A call from a callback is refused instead of waiting for itself, but what is known can be asked") {
+QEMU_TEST_CASE("A blocking call from a callback is rejected instead of deadlocking, but known values can be read") {
   const test::TempDir dir;
   std::promise<std::string> outcome;
   auto vm = blocking::Instance::launch(test::small_vm(qemu, dir), test::for_test());
@@ -133,7 +133,7 @@ QEMU_TEST_CASE("A call from a callback is refused instead of waiting for itself,
              Catch::Matchers::StartsWith("vm: cannot call a blocking Instance from its own thread: a callback runs"));
 }
 
-QEMU_TEST_CASE("An object can be destroyed by its own callback, which is then the last one") {
+QEMU_TEST_CASE("An object can be destroyed by its own callback, which is then the last") {
   const test::TempDir dir;
   auto keeper = blocking::Instance::launch(test::small_vm(qemu, dir), test::for_test());
   std::promise<void> destroyed;
@@ -153,7 +153,7 @@ QEMU_TEST_CASE("An object can be destroyed by its own callback, which is then th
   CHECK(calls == 1);
 }
 
-QEMU_TEST_CASE("A callback that throws is reported and called again, on a thread that no signal reaches") {
+QEMU_TEST_CASE("An exception from a callback is reported, and later callbacks still run, with signals blocked") {
   const test::TempDir dir;
   Collected<std::string> warnings;
   Collected<std::string> names;

@@ -76,7 +76,7 @@ LaunchOptions paused() {
 
 } // namespace
 
-QEMU_TEST_CASE("any number of CD-ROM drives have places") {
+QEMU_TEST_CASE("any number of CD-ROM drives gets a bus") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"cdroms": [
     "0.iso", "1.iso", {"path": "2,.iso", "bootIndex": 0}, {}, "4.iso", "5.iso", "6.iso",
@@ -102,7 +102,7 @@ QEMU_TEST_CASE("any number of CD-ROM drives have places") {
   CHECK_THAT(answers[9].as_string(), Catch::Matchers::EndsWith("/scsi.0"));
 }
 
-QEMU_TEST_CASE("the medium of a drive is changed, and the old one's file closed") {
+QEMU_TEST_CASE("changing the medium of a drive closes the old file") {
   const test::TempDir dir;
   VmConfig config = describe(R"({"cdroms": [{"id": "sata", "path": "a.iso"}, {"id": "empty"},
                                             {"id": "on-scsi", "interface": "scsi", "path": "b.iso"}]})",
@@ -145,7 +145,7 @@ QEMU_TEST_CASE("the medium of a drive is changed, and the old one's file closed"
   });
 }
 
-QEMU_TEST_CASE("a medium that cannot be opened changes nothing") {
+QEMU_TEST_CASE("a medium that cannot be opened leaves the drive unchanged") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"cdroms": [{"id": "cd", "path": "a.iso"}]})", dir, qemu);
   test::run([&]() -> asio::awaitable<void> {
@@ -164,7 +164,7 @@ QEMU_TEST_CASE("a medium that cannot be opened changes nothing") {
   });
 }
 
-QEMU_TEST_CASE("only drives have media") {
+QEMU_TEST_CASE("only CD-ROM drives have a medium to change") {
   const test::TempDir dir;
   const VmConfig config =
       describe(R"({"cdroms": [{"id": "cd"}], "disks": [{"id": "disk", "backend": {"type": "file", "path": "a.img"}}]})",
@@ -183,7 +183,7 @@ QEMU_TEST_CASE("only drives have media") {
   });
 }
 
-QEMU_TEST_CASE("a drive that the guest has locked is an error that says what to do, unless it is forced") {
+QEMU_TEST_CASE("changing the medium of a locked drive fails with advice, unless it is forced") {
   const test::TempDir dir;
   test::Qtest guest(dir / "qtest");
   const VmConfig config = with_lockable_drive(dir, qemu, guest);
@@ -214,7 +214,7 @@ QEMU_TEST_CASE("a drive that the guest has locked is an error that says what to 
   });
 }
 
-QEMU_TEST_CASE("a guest that has locked the drive is asked to open it") {
+QEMU_TEST_CASE("a guest that has locked the drive is asked to open the tray") {
   const test::TempDir dir;
   test::Qtest guest(dir / "qtest");
   const VmConfig config = with_lockable_drive(dir, qemu, guest);
@@ -244,7 +244,7 @@ QEMU_TEST_CASE("a guest that has locked the drive is asked to open it") {
   });
 }
 
-QEMU_TEST_CASE("of two changes at once none leaves anything behind") {
+QEMU_TEST_CASE("two concurrent medium changes leave nothing behind") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"cdroms": [{"id": "cd", "path": "a.iso"}]})", dir, qemu);
   test::write_file(dir / "b.iso", "x");
@@ -271,7 +271,7 @@ QEMU_TEST_CASE("of two changes at once none leaves anything behind") {
   });
 }
 
-QEMU_TEST_CASE("media are changed by programs without Asio, too") {
+QEMU_TEST_CASE("blocking programs can change media, too") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"cdroms": [{"id": "cd"}]})", dir, qemu);
   test::write_file(dir / "a.iso", "x");

@@ -93,7 +93,7 @@ QEMU_TEST_CASE("a serial port writes to its file") {
   CHECK(std::filesystem::exists(dir / "a,b.log"));
 }
 
-QEMU_TEST_CASE("serial ports are what they are said to be, and have their character devices") {
+QEMU_TEST_CASE("every type of serial port has the right device and chardev") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"serials": [
     {}, {"type": "pty"}, {"type": "null", "device": "pci-serial"}, {"type": "pty", "device": "usb-serial"},
@@ -114,7 +114,7 @@ QEMU_TEST_CASE("serial ports are what they are said to be, and have their charac
   CHECK_THAT(file_of(vm, "serial2"), StartsWith("null"));
 }
 
-QEMU_TEST_CASE("a serial port is reached by its socket, or reaches another") {
+QEMU_TEST_CASE("a serial port listens on its socket, or connects to another") {
   const test::TempDir dir;
   const FileDescriptor listener = listen_on(dir / "theirs,1");
   const VmConfig config = describe(R"({"serials": [
@@ -127,7 +127,7 @@ QEMU_TEST_CASE("a serial port is reached by its socket, or reaches another") {
   CHECK_THAT(file_of(vm, "serial1"), ContainsSubstring((dir / "theirs,1").string()));
 }
 
-QEMU_TEST_CASE("a serial port that waits for its client lets the VM start when it has come") {
+QEMU_TEST_CASE("the VM starts once the client that its serial port waits for has connected") {
   const test::TempDir dir;
   VmConfig config = describe(R"({"serials": [{"wait": true}]})", dir, qemu);
   config.serials[0].path = dir / "console";
@@ -140,7 +140,7 @@ QEMU_TEST_CASE("a serial port that waits for its client lets the VM start when i
   test::run(context, vm.force_stop());
 }
 
-QEMU_TEST_CASE("character devices are servers and clients, of Unix sockets and TCP") {
+QEMU_TEST_CASE("character devices act as servers and clients on Unix sockets and TCP") {
   const int port = test::free_tcp_port();
   const test::TempDir dir;
   const FileDescriptor listener = listen_on(dir / "theirs");
@@ -158,7 +158,7 @@ QEMU_TEST_CASE("character devices are servers and clients, of Unix sockets and T
   CHECK_THAT(file_of(vm, "c"), ContainsSubstring(fmt::format("127.0.0.1:{}", port)));
 }
 
-QEMU_TEST_CASE("a character device that tries again finds its server later") {
+QEMU_TEST_CASE("a reconnecting character device finds a server that starts later") {
   const test::TempDir dir;
   const VmConfig config =
       describe(R"({"chardevs": [{"id": "a", "backend": "socket", "path": "later", "reconnect": 1}]})", dir, qemu);
@@ -170,7 +170,7 @@ QEMU_TEST_CASE("a character device that tries again finds its server later") {
   CHECK(accept_on(listener));
 }
 
-QEMU_TEST_CASE("character devices of the other kinds are there") {
+QEMU_TEST_CASE("the remaining chardev backends work") {
   const test::TempDir dir;
   REQUIRE(::mkfifo((dir / "two.in").c_str(), 0600) == 0);
   REQUIRE(::mkfifo((dir / "two.out").c_str(), 0600) == 0);
@@ -194,7 +194,7 @@ QEMU_TEST_CASE("character devices of the other kinds are there") {
   CHECK(ring("ringbuf-read", "size", 5) == Json("hello"));
 }
 
-QEMU_TEST_CASE("ports of virtio-serial have their names and character devices") {
+QEMU_TEST_CASE("virtio-serial ports have their names and chardevs") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({
     "chardevs": [{"id": "a", "backend": "null"}, {"id": "b", "backend": "null"}],
@@ -214,7 +214,7 @@ QEMU_TEST_CASE("ports of virtio-serial have their names and character devices") 
   CHECK(value("virtio-serial-port1", "nr") == Json(0));
 }
 
-QEMU_TEST_CASE("a virtio-serial controller has as many ports as it may, and no more are taken") {
+QEMU_TEST_CASE("a virtio-serial controller takes exactly as many ports as it has") {
   for (const int max : {2, 31}) {
     INFO(max);
     const test::TempDir dir;
@@ -236,7 +236,7 @@ QEMU_TEST_CASE("a virtio-serial controller has as many ports as it may, and no m
   }
 }
 
-QEMU_TEST_CASE("the agent in the guest is reached by its socket") {
+QEMU_TEST_CASE("the guest agent is reachable through its socket") {
   const test::TempDir dir;
   PausedVm vm(describe(R"({"guestAgent": "agent,1.sock"})", dir, qemu));
   const FileDescriptor client = connect_unix(dir / "agent,1.sock");
@@ -262,7 +262,7 @@ QEMU_TEST_CASE("the SPICE agent and USB redirection are channels of the SPICE se
   CHECK(vm(property("/machine/peripheral/usb-device0", "chardev")) == Json("redir"));
 }
 
-QEMU_TEST_CASE("a file or socket of a character device that cannot be there is noticed before QEMU is started") {
+QEMU_TEST_CASE("a chardev file or socket that cannot exist is reported before QEMU starts") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({
     "serials": [{"type": "file", "path": "nowhere/log"}, {"path": "nobody", "server": false}],

@@ -18,7 +18,7 @@ using Catch::Matchers::ContainsSubstring;
 using test::ask;
 using test::describe;
 
-QEMU_TEST_CASE("memory, CPUs and their topology are those described") {
+QEMU_TEST_CASE("memory, CPUs and CPU topology match the description") {
   const test::TempDir dir;
   const VmConfig config =
       describe(R"({"memory": "192M", "cpu": {"model": "qemu64", "sockets": 2, "cores": 3}})", dir, qemu);
@@ -35,7 +35,7 @@ QEMU_TEST_CASE("memory, CPUs and their topology are those described") {
   CHECK(cores == 3);
 }
 
-QEMU_TEST_CASE("what this QEMU does not have is refused before anything is started") {
+QEMU_TEST_CASE("a device this QEMU does not have is rejected before anything is started") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"networks": [{"model": "virtio-net-pcii"}]})", dir, qemu);
   try {

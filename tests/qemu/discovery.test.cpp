@@ -161,7 +161,7 @@ std::string quoted(const fs::path& path) {
 
 } // namespace
 
-QEMU_TEST_CASE("The monitors of a running QEMU are found in every way they can be configured", "[discovery]") {
+QEMU_TEST_CASE("The monitors of a running QEMU are found however they are configured", "[discovery]") {
   const test::TempDir dir;
   const std::string path = dir / "qmp.sock";
   const std::string server = ",server=on,wait=off";
@@ -181,7 +181,7 @@ QEMU_TEST_CASE("The monitors of a running QEMU are found in every way they can b
         MonitorAddress(UnixPath{dir / "a=b.sock"}));
 }
 
-QEMU_TEST_CASE("A monitor in the abstract name space is found, padded or not", "[discovery]") {
+QEMU_TEST_CASE("A monitor in the abstract namespace is found, padded or not", "[discovery]") {
   const std::string name = "qemuctl-test-" + std::to_string(::getpid());
   CHECK(RunningQemu(qemu, {"-qmp", "unix:" + name + ",abstract=on,server=on,wait=off"}).checked_address() ==
         MonitorAddress(UnixAbstract{name, true}));
@@ -200,7 +200,7 @@ QEMU_TEST_CASE("A TCP monitor is found", "[discovery]") {
         "-qmp tcp:127.0.0.1:0,server=on,wait=off: QEMU chose its port when it started");
 }
 
-QEMU_TEST_CASE("A relative path is found from QEMU's working folder", "[discovery]") {
+QEMU_TEST_CASE("A relative path is resolved against QEMU's working directory", "[discovery]") {
   const test::TempDir dir;
   std::optional<RunningQemu> running;
   {
@@ -210,7 +210,7 @@ QEMU_TEST_CASE("A relative path is found from QEMU's working folder", "[discover
   CHECK(running->checked_address() == MonitorAddress(UnixPath{dir / "qmp.sock"}));
 }
 
-QEMU_TEST_CASE("A relative path of a QEMU that went into the background is found where it was started", "[discovery]") {
+QEMU_TEST_CASE("A relative path of a daemonized QEMU is resolved where it was started", "[discovery]") {
   const test::TempDir dir;
   asio::io_context context(1);
   {
@@ -235,7 +235,7 @@ QEMU_TEST_CASE("A relative path of a QEMU that went into the background is found
   test::run(context, daemon.wait());
 }
 
-QEMU_TEST_CASE("A listening socket that QEMU inherited is found by what the kernel knows of it", "[discovery]") {
+QEMU_TEST_CASE("A listening socket that QEMU inherited is found through the kernel's socket tables", "[discovery]") {
   const test::TempDir dir;
   const std::vector<std::string> arguments{"-chardev", "socket,id=c,fd=4,server=on,wait=off", "-mon",
                                            "chardev=c,mode=control"};
@@ -288,7 +288,7 @@ QEMU_TEST_CASE("A monitor whose socket has been deleted is listed with the reaso
                                    " (any more)");
 }
 
-QEMU_TEST_CASE("A QEMU that is stopped by a signal can be looked at", "[discovery]") {
+QEMU_TEST_CASE("A QEMU that is stopped by a signal can be inspected", "[discovery]") {
   const test::TempDir dir;
   const RunningQemu running(qemu, {"-qmp", "unix:" + (dir / "q.sock").native() + ",server=on,wait=off"});
   REQUIRE(::kill(running.pid(), SIGSTOP) == 0);
@@ -298,7 +298,7 @@ QEMU_TEST_CASE("A QEMU that is stopped by a signal can be looked at", "[discover
   CHECK(process_state(running.pid()) == 'T');
 }
 
-QEMU_TEST_CASE("A monitor in another mount namespace is reached through the root of the process", "[discovery]") {
+QEMU_TEST_CASE("A monitor in another mount namespace is reached through the root of its process", "[discovery]") {
   test::need_root();
   const test::TempDir dir;
   const fs::path hidden = dir / "hidden";
@@ -323,7 +323,7 @@ QEMU_TEST_CASE("A monitor in another mount namespace is reached through the root
   }
 }
 
-QEMU_TEST_CASE("A monitor in another network namespace is listed with the way to it, unless it has a path",
+QEMU_TEST_CASE("A monitor in another network namespace is listed with how to reach it, unless it has a path",
                "[discovery]") {
   test::need_root();
   const test::TempDir dir;
@@ -341,7 +341,7 @@ QEMU_TEST_CASE("A monitor in another network namespace is listed with the way to
   CHECK(running.checked_address() == MonitorAddress(UnixPath{dir / "q.sock"}));
 }
 
-QEMU_TEST_CASE("What another user's QEMU hides is said, with what to do", "[discovery]") {
+QEMU_TEST_CASE("What is hidden because QEMU belongs to another user is reported, with advice", "[discovery]") {
   test::need_root();
   const test::TempDir dir;
   const FileDescriptor socket = listen_on_unix(dir / "inherited.sock");
@@ -364,7 +364,7 @@ QEMU_TEST_CASE("What another user's QEMU hides is said, with what to do", "[disc
                                      "or as QEMU's user\n"));
 }
 
-QEMU_TEST_CASE("A monitor of a QEMU under another root is reached through that", "[discovery]") {
+QEMU_TEST_CASE("A monitor of a QEMU with another root directory is reached through that root", "[discovery]") {
   test::need_root();
   const fs::path root = qemu.parent_path().parent_path().parent_path();
   const fs::path loader = "usr/lib64/ld-linux-x86-64.so.2";

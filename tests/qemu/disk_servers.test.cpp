@@ -145,7 +145,7 @@ std::string iscsi_disk(const std::string& password) {
 
 } // namespace
 
-QEMU_TEST_CASE("a disk is an export of an NBD server on a Unix socket") {
+QEMU_TEST_CASE("a disk can be an export of an NBD server on a Unix socket") {
   const test::TempDir dir;
   const test::Server server(nbd_server(dir, {"--export-name=a disk"}), test::listen_on(dir / "nbd,1.sock"));
   use_disk(describe(disk(R"("type": "nbd", "socketPath": "nbd,1.sock", "export": "a disk")"), dir, qemu));
@@ -155,7 +155,7 @@ QEMU_TEST_CASE("a disk is an export of an NBD server on a Unix socket") {
       ContainsSubstring("Requested export not available"));
 }
 
-QEMU_TEST_CASE("a disk is an export of an NBD server on a TCP port") {
+QEMU_TEST_CASE("a disk can be an export of an NBD server on a TCP port") {
   const test::TempDir dir;
   int port = 0;
   const test::Server server(nbd_server(dir, {"--read-only"}), test::listen_on_loopback(port));
@@ -165,7 +165,7 @@ QEMU_TEST_CASE("a disk is an export of an NBD server on a TCP port") {
   CHECK_THROWS_WITH(test::ask(describe(disk(backend), dir, qemu), {}), ContainsSubstring("read-only"));
 }
 
-QEMU_TEST_CASE("an NBD server is spoken to with TLS, and only when it is the right one") {
+QEMU_TEST_CASE("an NBD server is accessed over TLS, and only if its certificate is valid") {
   const test::TempDir dir;
   make_certificates(dir / "all");
   copy(dir / "all", dir / "server", {"ca-cert.pem", "server-cert.pem", "server-key.pem"});
@@ -202,7 +202,7 @@ QEMU_TEST_CASE("an NBD server is spoken to with TLS, and only when it is the rig
   CHECK(refusal(R"(, "tls": true, "tlsDir": "anonymous")") != "not refused");
 }
 
-QEMU_TEST_CASE("a disk is a unit of an iSCSI target, for who knows the password") {
+QEMU_TEST_CASE("a disk can be an iSCSI unit, which needs the right password") {
   const test::TempDir dir;
   const test::NetworkNamespace network;
   const IscsiTarget server(dir);
@@ -217,7 +217,7 @@ QEMU_TEST_CASE("a disk is a unit of an iSCSI target, for who knows the password"
                     ContainsSubstring("Authentication failure"));
 }
 
-QEMU_TEST_CASE("QEMU takes every option of a Ceph image, and misses only the cluster") {
+QEMU_TEST_CASE("QEMU accepts every option of a Ceph image, and only the cluster is missing") {
   const test::TempDir dir;
   test::write_file(dir / "ceph.conf", "[global]\nmon_host = 127.0.0.1:1\nclient_mount_timeout = 1\n");
   VmConfig config = describe(R"({"disks": [{"backend": {"type": "rbd", "pool": "rbd", "image": "vm,0", "snapshot": "v1",

@@ -74,7 +74,7 @@ QEMU_TEST_CASE("disks have their formats, serial numbers and boot order") {
   CHECK(answers[3] == Json(0));
 }
 
-QEMU_TEST_CASE("read-only disks are so for every interface that has them") {
+QEMU_TEST_CASE("read-only disks are read-only on every interface that supports it") {
   for (const std::string interface : {"virtio", "scsi", "nvme"}) {
     INFO(interface);
     const test::TempDir dir;
@@ -89,7 +89,7 @@ QEMU_TEST_CASE("read-only disks are so for every interface that has them") {
   }
 }
 
-QEMU_TEST_CASE("a disk that makes itself read-only is so when its file cannot be written") {
+QEMU_TEST_CASE("a disk with automatic read-only is read-only when its file cannot be written") {
   const test::TempDir dir;
   VmConfig config = describe(R"({"disks": [
     {"id": "a", "backend": {"type": "file", "path": "a.img", "autoReadOnly": true}},
@@ -103,7 +103,7 @@ QEMU_TEST_CASE("a disk that makes itself read-only is so when its file cannot be
   CHECK(medium(reply, "b").at("ro") == Json(false));
 }
 
-QEMU_TEST_CASE("each cache mode reaches the host's cache and the guest's") {
+QEMU_TEST_CASE("each cache mode sets the host's and the guest's caching") {
   struct Mode {
     const char* word;
     bool direct, no_flush, writeback;
@@ -129,7 +129,7 @@ QEMU_TEST_CASE("each cache mode reaches the host's cache and the guest's") {
   }
 }
 
-QEMU_TEST_CASE("what a guest discards is given back to the host where that is wanted") {
+QEMU_TEST_CASE("discarded blocks are returned to the host if configured") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"disks": [
     {"id": "unmap", "backend": {"type": "file", "path": "a.img"}, "discard": "unmap"},
@@ -152,7 +152,7 @@ QEMU_TEST_CASE("what a guest discards is given back to the host where that is wa
   });
 }
 
-QEMU_TEST_CASE("disks of one group share its limits, and others have their own") {
+QEMU_TEST_CASE("disks of one group share its limits, and other disks have their own") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"disks": [
     {"id": "a", "backend": {"type": "file", "path": "a.img"}, "throttle": {"group": "tg0"}},
@@ -191,7 +191,7 @@ QEMU_TEST_CASE("disks of one group share its limits, and others have their own")
   });
 }
 
-QEMU_TEST_CASE("the limits of a group are changed for all its disks while the VM runs") {
+QEMU_TEST_CASE("changing the limits of a group affects all its disks while the VM runs") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"disks": [
     {"id": "a", "backend": {"type": "file", "path": "a.qcow2"}, "throttle": {"group": "tg0", "bps": 100, "bpsMax": 200}},
@@ -246,7 +246,7 @@ QEMU_TEST_CASE("an NVMe disk has a serial number, and a SCSI disk a controller")
   CHECK(answers[6] == Json(1));
 }
 
-QEMU_TEST_CASE("disks without ids, and with ids that are long, have names of their own") {
+QEMU_TEST_CASE("disks without ids, or with long ids, get unique node names") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"disks": [
     {"backend": {"type": "file", "path": "a.img"}},
@@ -262,7 +262,7 @@ QEMU_TEST_CASE("disks without ids, and with ids that are long, have names of the
   CHECK(medium(reply, "a-disk-whose-name-is-longer-than-another").at("drv") == Json("throttle"));
 }
 
-QEMU_TEST_CASE("the short form of a drive means the same") {
+QEMU_TEST_CASE("the short form of a drive is equivalent") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"drives": [
     {"file": "a.qcow2"}, {"file": "b.img", "format": "raw", "interface": "scsi", "serial": "SN-2", "readOnly": true,
@@ -277,7 +277,7 @@ QEMU_TEST_CASE("the short form of a drive means the same") {
   CHECK(answers[1] == Json("SN-2"));
 }
 
-QEMU_TEST_CASE("a read-only disk needs no right to write") {
+QEMU_TEST_CASE("a read-only disk needs no write permission") {
   const test::TempDir dir;
   const VmConfig config =
       describe(R"({"disks": [{"backend": {"type": "file", "path": "a.img"}, "readOnly": true}]})", dir, qemu);
@@ -285,7 +285,7 @@ QEMU_TEST_CASE("a read-only disk needs no right to write") {
   CHECK(ask(config, {{"query-status", {}}})[0].at("status") == Json("prelaunch"));
 }
 
-QEMU_TEST_CASE("file names arrive as they are") {
+QEMU_TEST_CASE("file names with special characters reach QEMU unchanged") {
   const test::TempDir dir;
   VmConfig config = describe("{}", dir, qemu);
   std::vector<std::string> paths;

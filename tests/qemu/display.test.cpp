@@ -29,7 +29,7 @@ const std::string video = "/machine/peripheral/video";
 
 } // namespace
 
-QEMU_TEST_CASE("a VNC address means a TCP port") {
+QEMU_TEST_CASE("a VNC address selects a TCP port") {
   const int port = test::free_tcp_port();
   const test::TempDir dir;
   const VmConfig config = describe(
@@ -42,7 +42,7 @@ QEMU_TEST_CASE("a VNC address means a TCP port") {
   CHECK(answers[1] == Json("VGA"));
 }
 
-QEMU_TEST_CASE("a VNC display asks for its password, wherever that comes from, and has a port for browsers") {
+QEMU_TEST_CASE("a VNC display asks for its password, from whatever source, and has a WebSocket port") {
   const int port = test::free_tcp_port(), websocket = test::free_tcp_port();
   for (const char* password : {R"("password": "a,b")", R"("passwordSecret": "pw")", R"("password": true)"}) {
     const test::TempDir dir;
@@ -74,7 +74,7 @@ QEMU_TEST_CASE("SPICE listens on its TCP port and asks for a ticket unless told 
   }
 }
 
-QEMU_TEST_CASE("a SPICE Unix socket has its path while the VM is there, and without a port there is no socket") {
+QEMU_TEST_CASE("a SPICE Unix socket exists as long as the VM, and without a port there is no socket") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"spice": {"unix": true, "disableTicketing": true}})", dir, qemu);
   const std::filesystem::path socket = dir / "test.spice";
@@ -87,7 +87,7 @@ QEMU_TEST_CASE("a SPICE Unix socket has its path while the VM is there, and with
   CHECK_FALSE(spice.contains("port"));
 }
 
-QEMU_TEST_CASE("video devices have the memory and the screens described") {
+QEMU_TEST_CASE("video devices have the configured memory and outputs") {
   const test::TempDir dir;
   const auto answer = [&](const std::string& description, const std::vector<const char*>& names) {
     std::vector<test::Question> questions;
@@ -104,7 +104,7 @@ QEMU_TEST_CASE("video devices have the memory and the screens described") {
         Answers{"virtio-vga", 64 << 20, 2});
 }
 
-QEMU_TEST_CASE("sound cards play to the backend described") {
+QEMU_TEST_CASE("sound cards play to the configured backend") {
   const test::TempDir dir;
   const auto audio_device = [&](const std::string& audio, const std::string& id) {
     return ask(describe(R"({"audio": )" + audio + "}", dir, qemu),
@@ -118,7 +118,7 @@ QEMU_TEST_CASE("sound cards play to the backend described") {
         Answers{"audio0", "hda-micro"});
 }
 
-QEMU_TEST_CASE("no password is ever in the command line, the log or what a plan shows") {
+QEMU_TEST_CASE("no password ever appears in the command line, the log or a printed plan") {
   const test::TempDir dir;
   VmConfig config = describe(R"({
     "secrets": [{"id": "s", "data": "Geheimnis1"}], "vnc": {"password": "Geheim2"}, "spice": {"password": "Geheimnis3"}

@@ -59,7 +59,7 @@ QEMU_TEST_CASE("firmware and variables are in the machine's flash memory") {
   CHECK(test::read_file(dir / "vars") == test::read_file(dir / "template"));
 }
 
-QEMU_TEST_CASE("the variables of a VM are made once and then kept") {
+QEMU_TEST_CASE("a VM's variable store is created once and then kept") {
   const test::TempDir dir;
   VmConfig config =
       describe(R"({"efi": {"code": "code", "vars": "new folder/vars", "varsTemplate": "template"}})", dir, qemu);
@@ -75,7 +75,7 @@ QEMU_TEST_CASE("the variables of a VM are made once and then kept") {
   CHECK(std::distance(std::filesystem::directory_iterator(dir / "new folder"), {}) == 1);
 }
 
-QEMU_TEST_CASE("flash memory that is made by other means is wired, too") {
+QEMU_TEST_CASE("flash memory created by extra arguments is used, too") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"machine": {"type": "q35", "pflash0": "mine"},
     "extraArgs": ["-blockdev", "null-co,node-name=mine,size=4096,read-zeroes=on,read-only=on"]})",
@@ -105,7 +105,7 @@ QEMU_TEST_CASE("UEFI firmware runs, and keeps its variables") {
   }
 }
 
-QEMU_TEST_CASE("firmware that is not there is refused before anything is started") {
+QEMU_TEST_CASE("missing firmware is rejected before anything is started") {
   const test::TempDir dir;
   VmConfig config = describe("{}", dir, qemu);
   EfiConfig& efi = config.efi.emplace();

@@ -111,7 +111,7 @@ QEMU_TEST_CASE("A VM attached to by its socket is the same VM") {
   });
 }
 
-QEMU_TEST_CASE("Letting go of an attached VM leaves it alone, and its monitor free") {
+QEMU_TEST_CASE("Releasing an attached VM leaves it alone, and its monitor free") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     ForeignQemu foreign(co_await asio::this_coro::executor, qemu, with_monitors(dir / "a.sock"));
@@ -123,7 +123,7 @@ QEMU_TEST_CASE("Letting go of an attached VM leaves it alone, and its monitor fr
   });
 }
 
-QEMU_TEST_CASE("Attaching by PID takes the first monitor that is free") {
+QEMU_TEST_CASE("Attaching by PID takes the first free monitor") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     ForeignQemu foreign(co_await asio::this_coro::executor, qemu, with_monitors(dir / "a.sock", dir / "b.sock"));
@@ -141,7 +141,7 @@ QEMU_TEST_CASE("Attaching by PID takes the first monitor that is free") {
   });
 }
 
-QEMU_TEST_CASE("A QEMU whose socket another one has taken over is not mistaken for that one") {
+QEMU_TEST_CASE("A QEMU whose socket was taken over by another one is not mistaken for it") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     const auto executor = co_await asio::this_coro::executor;
@@ -167,7 +167,7 @@ QEMU_TEST_CASE("A QEMU whose socket another one has taken over is not mistaken f
   });
 }
 
-QEMU_TEST_CASE("A QEMU without a monitor is told how to have one") {
+QEMU_TEST_CASE("A QEMU without a monitor is an error that says how to add one") {
   test::run([&]() -> asio::awaitable<void> {
     ForeignQemu foreign(co_await asio::this_coro::executor, qemu, test::words());
     // A process has its command line a moment after it has its PID.
@@ -182,7 +182,7 @@ QEMU_TEST_CASE("A QEMU without a monitor is told how to have one") {
   });
 }
 
-TEST_CASE("Attaching to a PID that is no QEMU, or nobody's, is an error that says which") {
+TEST_CASE("Attaching to a PID that is not a QEMU, or does not exist, is an error that names it") {
   const int pid = GENERATE(::getpid(), 0x3fffff, 0, -5);
   test::run([&]() -> asio::awaitable<void> {
     try {
@@ -195,7 +195,7 @@ TEST_CASE("Attaching to a PID that is no QEMU, or nobody's, is an error that say
   });
 }
 
-QEMU_TEST_CASE("The end of an attached VM is seen for what it was") {
+QEMU_TEST_CASE("The end of an attached VM is reported with its true cause") {
   const test::TempDir dir;
   const int signal = GENERATE(SIGTERM, SIGKILL);
   test::run([&]() -> asio::awaitable<void> {
@@ -211,7 +211,7 @@ QEMU_TEST_CASE("The end of an attached VM is seen for what it was") {
   });
 }
 
-QEMU_TEST_CASE("A socket that is left behind by a killed QEMU is not removed by those who were attached") {
+QEMU_TEST_CASE("A socket left behind by a killed QEMU is not removed by an attached client") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     ForeignQemu foreign(co_await asio::this_coro::executor, qemu, with_monitors(dir / "a.sock"));
@@ -221,7 +221,7 @@ QEMU_TEST_CASE("A socket that is left behind by a killed QEMU is not removed by 
   });
 }
 
-QEMU_TEST_CASE("A VM whose monitor is taken away is unknown while it lives, and its end is still seen") {
+QEMU_TEST_CASE("A VM that loses its monitor is unknown while it lives, and its end is still noticed") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     ForeignQemu foreign(co_await asio::this_coro::executor, qemu, with_monitors(dir / "a.sock", dir / "b.sock"));
@@ -239,7 +239,7 @@ QEMU_TEST_CASE("A VM whose monitor is taken away is unknown while it lives, and 
   });
 }
 
-QEMU_TEST_CASE("A VM behind TCP is followed by its monitor alone, and stopped by QEMU") {
+QEMU_TEST_CASE("A VM behind TCP is followed through its monitor alone, and stopped by QEMU") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     std::vector<std::string> options = with_monitors(dir / "a.sock");
@@ -262,7 +262,7 @@ QEMU_TEST_CASE("A VM behind TCP is followed by its monitor alone, and stopped by
   });
 }
 
-QEMU_TEST_CASE("A VM behind TCP whose QEMU stays when its guest has ended is not taken for gone with its monitor") {
+QEMU_TEST_CASE("A VM behind TCP whose QEMU outlives its guest is not considered gone along with its monitor") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     std::vector<std::string> options = with_monitors(dir / "a.sock");
@@ -294,7 +294,7 @@ QEMU_TEST_CASE("A VM behind TCP whose QEMU stays when its guest has ended is not
   });
 }
 
-QEMU_TEST_CASE("A VM whose monitor is gone is ended in order by a signal, and not kept waiting for a guest unasked") {
+QEMU_TEST_CASE("A VM that lost its monitor is ended by SIGTERM, and its guest is not waited for") {
   const test::TempDir dir;
   const bool stop = GENERATE(true, false);
   test::run([&]() -> asio::awaitable<void> {
@@ -319,7 +319,7 @@ QEMU_TEST_CASE("A VM whose monitor is gone is ended in order by a signal, and no
   });
 }
 
-QEMU_TEST_CASE("A QEMU this user may not signal is told to quit, and when that is not possible the error says why") {
+QEMU_TEST_CASE("A QEMU this user may not signal is told to quit, and if that is impossible the error says why") {
   test::need_root();
   const test::TempDir dir;
   const std::filesystem::path a = dir / "a.sock", b = dir / "b.sock";
@@ -356,7 +356,7 @@ QEMU_TEST_CASE("A QEMU this user may not signal is told to quit, and when that i
   CHECK(exit.exit_code == 0);
 }
 
-TEST_CASE("Attaching to a thread's number says whose thread it is") {
+TEST_CASE("Attaching to a thread ID says which process the thread belongs to") {
   std::promise<int> number;
   std::promise<void> done;
   std::thread thread([&] {
@@ -377,7 +377,7 @@ TEST_CASE("Attaching to a thread's number says whose thread it is") {
   thread.join();
 }
 
-QEMU_TEST_CASE("A QEMU that ends while its monitors are being tried is gone, and not an unknown error") {
+QEMU_TEST_CASE("A QEMU that ends while its monitors are being tried is reported as gone, not as an unknown error") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     const auto executor = co_await asio::this_coro::executor;

@@ -121,7 +121,7 @@ QEMU_TEST_CASE("A VNC client's socket is handed to QEMU, which then speaks VNC o
   });
 }
 
-QEMU_TEST_CASE("A VNC client is refused by a VM without VNC, instead of being forgotten") {
+QEMU_TEST_CASE("A VNC client for a VM without VNC is rejected, not silently dropped") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
@@ -136,7 +136,7 @@ QEMU_TEST_CASE("A VNC client is refused by a VM without VNC, instead of being fo
   });
 }
 
-QEMU_TEST_CASE("A SPICE client and password are refused by a VM without SPICE, in QEMU's words") {
+QEMU_TEST_CASE("A SPICE client or password for a VM without SPICE is rejected in QEMU's words") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
@@ -156,7 +156,7 @@ QEMU_TEST_CASE("A SPICE client and password are refused by a VM without SPICE, i
   });
 }
 
-QEMU_TEST_CASE("A VNC password can be set and made to expire, where the display asks for one") {
+QEMU_TEST_CASE("A VNC password can be set and made to expire if the display requires one") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     VmConfig config = test::small_vm(qemu, dir);
@@ -178,7 +178,7 @@ QEMU_TEST_CASE("A VNC password can be set and made to expire, where the display 
   });
 }
 
-QEMU_TEST_CASE("A VNC client is let in with the password that was set, until that expires") {
+QEMU_TEST_CASE("A VNC client is admitted with the password that was set, until that expires") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     VmConfig config = test::small_vm(qemu, dir);
@@ -214,7 +214,7 @@ QEMU_TEST_CASE("A VNC client is let in with the password that was set, until tha
   });
 }
 
-QEMU_TEST_CASE("A SPICE client whose socket is handed to QEMU is let in with the password that was set last") {
+QEMU_TEST_CASE("A SPICE client whose socket is handed to QEMU is admitted with the latest password") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     VmConfig config = test::small_vm(qemu, dir);
@@ -256,7 +256,7 @@ QEMU_TEST_CASE("The screen is written as PNG or PPM, replacing the file as a who
   });
 }
 
-QEMU_TEST_CASE("A screenshot that fails leaves the file as it was, and nothing beside it") {
+QEMU_TEST_CASE("A failed screenshot leaves the file unchanged and nothing beside it") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
@@ -276,7 +276,7 @@ QEMU_TEST_CASE("A screenshot that fails leaves the file as it was, and nothing b
   });
 }
 
-QEMU_TEST_CASE("A screenshot that is given up leaves no descriptor in QEMU and no file here") {
+QEMU_TEST_CASE("A cancelled screenshot leaves no descriptor in QEMU and no file") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     const auto executor = co_await asio::this_coro::executor;
@@ -302,7 +302,7 @@ QEMU_TEST_CASE("A screenshot that is given up leaves no descriptor in QEMU and n
   });
 }
 
-QEMU_TEST_CASE("A client that is handed over to nobody leaves no descriptor in QEMU") {
+QEMU_TEST_CASE("A client handed over without a server leaves no descriptor in QEMU") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     const auto executor = co_await asio::this_coro::executor;
@@ -359,7 +359,7 @@ QEMU_TEST_CASE("A screenshot has the mode the umask gives, and one that cannot b
   ::umask(before);
 }
 
-QEMU_TEST_CASE("A disk is known and limited by the id it was given") {
+QEMU_TEST_CASE("A disk is identified and limited by its configured id") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     std::filesystem::resize_file((std::ofstream(dir / "disk.img"), dir / "disk.img"), 1 << 20);
@@ -406,7 +406,7 @@ QEMU_TEST_CASE("A disk is known and limited by the id it was given") {
   });
 }
 
-QEMU_TEST_CASE("A USB device is unplugged when its DEVICE_DELETED has come, and its id is free then") {
+QEMU_TEST_CASE("A USB device is unplugged once DEVICE_DELETED arrives, and its id is free again") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     VmConfig config = test::small_vm(qemu, dir);
@@ -428,7 +428,7 @@ QEMU_TEST_CASE("A USB device is unplugged when its DEVICE_DELETED has come, and 
   });
 }
 
-QEMU_TEST_CASE("A guest that does not let go of a PCI device makes the unplug time out, not hang") {
+QEMU_TEST_CASE("A guest that never releases a PCI device makes the unplug time out, not hang") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     VmConfig config = test::small_vm(qemu, dir);
@@ -452,7 +452,7 @@ QEMU_TEST_CASE("A guest that does not let go of a PCI device makes the unplug ti
   });
 }
 
-QEMU_TEST_CASE("Keys are sent by QEMU's names, and a wrong one is refused") {
+QEMU_TEST_CASE("Keys are sent by QEMU's names, and an unknown one is rejected") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());

@@ -64,7 +64,7 @@ QEMU_TEST_CASE("The public monitor of a launched VM is free for other clients") 
   });
 }
 
-QEMU_TEST_CASE("QEMU's own words are in the error when it refuses its command line") {
+QEMU_TEST_CASE("The error quotes QEMU when it rejects its command line") {
   const test::TempDir dir;
   VmConfig config = test::small_vm(qemu, dir);
   config.extra_args = {"-device", "nosuch-device"};
@@ -77,7 +77,7 @@ QEMU_TEST_CASE("QEMU's own words are in the error when it refuses its command li
   CHECK(std::filesystem::exists(dir / "vm.log"));
 }
 
-QEMU_TEST_CASE("Only this run's words are quoted, not those of an earlier one") {
+QEMU_TEST_CASE("Only the output of this run is quoted, not that of an earlier one") {
   const test::TempDir dir;
   VmConfig config = test::small_vm(qemu, dir);
   config.extra_args = {"-device", "first-mistake"};
@@ -87,7 +87,7 @@ QEMU_TEST_CASE("Only this run's words are quoted, not those of an earlier one") 
   CHECK_THAT(second, ContainsSubstring("second-mistake") && !ContainsSubstring("first-mistake"));
 }
 
-QEMU_TEST_CASE("A QEMU that ends silently, or is killed, is told from one that refuses") {
+QEMU_TEST_CASE("A QEMU that ends silently, or is killed, is distinguished from one that reports an error") {
   const test::TempDir dir;
   VmConfig config = test::small_vm(qemu, dir);
   config.qemu_path = faulty_qemu(dir, qemu, "exit 7");
@@ -108,7 +108,7 @@ QEMU_TEST_CASE("A QEMU that never becomes ready is killed at the deadline") {
   CHECK_THAT(error.what(), ContainsSubstring("300 ms") && ContainsSubstring("still thinking"));
 }
 
-QEMU_TEST_CASE("A launch that is cancelled leaves nothing behind") {
+QEMU_TEST_CASE("A cancelled launch leaves nothing behind") {
   const test::TempDir dir;
   VmConfig config = test::small_vm(qemu, dir);
   config.qemu_path = faulty_qemu(dir, qemu, "echo started; exec sleep 60");
@@ -140,7 +140,7 @@ QEMU_TEST_CASE("A launch that is cancelled leaves nothing behind") {
   CHECK_FALSE(std::filesystem::exists(dir / "vm.lock"));
 }
 
-QEMU_TEST_CASE("A running VM is not overwritten by another of its name") {
+QEMU_TEST_CASE("A running VM is not overwritten by another of the same name") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
@@ -196,7 +196,7 @@ QEMU_TEST_CASE("A VM outlives its Instance and can be attached to by its PID") {
   CHECK_FALSE(std::filesystem::exists(dir / "vm.sock"));
 }
 
-QEMU_TEST_CASE("A VM is killed with its Instance when that was asked for") {
+QEMU_TEST_CASE("A VM is killed together with its Instance if requested") {
   const test::TempDir dir;
   asio::io_context context;
   test::run(context, [&]() -> asio::awaitable<void> {
@@ -210,7 +210,7 @@ QEMU_TEST_CASE("A VM is killed with its Instance when that was asked for") {
   });
 }
 
-QEMU_TEST_CASE("What the guest writes to its serial port is there from the first byte on") {
+QEMU_TEST_CASE("The guest's serial output is available from the first byte") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     VmConfig config = test::small_vm(qemu, dir);
@@ -232,7 +232,7 @@ QEMU_TEST_CASE("What the guest writes to its serial port is there from the first
   });
 }
 
-QEMU_TEST_CASE("A configuration that cannot be right is refused before anything is made") {
+QEMU_TEST_CASE("An invalid configuration is rejected before anything is created") {
   const test::TempDir dir;
   VmConfig config = test::small_vm(qemu, dir);
   config.name = "../evil";
@@ -249,7 +249,7 @@ QEMU_TEST_CASE("A configuration that cannot be right is refused before anything 
   CHECK_THAT(too_long.what(), ContainsSubstring("socketDir"));
 }
 
-QEMU_TEST_CASE("A socket folder that cannot be written is an error that names it") {
+QEMU_TEST_CASE("A socket folder that is not writable is an error that names it") {
   const test::TempDir dir;
   VmConfig config = test::small_vm(qemu, dir);
   std::ofstream(dir / "file").flush();
@@ -277,7 +277,7 @@ QEMU_TEST_CASE("Ten VMs launched at once all start, and stop at once") {
   CHECK(context.stopped());
 }
 
-QEMU_TEST_CASE("An executor that goes away with a VM in it leaves nothing behind") {
+QEMU_TEST_CASE("An executor destroyed with a VM in it leaves nothing behind") {
   const test::TempDir dir;
   auto context = std::make_unique<asio::io_context>();
   bool up = false;
@@ -293,7 +293,7 @@ QEMU_TEST_CASE("An executor that goes away with a VM in it leaves nothing behind
   context.reset(); // destroys the coroutine, and with it the Instance
 }
 
-QEMU_TEST_CASE("What waits for a VM ends when its Instance is destroyed, and nothing keeps the program from ending") {
+QEMU_TEST_CASE("Destroying an Instance ends all waits for it, and nothing keeps the program from exiting") {
   const test::TempDir dir;
   asio::io_context context;
   int pid = 0;

@@ -22,7 +22,7 @@ using namespace qemuctl;
 using namespace std::chrono_literals;
 using test::status_with;
 
-QEMU_TEST_CASE("A guest that ignores the power button is stopped by QEMU quitting") {
+QEMU_TEST_CASE("A guest that ignores the power button is stopped by making QEMU quit") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
@@ -36,7 +36,7 @@ QEMU_TEST_CASE("A guest that ignores the power button is stopped by QEMU quittin
   });
 }
 
-QEMU_TEST_CASE("A QEMU that does not answer is killed in the end, and stop says so") {
+QEMU_TEST_CASE("A QEMU that does not respond is finally killed, and stop says so") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
@@ -61,7 +61,7 @@ QEMU_TEST_CASE("Force kills at once") {
   });
 }
 
-QEMU_TEST_CASE("A guest that has ended is stopped although QEMU would stay") {
+QEMU_TEST_CASE("A VM whose guest has ended is stopped although QEMU would stay") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     VmConfig config = test::small_vm(qemu, dir);
@@ -78,7 +78,7 @@ QEMU_TEST_CASE("A guest that has ended is stopped although QEMU would stay") {
   });
 }
 
-QEMU_TEST_CASE("What is asked of a VM that has ended says that it has") {
+QEMU_TEST_CASE("Requests to a VM that has ended report that it has ended") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
@@ -95,7 +95,7 @@ QEMU_TEST_CASE("What is asked of a VM that has ended says that it has") {
   });
 }
 
-QEMU_TEST_CASE("Calls in flight end when the VM is killed, and say that their outcome is unknown") {
+QEMU_TEST_CASE("Calls in flight when the VM is killed end with an unknown outcome") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
@@ -111,7 +111,7 @@ QEMU_TEST_CASE("Calls in flight end when the VM is killed, and say that their ou
   });
 }
 
-QEMU_TEST_CASE("A QEMU that somebody else told to quit has quit, whatever was asked of its guest") {
+QEMU_TEST_CASE("A QEMU that somebody else told to quit is reported as quit, whatever was asked of its guest") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     const auto executor = co_await asio::this_coro::executor;
@@ -150,7 +150,7 @@ QEMU_TEST_CASE("A guest that has panicked is not asked to shut down: QEMU is tol
   });
 }
 
-QEMU_TEST_CASE("A QEMU that a script has started as its child is ended, too, when the VM is") {
+QEMU_TEST_CASE("Stopping a VM also ends a QEMU that a script started as its child") {
   const test::TempDir dir;
   const std::filesystem::path script = dir / "qemu-wrapper";
   // To learn about QEMU it is started without a name, and then it may be killed.

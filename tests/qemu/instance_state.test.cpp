@@ -14,7 +14,7 @@ using namespace qemuctl;
 using namespace std::chrono_literals;
 using test::status_with;
 
-QEMU_TEST_CASE("A launched VM runs and says who it is") {
+QEMU_TEST_CASE("A launched VM runs and reports its identity") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
@@ -29,7 +29,7 @@ QEMU_TEST_CASE("A launched VM runs and says who it is") {
   });
 }
 
-QEMU_TEST_CASE("Pause, resume and reset are seen as QEMU sees them") {
+QEMU_TEST_CASE("Pause, resume and reset are reported as QEMU reports them") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     LaunchOptions options = test::for_test();
@@ -56,7 +56,7 @@ QEMU_TEST_CASE("Pause, resume and reset are seen as QEMU sees them") {
   });
 }
 
-QEMU_TEST_CASE("A VM that is told to quit is shutdown, and says why") {
+QEMU_TEST_CASE("A VM that is told to quit is shutdown, with the reason") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
@@ -77,7 +77,7 @@ QEMU_TEST_CASE("A VM that is told to quit is shutdown, and says why") {
   });
 }
 
-QEMU_TEST_CASE("A VM that gets SIGTERM is shutdown, one that gets SIGKILL has crashed") {
+QEMU_TEST_CASE("A VM that gets SIGTERM is shutdown, and one that gets SIGKILL has crashed") {
   const test::TempDir dir;
   const int signal = GENERATE(SIGTERM, SIGKILL);
   test::run([&]() -> asio::awaitable<void> {
@@ -120,7 +120,7 @@ QEMU_TEST_CASE("A guest panic is a crash, whatever QEMU does next") {
   });
 }
 
-QEMU_TEST_CASE("A guest that is stopped by an I/O error is paused, with the reason") {
+QEMU_TEST_CASE("A guest stopped by an I/O error is paused, with the reason") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     VmConfig config = test::small_vm(qemu, dir);
@@ -141,7 +141,7 @@ QEMU_TEST_CASE("A guest that is stopped by an I/O error is paused, with the reas
   });
 }
 
-QEMU_TEST_CASE("A guest that its watchdog has stopped is paused, with the reason, until it is reset") {
+QEMU_TEST_CASE("A guest stopped by its watchdog is paused, with the reason, until it is reset") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     VmConfig config = test::small_vm(qemu, dir);
@@ -163,7 +163,7 @@ QEMU_TEST_CASE("A guest that its watchdog has stopped is paused, with the reason
   });
 }
 
-QEMU_TEST_CASE("A QEMU that does not answer is unknown when asked, and known again as soon as it does") {
+QEMU_TEST_CASE("A QEMU that does not respond is unknown when queried, and known again as soon as it responds") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     LaunchOptions options = test::for_test();
@@ -184,7 +184,7 @@ QEMU_TEST_CASE("A QEMU that does not answer is unknown when asked, and known aga
   });
 }
 
-QEMU_TEST_CASE("A status subscription that is not read says how much it lost") {
+QEMU_TEST_CASE("A status subscription that is not read reports how much it lost") {
   const test::TempDir dir;
   test::run([&]() -> asio::awaitable<void> {
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());

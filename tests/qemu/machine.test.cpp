@@ -29,7 +29,7 @@ using test::ends;
 using test::process_with;
 using test::property;
 
-QEMU_TEST_CASE("memory is where it was described to be") {
+QEMU_TEST_CASE("memory uses the configured backend") {
   const test::TempDir dir;
   const auto memory = [&](const std::string& backend) {
     const auto answers =
@@ -60,7 +60,7 @@ QEMU_TEST_CASE("locked memory cannot be swapped out") {
   });
 }
 
-QEMU_TEST_CASE("the machine has the options described") {
+QEMU_TEST_CASE("the machine has the configured options") {
   const test::TempDir dir;
   const auto answers =
       ask(describe(R"({"machine": {"type": "pc", "usb": true, "dumpGuestCore": false}, "balloon": true})", dir, qemu),
@@ -71,7 +71,7 @@ QEMU_TEST_CASE("the machine has the options described") {
   CHECK(answers[2] == Json("virtio-balloon-pci"));
 }
 
-QEMU_TEST_CASE("the clock begins where it was set") {
+QEMU_TEST_CASE("the clock starts at the configured time") {
   const test::TempDir dir;
   const Json time =
       ask(describe(R"({"rtc": {"base": "2006-06-17T16:01:21", "clock": "vm", "driftFix": "slew"}})", dir, qemu),
@@ -82,7 +82,7 @@ QEMU_TEST_CASE("the clock begins where it was set") {
   CHECK(time.at("tm_hour") == Json(16));
 }
 
-QEMU_TEST_CASE("a TPM is there from the start, and its emulator ends with the VM") {
+QEMU_TEST_CASE("a TPM is present from the start, and its emulator ends with the VM") {
   for (const char* version : {"2.0", "1.2"}) {
     const test::TempDir dir;
     const VmConfig config =
@@ -100,7 +100,7 @@ QEMU_TEST_CASE("a TPM is there from the start, and its emulator ends with the VM
   }
 }
 
-QEMU_TEST_CASE("the TPM's emulator does not outlive a VM that cannot start") {
+QEMU_TEST_CASE("the TPM emulator does not outlive a VM that fails to start") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"tpm": {"stateDir": "state"}, "extraArgs": ["-nonsense"]})", dir, qemu);
   CHECK_THROWS_AS(ask(config, {}), Error);
@@ -108,7 +108,7 @@ QEMU_TEST_CASE("the TPM's emulator does not outlive a VM that cannot start") {
   CHECK((!emulator || ends(emulator)));
 }
 
-QEMU_TEST_CASE("secrets arrive in QEMU as they were written") {
+QEMU_TEST_CASE("secrets reach QEMU as written") {
   const test::TempDir dir;
   const std::string secret = "comma, \"quote\" and \xC3\xBC";
   test::write_file(dir / "key,file", secret);

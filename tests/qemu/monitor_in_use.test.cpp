@@ -51,7 +51,7 @@ class QemuWithMonitor {
 
 } // namespace
 
-QEMU_TEST_CASE("QEMU's monitor is in use while another process is connected, which is named, and free when it leaves") {
+QEMU_TEST_CASE("QEMU's monitor is in use while another process is connected, which is named, and free once it leaves") {
   QemuWithMonitor vm(qemu);
   // Connect here and leave the connection to another process.
   auto attempt = std::make_shared<detail::ConnectAttempt>(vm.context.get_executor(), "test", 5s);
@@ -78,7 +78,7 @@ QEMU_TEST_CASE("QEMU's monitor is in use while another process is connected, whi
   CHECK(test::run(vm.context, patient.execute("query-status")).at("status") == "prelaunch");
 }
 
-QEMU_TEST_CASE("a QEMU that is stopped by a signal is not taken for a monitor in use") {
+QEMU_TEST_CASE("a QEMU stopped by a signal is not mistaken for a monitor in use") {
   QemuWithMonitor vm(qemu);
   REQUIRE(kill(vm.pid(), SIGSTOP) == 0);
   const Error error = vm.connect_error();
@@ -93,7 +93,7 @@ QEMU_TEST_CASE("a QEMU that is stopped by a signal is not taken for a monitor in
   CHECK(test::run(vm.context, client.execute("query-status")).at("status") == "prelaunch");
 }
 
-QEMU_TEST_CASE("a stopped QEMU whose monitor another client holds is in use") {
+QEMU_TEST_CASE("a stopped QEMU whose monitor is held by another client is in use") {
   QemuWithMonitor vm(qemu);
   QmpClient first(vm.context.get_executor());
   test::run(vm.context, first.connect(vm.address()));
@@ -105,7 +105,7 @@ QEMU_TEST_CASE("a stopped QEMU whose monitor another client holds is in use") {
   REQUIRE(kill(vm.pid(), SIGCONT) == 0);
 }
 
-QEMU_TEST_CASE("a command to a stopped QEMU ends at its deadline, and its reply is ignored when it comes at last") {
+QEMU_TEST_CASE("a command to a stopped QEMU ends at its deadline, and its late reply is ignored") {
   QemuWithMonitor vm(qemu);
   QmpClient& client = vm.other_monitor();
   REQUIRE(kill(vm.pid(), SIGSTOP) == 0);

@@ -67,7 +67,7 @@ bool can_reconnect(const std::filesystem::path& qemu) {
 
 } // namespace
 
-QEMU_TEST_CASE("user networks have their MAC address and their forwards") {
+QEMU_TEST_CASE("user networks have their MAC addresses and port forwards") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"networks": [
     {"id": "lan", "backend": {"type": "user", "hostfwd": ["tcp:127.0.0.1:0-:22"]}, "macAddr": "52:54:00:aa:bb:cc"}, {}
@@ -82,7 +82,7 @@ QEMU_TEST_CASE("user networks have their MAC address and their forwards") {
   CHECK(answers[3] != Json("52:54:00:12:34:57")); // QEMU's own, which the second device of every VM would have
 }
 
-QEMU_TEST_CASE("a user network has the addresses that are described, and forwards to them") {
+QEMU_TEST_CASE("a user network has the configured addresses, and forwards to them") {
   const int port = test::free_tcp_port();
   const test::TempDir dir;
   const VmConfig config = describe(fmt::format(R"({{"networks": [{{"backend": {{
@@ -97,7 +97,7 @@ QEMU_TEST_CASE("a user network has the addresses that are described, and forward
                                          ContainsSubstring("192.168.76.100    53"));
 }
 
-QEMU_TEST_CASE("network devices are of their models and boot in their order") {
+QEMU_TEST_CASE("network devices have their models and boot in order") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"networks": [
     {"model": "virtio", "bootIndex": 2}, {"model": "e1000e", "bootIndex": 0}, {"model": "rtl8139"}, {}
@@ -143,7 +143,7 @@ QEMU_TEST_CASE("two VMs are connected by TCP") {
   wait_for_network(client, "type=stream,tcp:127.0.0.1:");
 }
 
-QEMU_TEST_CASE("two VMs are connected by TCP as QEMU has always done it") {
+QEMU_TEST_CASE("two VMs are connected by TCP with the traditional socket backend") {
   const int port = test::free_tcp_port();
   const test::TempDir dir;
   const std::string backend = fmt::format(R"({{"type": "socket", "host": "127.0.0.1", "port": {})", port);
@@ -164,7 +164,7 @@ QEMU_TEST_CASE("VMs meet in a multicast group") {
   CHECK_THAT(network_of(other), ContainsSubstring(fmt::format("socket: mcast=230.0.0.1:{}", port)));
 }
 
-QEMU_TEST_CASE("VMs are plugged into a switch of VDE") {
+QEMU_TEST_CASE("VMs connect to a VDE switch") {
   const test::TempDir dir;
   const test::VdeSwitch vde(dir / "switch");
   PausedVm one(on_network("one", R"({"type": "vde", "sock": "switch", "port": 3, "mode": "0700"})", dir, qemu));
@@ -173,13 +173,13 @@ QEMU_TEST_CASE("VMs are plugged into a switch of VDE") {
   CHECK_THAT(test::shell("ls " + (dir / "switch").string()), ContainsSubstring("003."));
 }
 
-QEMU_TEST_CASE("a switch of VDE that is not there is noticed before QEMU is started") {
+QEMU_TEST_CASE("a missing VDE switch is reported before QEMU starts") {
   const test::TempDir dir;
   CHECK_THAT(refusal(on_network("one", R"({"type": "vde", "sock": "switch"})", dir, qemu)),
              ContainsSubstring("networks[0].backend.sock: " + (dir / "switch").string()));
 }
 
-QEMU_TEST_CASE("a network whose other end is not there is no network that a VM is started with") {
+QEMU_TEST_CASE("a VM does not start when the other end of its network is missing") {
   const test::TempDir dir;
   CHECK_THAT(refusal(on_network("client", R"({"type": "stream", "path": "nobody.sock"})", dir, qemu)),
              ContainsSubstring("networks[0].backend: connect to " + (dir / "nobody.sock").string() +
@@ -194,7 +194,7 @@ QEMU_TEST_CASE("a network whose other end is not there is no network that a VM i
             ContainsSubstring("nobody listens there"));
 }
 
-QEMU_TEST_CASE("the socket of a running VM is not taken away, and one that a dead VM left is in nobody's way") {
+QEMU_TEST_CASE("the socket of a running VM is not taken over, and one left by a dead VM is replaced") {
   const test::TempDir dir;
   const std::string backend = R"({"type": "stream", "path": "net.sock", "server": true})";
   const std::filesystem::path path = dir / "net.sock";
@@ -216,7 +216,7 @@ QEMU_TEST_CASE("the socket of a running VM is not taken away, and one that a dea
   CHECK_FALSE(std::filesystem::exists(path));
 }
 
-QEMU_TEST_CASE("a client of a network tries again where QEMU can, and is refused where it cannot") {
+QEMU_TEST_CASE("a network client reconnects where QEMU can, and is rejected where it cannot") {
   const int port = test::free_tcp_port();
   const test::TempDir dir;
   const std::vector<std::string> ends{fmt::format(R"({{"type": "stream", "host": "127.0.0.1", "port": {})", port),

@@ -103,7 +103,7 @@ void check_express(const std::string& type, const std::filesystem::path& qemu, c
 
 } // namespace
 
-QEMU_TEST_CASE("a q35 machine has room for sixty cards, and for what is plugged in later") {
+QEMU_TEST_CASE("a q35 machine has room for sixty devices, and for hot-plugged ones") {
   check_express("q35", qemu);
 }
 
@@ -111,15 +111,15 @@ QEMU_TEST_CASE("a q35 machine of an older version has the same room") {
   check_express("pc-q35-7.2", qemu);
 }
 
-QEMU_TEST_CASE("a pc machine has room for sixty cards") {
+QEMU_TEST_CASE("a pc machine has room for sixty devices") {
   check_machine("pc", qemu);
 }
 
-TEST_CASE("a virt machine for arm64 has room for sixty cards, and for what is plugged in later") {
+TEST_CASE("a virt machine for arm64 has room for sixty devices, and for hot-plugged ones") {
   check_express("virt", test::qemu_for("arm64"), "arm64");
 }
 
-QEMU_TEST_CASE("what is wanted for hot plugging is four ports and a USB controller with fifteen") {
+QEMU_TEST_CASE("the defaults for hot plugging are four ports and a USB controller with fifteen ports") {
   const test::TempDir dir;
   PausedVm vm(with_cards(2, R"(, "hotplug": {})", dir, qemu));
   check_hotplug(vm, 4);
@@ -137,7 +137,7 @@ QEMU_TEST_CASE("a pc machine needs no ports for hot plugging") {
   device_add(vm, "usb-tablet", "tablet", "usb.0", nullptr);
 }
 
-QEMU_TEST_CASE("conventional PCI devices are on the root bus, and behind root ports when it is full") {
+QEMU_TEST_CASE("conventional PCI devices are on the root bus, and behind root ports once it is full") {
   const test::TempDir dir;
   VmConfig config = with_cards(40, R"(, "display": {"video": "vga"})", dir, qemu);
   for (std::size_t i = 0; i < config.networks.size(); ++i) config.networks[i].model = i % 2 == 0 ? "e1000" : "rtl8139";

@@ -27,7 +27,7 @@ QemuInfo probe(const fs::path& qemu) {
 
 } // namespace
 
-QEMU_TEST_CASE("QEMU tells its version, accelerators and devices", "[qemu_info]") {
+QEMU_TEST_CASE("QEMU reports its version, accelerators and devices", "[qemu_info]") {
   const test::TempDir dir;
   const test::Environment cache("XDG_CACHE_HOME", dir.path().native());
   const QemuInfo info = probe(qemu);
@@ -50,8 +50,7 @@ QEMU_TEST_CASE("QEMU tells its version, accelerators and devices", "[qemu_info]"
   CHECK_FALSE(info.has_device("no-such-device"));
 }
 
-QEMU_TEST_CASE("What QEMU told is remembered until the binary changes, and a damaged memory is replaced",
-               "[qemu_info]") {
+QEMU_TEST_CASE("What QEMU reports is cached until the binary changes, and a damaged cache is replaced", "[qemu_info]") {
   const test::TempDir dir;
   const test::Environment cache("XDG_CACHE_HOME", dir.path().native());
   const QemuInfo first = probe(qemu);
@@ -77,7 +76,7 @@ QEMU_TEST_CASE("What QEMU told is remembered until the binary changes, and a dam
   CHECK(probe(qemu) == first);
 }
 
-QEMU_TEST_CASE("What a script told is not remembered, for it may run another QEMU the next time", "[qemu_info]") {
+QEMU_TEST_CASE("What a wrapper script reports is not cached, as it may run another QEMU the next time", "[qemu_info]") {
   const test::TempDir dir;
   const test::Environment cache("XDG_CACHE_HOME", (dir / "cache").native());
   const fs::path script = dir / "qemu";
@@ -89,7 +88,7 @@ QEMU_TEST_CASE("What a script told is not remembered, for it may run another QEM
   CHECK_FALSE(fs::exists(dir / "cache/qemuctl"));
 }
 
-QEMU_TEST_CASE("A QEMU that a script runs as its child is asked, too, and does not stay", "[qemu_info]") {
+QEMU_TEST_CASE("A QEMU that a script runs as its child is queried, too, and does not stay behind", "[qemu_info]") {
   const test::TempDir dir;
   const test::Environment cache("XDG_CACHE_HOME", dir.path().native());
   const fs::path script = dir / "qemu-wrapper";

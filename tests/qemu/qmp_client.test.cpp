@@ -38,7 +38,7 @@ UnixPath monitor_address(const test::TempDir& folder) {
 
 } // namespace
 
-QEMU_TEST_CASE("the client talks to QEMU over all its kinds of monitor") {
+QEMU_TEST_CASE("the client talks to QEMU over every kind of monitor") {
   const test::TempDir folder;
   const std::string name = folder / "abstract";
   struct Kind {
@@ -70,7 +70,7 @@ QEMU_TEST_CASE("the client talks to QEMU over all its kinds of monitor") {
   }
 }
 
-QEMU_TEST_CASE("many commands in flight each get QEMU's answer to them") {
+QEMU_TEST_CASE("each of many commands in flight gets QEMU's reply to it") {
   asio::io_context context(1);
   test::RunningQemu running(context, qemu, {});
   int right = 0;
@@ -86,7 +86,7 @@ QEMU_TEST_CASE("many commands in flight each get QEMU's answer to them") {
   while (right < count) REQUIRE(context.run_one_for(10s) == 1);
 }
 
-QEMU_TEST_CASE("QEMU gets the file descriptors of each command, also of several in flight at once") {
+QEMU_TEST_CASE("QEMU gets the file descriptors of each command, also with several in flight") {
   const test::TempDir folder;
   asio::io_context context(1);
   test::RunningQemu running(context, qemu, {"-qmp", monitor_option(folder)});
@@ -137,7 +137,7 @@ QEMU_TEST_CASE("quit is answered and ends the connection cleanly, after its even
   CHECK_FALSE(test::run(context, events.next(5s)).has_value());
 }
 
-QEMU_TEST_CASE("a QEMU killed with a command under way leaves its outcome unknown") {
+QEMU_TEST_CASE("a QEMU killed while a command is pending leaves its outcome unknown") {
   asio::io_context context(1);
   test::RunningQemu running(context, qemu, {});
   REQUIRE(kill(running.pid(), SIGSTOP) == 0); // so that it does not answer first

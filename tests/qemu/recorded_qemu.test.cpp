@@ -37,10 +37,10 @@ void compare(const std::string& name, const std::filesystem::path& qemu) {
 
 } // namespace
 
-QEMU_TEST_CASE("the recorded QEMU answers as the one of the same version does") {
+QEMU_TEST_CASE("the recorded QEMU answers like a real one of the same version") {
   compare("qemu-system-x86_64", qemu);
 }
 
-TEST_CASE("the recorded QEMU of another architecture answers as the one of the same version does") {
+TEST_CASE("the recorded QEMU of another architecture answers like a real one of the same version") {
   compare("qemu-system-aarch64", test::qemu_for("arm64"));
 }

@@ -33,7 +33,7 @@ QEMU_TEST_CASE("a virtiofs share has its tag, shared memory, and a server that e
   CHECK_FALSE(std::filesystem::exists(dir / "test.share0"));
 }
 
-QEMU_TEST_CASE("the server of a share does not outlive a VM that cannot start") {
+QEMU_TEST_CASE("the server of a share does not outlive a VM that fails to start") {
   const test::TempDir dir;
   std::filesystem::create_directory(dir / "shared");
   const VmConfig config =
@@ -52,7 +52,7 @@ QEMU_TEST_CASE("a 9p share has its tag and folder") {
   CHECK(answers[0] == Json("docs"));
 }
 
-TEST_CASE("what a virtiofs share cannot do is refused") {
+TEST_CASE("options that virtiofs does not support are rejected") {
   const test::TempDir dir;
   const auto refusal = [&](const std::string& share) {
     try {

@@ -88,7 +88,7 @@ class WithoutNetAdmin {
 
 } // namespace
 
-QEMU_TEST_CASE("a TAP interface is made, put up and added to its bridge, and goes with QEMU") {
+QEMU_TEST_CASE("a TAP interface is created, brought up and added to its bridge, and disappears with QEMU") {
   const test::NetworkNamespace space;
   const test::TempDir dir;
   test::shell("ip link add br7 address 0a:00:00:00:00:01 mtu 1400 type bridge");
@@ -114,7 +114,7 @@ QEMU_TEST_CASE("a TAP interface is made, put up and added to its bridge, and goe
   CHECK_FALSE(find_interface("tap7"));
 }
 
-QEMU_TEST_CASE("the kernel chooses the name of a TAP interface that has none") {
+QEMU_TEST_CASE("the kernel names a TAP interface that has no name") {
   const test::NetworkNamespace space;
   const test::TempDir dir;
   VmConfig config = vm_with(qemu, dir, {});
@@ -125,7 +125,7 @@ QEMU_TEST_CASE("the kernel chooses the name of a TAP interface that has none") {
   });
 }
 
-QEMU_TEST_CASE("a TAP interface that existed is used as it is, and stays") {
+QEMU_TEST_CASE("an existing TAP interface is used unchanged, and stays") {
   const test::NetworkNamespace space;
   const test::TempDir dir;
   test::shell("ip tuntap add dev tap7 mode tap && ip link set tap7 address 02:00:00:00:00:07");
@@ -146,7 +146,7 @@ QEMU_TEST_CASE("a TAP interface that existed is used as it is, and stays") {
   CHECK_THAT(test::shell("ip link show tap7"), ContainsSubstring("02:00:00:00:00:07"));
 }
 
-QEMU_TEST_CASE("an interface that root made for somebody needs no rights") {
+QEMU_TEST_CASE("an interface that root created for a user needs no privileges") {
   const test::NetworkNamespace space;
   const test::TempDir dir;
   test::shell("ip link add br7 type bridge && ip tuntap add dev tap7 mode tap user root && "
@@ -158,7 +158,7 @@ QEMU_TEST_CASE("an interface that root made for somebody needs no rights") {
   CHECK(test::ask(vm_with(qemu, dir, tap), {test::status()})[0].at("status") == Json("prelaunch"));
 }
 
-QEMU_TEST_CASE("without rights the ways around a TAP interface are named") {
+QEMU_TEST_CASE("without privileges the error names the alternatives to a TAP interface") {
   const test::NetworkNamespace space;
   const test::TempDir dir;
   TapNetBackend tap;
@@ -169,7 +169,7 @@ QEMU_TEST_CASE("without rights the ways around a TAP interface are named") {
                  ContainsSubstring("CAP_NET_ADMIN") && ContainsSubstring("\"bridge\"") && ContainsSubstring("fds"));
 }
 
-QEMU_TEST_CASE("a TAP interface has as many queues as are wanted, and the device knows") {
+QEMU_TEST_CASE("a TAP interface has the configured number of queues, and the device uses them") {
   const test::NetworkNamespace space;
   const test::TempDir dir;
   TapNetBackend tap;
@@ -186,7 +186,7 @@ QEMU_TEST_CASE("a TAP interface has as many queues as are wanted, and the device
   CHECK_FALSE(find_interface("tap7"));
 }
 
-QEMU_TEST_CASE("an existing interface for several queues is opened with one, and one for one is not with several") {
+QEMU_TEST_CASE("an existing multi-queue interface opens with one queue, a single-queue one not with several") {
   const test::NetworkNamespace space;
   const test::TempDir dir;
   test::shell("ip tuntap add dev many mode tap multi_queue && ip tuntap add dev one mode tap");
@@ -198,7 +198,7 @@ QEMU_TEST_CASE("an existing interface for several queues is opened with one, and
   CHECK_THAT(refusal(vm_with(qemu, dir, tap)), ContainsSubstring("networks[0].backend.queues: one exists and has one"));
 }
 
-QEMU_TEST_CASE("descriptors of a TAP interface are handed on") {
+QEMU_TEST_CASE("descriptors of a TAP interface are passed on") {
   const test::NetworkNamespace space;
   const test::TempDir dir;
   const FileDescriptor one = open_queue("one", IFF_TAP | IFF_NO_PI);
@@ -218,7 +218,7 @@ QEMU_TEST_CASE("descriptors of a TAP interface are handed on") {
   CHECK(answers[1] == Json(true));
 }
 
-QEMU_TEST_CASE("a frame that is sent into the interface arrives in QEMU") {
+QEMU_TEST_CASE("a frame sent into the interface arrives in QEMU") {
   const test::NetworkNamespace space;
   const test::TempDir dir;
   test::shell("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6"); // no other frames
@@ -244,7 +244,7 @@ QEMU_TEST_CASE("a frame that is sent into the interface arrives in QEMU") {
   });
 }
 
-QEMU_TEST_CASE("a program that sets the interface up is run by QEMU, and another one at the end") {
+QEMU_TEST_CASE("QEMU runs a program to set the interface up, and another at the end") {
   const test::NetworkNamespace space;
   const test::TempDir dir;
   for (const char* name : {"up,1", "down"}) {
@@ -265,7 +265,7 @@ QEMU_TEST_CASE("a program that sets the interface up is run by QEMU, and another
   CHECK_THAT(refusal(vm_with(qemu, dir, tap)), ContainsSubstring("networks[0].backend.downScript"));
 }
 
-QEMU_TEST_CASE("what cannot become a TAP interface or its bridge is refused before anything starts") {
+QEMU_TEST_CASE("an invalid TAP interface or bridge is rejected before anything starts") {
   const test::NetworkNamespace space;
   const test::TempDir dir;
   test::shell("ip link add veth0 type veth peer name veth1");
@@ -303,7 +303,7 @@ QEMU_TEST_CASE("what cannot become a TAP interface or its bridge is refused befo
   CHECK_THAT(text, ContainsSubstring("networks[6].backend.helper"));
 }
 
-QEMU_TEST_CASE("QEMU's helper makes a port of a bridge") {
+QEMU_TEST_CASE("QEMU's helper adds a port to a bridge") {
   constexpr const char* helper_of_qemu = "/usr/lib/qemu/qemu-bridge-helper";
   if (::access(helper_of_qemu, X_OK) != 0) test::skip("there is no qemu-bridge-helper");
   const test::NetworkNamespace space;

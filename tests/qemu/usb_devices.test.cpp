@@ -39,7 +39,7 @@ void check_ports(const std::string& text, std::size_t count, const std::string& 
 
 } // namespace
 
-QEMU_TEST_CASE("six USB devices all have ports of the controller itself") {
+QEMU_TEST_CASE("six USB devices all get ports of the controller itself") {
   const test::TempDir dir;
   const VmConfig config =
       describe(R"({"usbDevices": ["usb-tablet", "usb-tablet", "usb-tablet", "usb-tablet", "usb-kbd"],
@@ -54,7 +54,7 @@ QEMU_TEST_CASE("six USB devices all have ports of the controller itself") {
   CHECK(answers[3] == Json("usb-kbd"));
 }
 
-QEMU_TEST_CASE("every USB controller has devices at all of its ports, at the best of its speeds") {
+QEMU_TEST_CASE("every USB controller takes devices on all of its ports, at its highest speed") {
   struct Kind {
     const char* controller;
     std::size_t ports;
@@ -78,7 +78,7 @@ QEMU_TEST_CASE("every USB controller has devices at all of its ports, at the bes
   }
 }
 
-QEMU_TEST_CASE("USB devices that pass on characters have theirs") {
+QEMU_TEST_CASE("USB devices backed by a chardev have theirs") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({
     "chardevs": [{"id": "redir", "backend": "null"}, {"id": "port", "backend": "ringbuf"}],
@@ -89,7 +89,7 @@ QEMU_TEST_CASE("USB devices that pass on characters have theirs") {
   CHECK(answers == std::vector<Json>{"redir", "port"});
 }
 
-QEMU_TEST_CASE("USB devices of the host are looked for by what and where they are") {
+QEMU_TEST_CASE("USB devices of the host are found by identity and by location") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"hostDevices": [
     {"type": "usb", "vendorId": "fffe", "productId": "fffd"},
@@ -112,7 +112,7 @@ QEMU_TEST_CASE("USB devices of the host are looked for by what and where they ar
   CHECK(value(2, "port") == Json("3"));
 }
 
-QEMU_TEST_CASE("devices of the host that are not there are noticed before QEMU is started") {
+QEMU_TEST_CASE("missing host devices are reported before QEMU starts") {
   const test::TempDir dir;
   const VmConfig config = describe(R"({"hostDevices": [
     {"type": "usb", "bus": 250, "address": 7},

@@ -77,7 +77,7 @@ void check(Offered offered) {
 
 } // namespace
 
-TEST_CASE("fish completes commands of qemuctl, and names that the service tells") {
+TEST_CASE("fish completes qemuctl commands and the names the service reports") {
   const Names names;
   check([&](const std::string& line) {
     // A line for each, with its description after a tab.
@@ -94,7 +94,7 @@ TEST_CASE("fish completes commands of qemuctl, and names that the service tells"
   CHECK_FALSE(names.touched());
 }
 
-TEST_CASE("zsh completes commands of qemuctl, and names that the service tells") {
+TEST_CASE("zsh completes qemuctl commands and the names the service reports") {
   const Names names;
   test::run_command({"zsh", "--version"}); // skips the case when there is none
   test::Program zsh({"/usr/bin/env", "HOME=" + names.folder(), "TERM=dumb", "zsh", "-f"}, test::Program::Io::terminal);

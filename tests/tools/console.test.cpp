@@ -47,7 +47,7 @@ int read_pid(std::string text) {
 
 } // namespace
 
-QEMU_TEST_CASE("the console is interactive, and after the leave key the run goes on with Ctrl-C as usual") {
+QEMU_TEST_CASE("the console is interactive, and after the leave key Ctrl-C works as usual") {
   VmFolder folder(qemu, VmFolder::Guest::demo);
   Program program(console({folder.vm_file()}), Program::Io::terminal);
   const termios before = program.terminal_settings();
@@ -85,7 +85,7 @@ QEMU_TEST_CASE("the console is interactive, and after the leave key the run goes
   CHECK(folder.vms().empty());
 }
 
-QEMU_TEST_CASE("a guest that powers itself off ends the run with 0, and the terminal is as it was") {
+QEMU_TEST_CASE("a guest that powers itself off ends the run with 0, and the terminal is restored") {
   VmFolder folder(qemu, VmFolder::Guest::demo);
   Program program(console({folder.vm_file()}), Program::Io::terminal);
   const termios before = program.terminal_settings();
@@ -96,7 +96,7 @@ QEMU_TEST_CASE("a guest that powers itself off ends the run with 0, and the term
   CHECK(same_settings(before, program.terminal_settings()));
 }
 
-QEMU_TEST_CASE("SIGTERM in the middle of the console shuts the guest down and puts the terminal back") {
+QEMU_TEST_CASE("SIGTERM during a console session shuts the guest down and restores the terminal") {
   VmFolder folder(qemu, VmFolder::Guest::demo);
   Program program(console({folder.vm_file()}), Program::Io::terminal);
   const termios before = program.terminal_settings();
@@ -109,7 +109,7 @@ QEMU_TEST_CASE("SIGTERM in the middle of the console shuts the guest down and pu
   CHECK(same_settings(before, program.terminal_settings()));
 }
 
-QEMU_TEST_CASE("the terminal is put back when QEMU is killed") {
+QEMU_TEST_CASE("the terminal is restored when QEMU is killed") {
   VmFolder folder(qemu);
   Program program(console({folder.vm_file()}), Program::Io::terminal);
   const termios before = program.terminal_settings();
@@ -121,7 +121,7 @@ QEMU_TEST_CASE("the terminal is put back when QEMU is killed") {
   CHECK(same_settings(before, program.terminal_settings()));
 }
 
-QEMU_TEST_CASE("the option --console adds a serial port to a VM that has none that can be connected to") {
+QEMU_TEST_CASE("the option --console adds a serial port to a VM that has no usable one") {
   VmFolder folder(qemu);
   Program program(console({folder.vm_file(), "-v"}));
   program.wait_for_error("added a serial port for the console");
@@ -132,7 +132,7 @@ QEMU_TEST_CASE("the option --console adds a serial port to a VM that has none th
   CHECK(program.wait_for_end() == 3);
 }
 
-QEMU_TEST_CASE("between pipes the guest's output comes on stdout and the end of stdin ends nothing") {
+QEMU_TEST_CASE("between pipes the guest's output goes to stdout, and the end of stdin ends nothing") {
   VmFolder folder(qemu, VmFolder::Guest::demo);
   Program program(console({folder.vm_file(), "-v"}));
   program.type("echo $((6*7))\r");
@@ -173,7 +173,7 @@ QEMU_TEST_CASE("with --attach-pid the console finds the serial port, and leaving
   CHECK(folder.vms() == std::vector<int>{pid});
 }
 
-QEMU_TEST_CASE("a guest that reads nothing can be left like any other") {
+QEMU_TEST_CASE("the console of a guest that reads nothing can be left like any other") {
   VmFolder folder(qemu);
   Program program(console({folder.vm_file()}), Program::Io::terminal);
   const int pid = read_pid(program.wait_for("state: running"));
@@ -187,7 +187,7 @@ QEMU_TEST_CASE("a guest that reads nothing can be left like any other") {
   REQUIRE(::kill(pid, SIGCONT) == 0);
 }
 
-QEMU_TEST_CASE("a run that was stopped and continued puts its terminal in raw mode again") {
+QEMU_TEST_CASE("a run that was stopped and continued sets raw mode again") {
   VmFolder folder(qemu);
   Program program(console({folder.vm_file()}), Program::Io::terminal);
   const termios before = program.terminal_settings();
@@ -198,7 +198,7 @@ QEMU_TEST_CASE("a run that was stopped and continued puts its terminal in raw mo
   program.wait_for_raw_mode(true);
 }
 
-QEMU_TEST_CASE("Ctrl-C after the end of the VM changes nothing, and ends the wait for a reader that is stuck") {
+QEMU_TEST_CASE("Ctrl-C after the VM has ended changes nothing but stops waiting for a stuck reader") {
   VmFolder folder(qemu, VmFolder::Guest::demo);
   Program program(console({folder.vm_file()}));
   program.wait_for_error("pid: ");
@@ -217,7 +217,7 @@ QEMU_TEST_CASE("Ctrl-C after the end of the VM changes nothing, and ends the wai
   CHECK_THAT(program.errors(), !ContainsSubstring("asking"));
 }
 
-QEMU_TEST_CASE("a reader of the guest's output that is stuck keeps nothing else from being noticed") {
+QEMU_TEST_CASE("a stuck reader of the guest's output does not block anything else") {
   VmFolder folder(qemu, VmFolder::Guest::demo);
   Program program(console({folder.vm_file()}));
   program.wait_for_error("pid: ");
@@ -233,7 +233,7 @@ QEMU_TEST_CASE("a reader of the guest's output that is stuck keeps nothing else 
   CHECK(program.wait_for_end() == 1);
 }
 
-QEMU_TEST_CASE("the option --console leaves a serial port that connects to somebody else to them, and adds one") {
+QEMU_TEST_CASE("the option --console does not use a serial port that connects to somebody else, and adds one") {
   VmFolder folder(qemu);
   const std::string path = folder.path("theirs.sock");
   const qemuctl::FileDescriptor listener = test::listen_on(path);

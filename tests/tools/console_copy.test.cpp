@@ -107,7 +107,7 @@ void write_all(const FileDescriptor& fd, std::string_view text) {
 
 } // namespace
 
-TEST_CASE("the console copies both ways, and after the end of stdin still from the guest") {
+TEST_CASE("the console copies both ways, and still from the guest after the end of stdin") {
   Fixture fixture;
   write_all(fixture.guest, "login: ");
   CHECK(fixture.read(fixture.stdout_pipe.read, 7) == "login: ");
@@ -119,7 +119,7 @@ TEST_CASE("the console copies both ways, and after the end of stdin still from t
   CHECK_FALSE(fixture.left);
 }
 
-TEST_CASE("the console takes input only as fast as the guest reads it, and loses nothing") {
+TEST_CASE("the console reads input only as fast as the guest does, and loses nothing") {
   Fixture fixture;
   std::string sent;
   for (int i = 0; sent.size() < 4'000'000; ++i) sent += std::to_string(i) + '\n';
@@ -132,7 +132,7 @@ TEST_CASE("the console takes input only as fast as the guest reads it, and loses
   CHECK(received == sent);
 }
 
-TEST_CASE("the console is drained when the serial port is closed and all of it is written") {
+TEST_CASE("the console is drained once the serial port is closed and everything is written") {
   Fixture fixture;
   CHECK_FALSE(fixture.drained(1ms));
   write_all(fixture.guest, "Power down\r\n");
@@ -141,7 +141,7 @@ TEST_CASE("the console is drained when the serial port is closed and all of it i
   CHECK(fixture.read(fixture.stdout_pipe.read, 12) == "Power down\r\n");
 }
 
-TEST_CASE("the console is not drained while stdout does not take what came last") {
+TEST_CASE("the console is not drained until stdout has taken the last output") {
   Fixture fixture;
   while (::write(fixture.stdout_pipe.write.get(), "x", 1) == 1) { // stdout is full
   }

@@ -71,7 +71,7 @@ QEMU_TEST_CASE("example 3 attaches by PID and by socket, and leaves the VM as it
   CHECK(folder.vms() == vms);
 }
 
-TEST_CASE("the examples say what is wrong and exit with 1") {
+TEST_CASE("the examples report errors and exit with 1") {
   for (const char* name : {"01_launch", "02_follow", "03_attach"}) {
     Program program({example(name), "/no/such/file"});
     CHECK(program.wait_for_end() == 1);
@@ -79,7 +79,7 @@ TEST_CASE("the examples say what is wrong and exit with 1") {
   }
 }
 
-TEST_CASE("the story of hotplug is told to its end") {
+TEST_CASE("the hotplug story runs to its end") {
   static_cast<void>(test::host_in_a_vm()); // skips where there is none
   test::Program story(
       {QEMUCTL_EXAMPLES_DIR "/06_hotplug_story", QEMUCTL_TEST_MACHINE_DIR "/host-in-a-vm", QEMUCTL_HOTPLUGD});

@@ -52,7 +52,7 @@ std::string read_some(int fd) {
 
 } // namespace
 
-TEST_CASE("a pipe that is used as a standard stream stays blocking for those who share it") {
+TEST_CASE("a pipe used as a standard stream stays blocking for others that share it") {
   asio::io_context io(1);
   auto [reader, writer] = make_pipe();
   const StandardStream stream(io.get_executor(), writer.get());
@@ -60,7 +60,7 @@ TEST_CASE("a pipe that is used as a standard stream stays blocking for those who
   CHECK_FALSE(stream.is_terminal());
 }
 
-TEST_CASE("a socket that is used as a standard stream is blocking again afterwards") {
+TEST_CASE("a socket used as a standard stream is blocking again afterwards") {
   asio::io_context io(1);
   int fds[2];
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
@@ -72,7 +72,7 @@ TEST_CASE("a socket that is used as a standard stream is blocking again afterwar
   CHECK_FALSE(is_non_blocking(ours.get()));
 }
 
-TEST_CASE("what a reader does not take waits up to the limit and comes in order") {
+TEST_CASE("output that the reader does not take is buffered up to the limit and arrives in order") {
   asio::io_context io(1);
   auto [reader, writer] = make_pipe();
   StandardStream stream(io.get_executor(), writer.get());
@@ -93,7 +93,7 @@ TEST_CASE("what a reader does not take waits up to the limit and comes in order"
   CHECK(queue.offer("more"));
 }
 
-TEST_CASE("a write returns when all is written, and not before") {
+TEST_CASE("a write returns only when everything is written") {
   asio::io_context io(1);
   auto [reader, writer] = make_pipe();
   StandardStream stream(io.get_executor(), writer.get());
@@ -113,7 +113,7 @@ TEST_CASE("a write returns when all is written, and not before") {
   CHECK(written);
 }
 
-TEST_CASE("when the reader is gone all is accepted and dropped, and the reason is kept") {
+TEST_CASE("once the reader is gone, everything is accepted and dropped, and the reason is kept") {
   std::signal(SIGPIPE, SIG_IGN); // as in the program
   asio::io_context io(1);
   auto [reader, writer] = make_pipe();
@@ -131,7 +131,7 @@ TEST_CASE("when the reader is gone all is accepted and dropped, and the reason i
   CHECK(queue.offer(std::string(2 * limit, 'x')));
 }
 
-TEST_CASE("a flush gives up at its deadline and goes on where it was") {
+TEST_CASE("a flush gives up at its deadline, and writing resumes where it was") {
   asio::io_context io(1);
   auto [reader, writer] = make_pipe();
   StandardStream stream(io.get_executor(), writer.get());
@@ -161,7 +161,7 @@ TEST_CASE("lines end with a carriage return on a terminal in raw mode") {
   CHECK(read_some(reader.get()) == "\n");
 }
 
-TEST_CASE("lines that nobody reads are dropped in the end, and counted") {
+TEST_CASE("lines that nobody reads are eventually dropped, and counted") {
   asio::io_context io(1);
   auto [reader, writer] = make_pipe();
   LineWriter lines(io.get_executor(), writer.get());

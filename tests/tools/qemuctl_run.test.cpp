@@ -98,7 +98,7 @@ TEST_CASE("a usage error exits with 2, says what is wrong and points to --help")
   }
 }
 
-TEST_CASE("a vm.json that is missing or wrong exits with 2 and names the file or the value") {
+TEST_CASE("a vm.json that is missing or invalid exits with 2 and names the file or the value") {
   test::TempDir folder;
   Program missing(qemuctl_run({(folder / "none.json").string()}));
   CHECK(missing.wait_for_end() == 2);
@@ -111,7 +111,7 @@ TEST_CASE("a vm.json that is missing or wrong exits with 2 and names the file or
   CHECK(bad.output().empty());
 }
 
-TEST_CASE("a bad monitor address exits with 2, a monitor that is not there with 1") {
+TEST_CASE("a bad monitor address exits with 2, and a missing monitor with 1") {
   Program bad(qemuctl_run({"--attach", "tcp:localhost"}));
   CHECK(bad.wait_for_end() == 2);
 
@@ -121,13 +121,13 @@ TEST_CASE("a bad monitor address exits with 2, a monitor that is not there with 
   CHECK_THAT(missing.errors(), ContainsSubstring("none.sock"));
 }
 
-TEST_CASE("the option --attach-pid of a process that is no QEMU exits with 1") {
+TEST_CASE("the option --attach-pid of a process that is not a QEMU exits with 1") {
   Program program(qemuctl_run({"--attach-pid", std::to_string(::getpid())}));
   CHECK(program.wait_for_end() == 1);
   CHECK_THAT(program.errors(), ContainsSubstring(std::to_string(::getpid())));
 }
 
-QEMU_TEST_CASE("the option --check tells everything that is wrong, with 2, and starts nothing") {
+QEMU_TEST_CASE("the option --check reports every error, exits with 2, and starts nothing") {
   const test::TempDir folder;
   const std::string file = folder / "vm.json";
   const auto check = [&](const std::string& vm) {
@@ -174,7 +174,7 @@ QEMU_TEST_CASE("a VM that cannot start exits with 1 and quotes QEMU") {
   CHECK(folder.vms().empty());
 }
 
-QEMU_TEST_CASE("Ctrl-C asks the guest to shut down, and when it does the status is 0") {
+QEMU_TEST_CASE("Ctrl-C asks the guest to shut down, and if it does the status is 0") {
   VmFolder folder(qemu, VmFolder::Guest::demo);
   Program program(qemuctl_run({folder.vm_file()}), Program::Io::terminal);
   const int pid = read_introduction(program);
@@ -204,7 +204,7 @@ QEMU_TEST_CASE("a second Ctrl-C forces a guest that ignores the first, and the s
   CHECK(folder.vms().empty());
 }
 
-QEMU_TEST_CASE("a QEMU that is stuck is killed by the third Ctrl-C") {
+QEMU_TEST_CASE("a stuck QEMU is killed by the third Ctrl-C") {
   VmFolder folder(qemu);
   Program program(qemuctl_run({folder.vm_file()}), Program::Io::terminal);
   const int pid = read_introduction(program);
@@ -218,7 +218,7 @@ QEMU_TEST_CASE("a QEMU that is stuck is killed by the third Ctrl-C") {
   test::wait_until_gone(pid);
 }
 
-QEMU_TEST_CASE("Ctrl-C ends a QEMU that stays when its guest has shut down") {
+QEMU_TEST_CASE("Ctrl-C ends a QEMU that stays after its guest has shut down") {
   VmFolder folder(qemu);
   folder.config.set("extraArgs", qemuctl::Json::array({"-action", "shutdown=pause,reboot=shutdown"}));
   Program program(qemuctl_run({folder.vm_file()}), Program::Io::terminal);
@@ -234,7 +234,7 @@ QEMU_TEST_CASE("Ctrl-C ends a QEMU that stays when its guest has shut down") {
   test::wait_until_gone(pid);
 }
 
-QEMU_TEST_CASE("Ctrl-C while the VM is ending by itself changes nothing and is no error") {
+QEMU_TEST_CASE("Ctrl-C while the VM is already ending changes nothing and is not an error") {
   VmFolder folder(qemu);
   Program program(qemuctl_run({folder.vm_file()}), Program::Io::terminal);
   const int pid = read_introduction(program);
@@ -264,7 +264,7 @@ QEMU_TEST_CASE("SIGTERM and SIGHUP ask the guest to shut down, and a second SIGH
   test::wait_until_gone(pid);
 }
 
-QEMU_TEST_CASE("a QEMU that is killed ends the run with status 1 and says so, and where its own words are") {
+QEMU_TEST_CASE("a run whose QEMU is killed exits with 1, says so, and says where QEMU's output is") {
   const bool talks = GENERATE(false, true);
   VmFolder folder(qemu);
   if (talks) folder.config.set("extraArgs", qemuctl::Json::array({"-d", "cpu_reset"}));
@@ -308,7 +308,7 @@ QEMU_TEST_CASE("the option --detach prints three lines and leaves the VM running
   test::wait_until_gone(pid);
 }
 
-QEMU_TEST_CASE("signals that come together end a run as one does") {
+QEMU_TEST_CASE("several signals at once end a run like one") {
   VmFolder folder(qemu);
   const int pid = start_detached(folder);
   Program follower(qemuctl_run({"--attach", folder.socket()}));
@@ -320,14 +320,14 @@ QEMU_TEST_CASE("signals that come together end a run as one does") {
   CHECK(runs(pid));
 }
 
-QEMU_TEST_CASE("the option --name takes the place of the name in vm.json") {
+QEMU_TEST_CASE("the option --name overrides the name in vm.json") {
   VmFolder folder(qemu);
   Program program(qemuctl_run({folder.vm_file(), "--detach", "--name", "other"}));
   CHECK(program.wait_for_end() == 0);
   CHECK_THAT(program.output(), ContainsSubstring("name: other\n") && ContainsSubstring("/other.sock\n"));
 }
 
-QEMU_TEST_CASE("a second run of a VM that runs is refused and does it no harm") {
+QEMU_TEST_CASE("a second run of a running VM is rejected and does it no harm") {
   VmFolder folder(qemu);
   const int pid = start_detached(folder);
   Program again(qemuctl_run({folder.vm_file()}));
@@ -337,7 +337,7 @@ QEMU_TEST_CASE("a second run of a VM that runs is refused and does it no harm") 
   CHECK(std::filesystem::exists(folder.socket()));
 }
 
-QEMU_TEST_CASE("the line of --dry-run starts the VM when it is pasted into a shell") {
+QEMU_TEST_CASE("the output of --dry-run starts the VM when pasted into a shell") {
   VmFolder folder(qemu);
   folder.config.set("serials", qemuctl::Json::array({qemuctl::Json::object({{"type", "socket"}})}));
   Program dry_run(qemuctl_run({folder.vm_file(), "--dry-run"}));
@@ -365,7 +365,7 @@ QEMU_TEST_CASE("the line of --dry-run starts the VM when it is pasted into a she
   CHECK(shell.wait_for_end() == 0);
 }
 
-QEMU_TEST_CASE("the option -v prints QMP events with the states, and what was started on stderr") {
+QEMU_TEST_CASE("the option -v prints QMP events along with the states, and what was started on stderr") {
   VmFolder folder(qemu);
   Program program(qemuctl_run({folder.vm_file(), "-v"}));
   const int pid = read_introduction(program);
@@ -417,7 +417,7 @@ TEST_CASE("Ctrl-C before the VM has started leaves nothing behind") {
   CHECK_THAT(program.errors(), ContainsSubstring("interrupted before the VM had started"));
 }
 
-QEMU_TEST_CASE("the line of --dry-run has the serial port that --console would add") {
+QEMU_TEST_CASE("the output of --dry-run includes the serial port that --console would add") {
   VmFolder folder(qemu);
   Program without(qemuctl_run({folder.vm_file(), "--dry-run"}));
   CHECK(without.wait_for_end() == 0);
@@ -427,7 +427,7 @@ QEMU_TEST_CASE("the line of --dry-run has the serial port that --console would a
   CHECK_THAT(with.output(), ContainsSubstring("vm.serial0"));
 }
 
-TEST_CASE("a stdout that takes nothing is an error of --dry-run") {
+TEST_CASE("a failed write to stdout is an error of --dry-run") {
   VmFolder folder(test::qemus().front());
   Program shell({"/bin/sh", "-c", "exec " QEMUCTL_RUN " --dry-run " + folder.vm_file() + " > /dev/full"});
   CHECK(shell.wait_for_end() == 1);

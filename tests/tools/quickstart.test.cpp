@@ -29,7 +29,7 @@ std::vector<std::string> quickstart() {
 
 } // namespace
 
-TEST_CASE("quickstart without a terminal boots the demo guest, tells its states and events, and shuts it down") {
+TEST_CASE("quickstart without a terminal boots the demo guest, prints its states and events, and shuts it down") {
   Program program(quickstart());
   program.close_input();
   program.wait_for("state: running", 120s);
@@ -41,7 +41,7 @@ TEST_CASE("quickstart without a terminal boots the demo guest, tells its states 
   CHECK(program.errors().empty());
 }
 
-TEST_CASE("quickstart on a terminal gives the guest's console") {
+TEST_CASE("quickstart on a terminal shows the guest's console") {
   Program program(quickstart(), Program::Io::terminal);
   program.wait_for("qemuctl-demo: up", 120s);
   program.wait_for("demo# ");
@@ -52,7 +52,7 @@ TEST_CASE("quickstart on a terminal gives the guest's console") {
   CHECK(program.wait_for_end() == 0);
 }
 
-TEST_CASE("quickstart fails when the VM cannot be launched") {
+TEST_CASE("quickstart fails if the VM cannot be launched") {
   auto command = quickstart();
   command.back() = "no/name";
   Program program(command);

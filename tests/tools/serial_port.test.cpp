@@ -17,7 +17,7 @@ Json chardev(const char* label, const char* filename) {
 
 } // namespace
 
-TEST_CASE("a chardev's filename tells its kind, its path and whether it has a client") {
+TEST_CASE("a chardev's filename shows its kind, its path and whether it has a client") {
   CHECK(parse_chardev("disconnected:unix:/run/a.serial0,server=on") ==
         Chardev{Chardev::Kind::unix_socket, "/run/a.serial0", false});
   CHECK(parse_chardev("unix:/run/a.serial0,server=on") == Chardev{Chardev::Kind::unix_socket, "/run/a.serial0", true});
@@ -26,7 +26,7 @@ TEST_CASE("a chardev's filename tells its kind, its path and whether it has a cl
   CHECK(parse_chardev("pty:/dev/pts/7") == Chardev{Chardev::Kind::pty, "/dev/pts/7", false});
 }
 
-TEST_CASE("a chardev that nobody can connect to is of another kind") {
+TEST_CASE("a chardev that nobody can connect to has the kind other") {
   for (const char* filename :
        {"", "null", "file", "stdio", "unix:", "unix:/run/client",
         "disconnected:", "disconnected:tcp:127.0.0.1:4555,server=on", "disconnected:unix:name,abstract=on,server=on",
@@ -34,7 +34,7 @@ TEST_CASE("a chardev that nobody can connect to is of another kind") {
     CHECK(parse_chardev(filename).kind == Chardev::Kind::other);
 }
 
-TEST_CASE("the first serial port is serial0, or else the first label with serial in it") {
+TEST_CASE("the first serial port is serial0, or else the first whose label contains serial") {
   CHECK(first_serial_port(Json::array({chardev("mon0", "m"), chardev("serial1", "b"), chardev("serial0", "a")})) ==
         "a");
   CHECK(first_serial_port(Json::array({chardev("serial0", "a"), chardev("charserial0", "b")})) == "a");

@@ -53,7 +53,7 @@ bool kvm_can_be_opened() {
 
 } // namespace
 
-TEST_CASE("An accelerator that was asked for is taken as it is", "[accelerator]") {
+TEST_CASE("An explicitly requested accelerator is used as is", "[accelerator]") {
   Scene scene;
   for (const char* accel : {"kvm", "tcg"}) {
     scene.config.machine.accel = accel;
@@ -91,7 +91,7 @@ TEST_CASE("Without /dev/kvm nothing is started, and the warning says what to do"
   CHECK_FALSE(scene.was_started());
 }
 
-TEST_CASE("A QEMU that aborts under KVM means TCG, with its words in the warning", "[accelerator]") {
+TEST_CASE("A QEMU that aborts under KVM falls back to TCG, and the warning quotes it", "[accelerator]") {
   if (!kvm_can_be_opened()) return;
   Scene scene(R"(me=$(basename "$0")
 case "$*" in *accel=kvm*"-cpu Strange,+ssse3"*) ;; *) exit 1;; esac
@@ -111,7 +111,7 @@ kill -ABRT $$)");
   CHECK(scene.was_started());
 }
 
-TEST_CASE("A QEMU that refuses KVM means TCG, with its words in the warning", "[accelerator]") {
+TEST_CASE("A QEMU that rejects KVM falls back to TCG, and the warning quotes it", "[accelerator]") {
   if (!kvm_can_be_opened()) return;
   Scene scene("echo Could not access KVM kernel module: Device or resource busy; exit 1");
   const AcceleratorChoice choice = scene.choose();
@@ -121,7 +121,8 @@ TEST_CASE("A QEMU that refuses KVM means TCG, with its words in the warning", "[
                                "busy)"));
 }
 
-TEST_CASE("That QEMU crashed under KVM is remembered for this boot, that somebody killed it is not", "[accelerator]") {
+TEST_CASE("A crash of QEMU under KVM is remembered for this boot, but being killed by somebody is not",
+          "[accelerator]") {
   if (!kvm_can_be_opened()) return;
   const int signal = GENERATE(SIGABRT, SIGSEGV, SIGSYS, SIGKILL, SIGTERM);
   const bool remembered = signal != SIGKILL && signal != SIGTERM;

@@ -23,7 +23,7 @@ using Queue = detail::BoundedQueue<Item>;
 
 } // namespace
 
-TEST_CASE("A bounded queue delivers in order and says how many items gave way before the next one") {
+TEST_CASE("A bounded queue delivers in order and reports how many items were dropped before the next one") {
   asio::io_context context;
   const auto queue = std::make_shared<Queue>(context.get_executor(), 3, "a sign of life", "the VM");
   for (int i = 0; i < 10; ++i) queue->push(Item{i});
@@ -57,7 +57,7 @@ TEST_CASE("A bounded queue wakes its reader") {
   CHECK(item->value == 1);
 }
 
-TEST_CASE("A closed bounded queue delivers what it has and then ends") {
+TEST_CASE("A closed bounded queue delivers what it holds and then ends") {
   asio::io_context context;
   const auto queue = std::make_shared<Queue>(context.get_executor(), 3, "a sign of life", "the VM");
   queue->push(Item{1});

@@ -51,7 +51,7 @@ std::string read(const fs::path& path) {
 
 } // namespace
 
-TEST_CASE("The cache gives back what was stored", "[cache]") {
+TEST_CASE("The cache returns what was stored", "[cache]") {
   const EmptyCache cache;
   CHECK_FALSE(cache_load(key).has_value());
   const Json value = Json::object({{"a", 1}, {"b", Json::array({"\u20ac\n", nullptr, 1.5})}});
@@ -62,7 +62,7 @@ TEST_CASE("The cache gives back what was stored", "[cache]") {
   CHECK(cache_load(key) == Json("other"));
 }
 
-TEST_CASE("The cache is for its user alone", "[cache]") {
+TEST_CASE("The cache is private to its user", "[cache]") {
   const EmptyCache cache;
   cache_store(key, 1);
   REQUIRE(cache.files().size() == 1);
@@ -83,7 +83,7 @@ TEST_CASE("A cached answer does not outlive the state it depends on, and its fil
   CHECK(cache.files().size() == 1);
 }
 
-TEST_CASE("Cached answers to different questions do not mix", "[cache]") {
+TEST_CASE("Cached answers to different questions are kept apart", "[cache]") {
   const EmptyCache cache;
   CacheKey other_subject = key;
   other_subject.subject = "other";
@@ -137,7 +137,7 @@ TEST_CASE("A damaged, foreign or oversized cache file is ignored and replaced", 
   CHECK(cache_load(key) == Json("value"));
 }
 
-TEST_CASE("A cache that cannot be written is no error", "[cache]") {
+TEST_CASE("A cache that cannot be written is not an error", "[cache]") {
   const test::TempDir dir;
   write(dir / "file", "");
   for (const std::string& home : {(dir / "file").native(), std::string("/proc/self/fdinfo")}) {
@@ -164,7 +164,7 @@ TEST_CASE("The cache folder follows the XDG specification", "[cache]") {
   }
 }
 
-TEST_CASE("The state of a program changes with its content and its modules", "[cache]") {
+TEST_CASE("The recorded state of a program changes with its content and its modules", "[cache]") {
   const test::TempDir dir;
   fs::create_directories(dir / "usr/bin");
   fs::create_directories(dir / "usr/lib/x86_64-linux-gnu/qemu");

@@ -33,7 +33,7 @@ std::string ports(const std::string& list, const std::string& more = "") {
 
 } // namespace
 
-TEST_CASE("the members of a serial port fit its type") {
+TEST_CASE("the options of a serial port must match its type") {
   CHECK(serial("") == "not refused");
   CHECK(serial(R"("wait": true)") == "not refused");
   CHECK_THAT(serial(R"("type": "stdio")"), ContainsSubstring("serials[0].type: found \"stdio\", expected \"socket\""));
@@ -52,7 +52,7 @@ TEST_CASE("the members of a serial port fit its type") {
   }
 }
 
-TEST_CASE("a machine has as many serial ports of its own as it has, and others besides") {
+TEST_CASE("a machine's built-in serial ports are limited, but others can be added") {
   CHECK_THAT(refusal(R"({"name": "a", "serials": [{}, {}, {}, {}, {"device": "isa-serial"}]})"),
              ContainsSubstring("serials: found 5 serial ports of the machine, expected at most 4"));
   CHECK(refusal(R"({"name": "a", "serials": [{}, {}, {}, {}, {"device": "pci-serial"}, {"device": "usb-serial"},
@@ -65,7 +65,7 @@ TEST_CASE("a machine has as many serial ports of its own as it has, and others b
              ContainsSubstring("expected at most 1"));
 }
 
-TEST_CASE("the members of a character device fit its backend") {
+TEST_CASE("the options of a character device must match its backend") {
   CHECK_THAT(chardev(R"("backend": "sockets")"), ContainsSubstring("did you mean \"socket\"?"));
   CHECK_THAT(chardev(R"("backend": "socket")"), ContainsSubstring("chardevs[0]: found neither path nor host"));
   CHECK_THAT(chardev(R"("backend": "socket", "path": "a", "host": "h", "port": 1)"),
@@ -85,7 +85,7 @@ TEST_CASE("the members of a character device fit its backend") {
   CHECK_THAT(chardev(R"("backend": "null", "name": "x")"), ContainsSubstring("chardevs[0].name: has no effect"));
 }
 
-TEST_CASE("channels of SPICE need a name and a SPICE server") {
+TEST_CASE("SPICE channels need a name and a SPICE server") {
   const std::string spice =
       R"(, "display": {"type": "spice", "spice": {"disableTicketing": true, "unix": true, "path": "s"}})";
   const auto with = [&](const std::string& channel, const std::string& more) {
@@ -104,7 +104,7 @@ TEST_CASE("channels of SPICE need a name and a SPICE server") {
   CHECK(refusal(R"({"spiceAgent": true)" + spice + "}") == "not refused");
 }
 
-TEST_CASE("ids of character devices are one's own") {
+TEST_CASE("ids of character devices are unique") {
   CHECK_THAT(refusal(R"({"chardevs": [{"id": "a", "backend": "null"}, {"id": "a", "backend": "pty"}]})"),
              ContainsSubstring("chardevs[1].id: found \"a\", the id of chardevs[0]"));
   for (const char* id : {"qmp", "qemuctl-control", "guest-agent-chardev"})
@@ -113,7 +113,7 @@ TEST_CASE("ids of character devices are one's own") {
   CHECK_THAT(refusal(R"({"chardevs": [{"id": "1", "backend": "null"}]})"), ContainsSubstring("chardevs[0].id: "));
 }
 
-TEST_CASE("a virtio-serial port has a character device that is described and nobody else's") {
+TEST_CASE("a virtio-serial port needs a chardev that exists and is not used elsewhere") {
   CHECK(ports(R"({"chardev": "a"}, {"chardev": "b", "type": "virtconsole"})") == "not refused");
   CHECK_THAT(ports(R"({"chardev": "d"})"),
              ContainsSubstring("virtioSerial.ports[0].chardev: found \"d\", expected the id of a character device"));
@@ -124,7 +124,7 @@ TEST_CASE("a virtio-serial port has a character device that is described and nob
   CHECK_THAT(ports(R"({"chardev": "a", "type": "console"})"), ContainsSubstring("virtioSerial.ports[0].type: "));
 }
 
-TEST_CASE("names of virtio-serial ports are one's own, those of agents among them") {
+TEST_CASE("names of virtio-serial ports are unique, including those of agents") {
   CHECK_THAT(ports(R"({"chardev": "a", "name": "x"}, {"chardev": "b", "name": "x"})"),
              ContainsSubstring("virtioSerial.ports[1].name: found \"x\", the name of virtioSerial.ports[0].name"));
   CHECK_THAT(ports(R"({"chardev": "a", "name": "org.qemu.guest_agent.0"})", R"(, "guestAgent": "agent")"),
@@ -132,7 +132,7 @@ TEST_CASE("names of virtio-serial ports are one's own, those of agents among the
   CHECK(ports(R"({"chardev": "a"}, {"chardev": "b"})") == "not refused");
 }
 
-TEST_CASE("a virtio-serial controller has no more ports than it may have") {
+TEST_CASE("a virtio-serial controller has a maximum number of ports") {
   const auto with = [](int max, const std::string& more) {
     return refusal(fmt::format(R"({{"name": "a", "virtioSerial": {{"maxPorts": {}}}{}}})", max, more));
   };
@@ -144,7 +144,7 @@ TEST_CASE("a virtio-serial controller has no more ports than it may have") {
   CHECK_THAT(with(32, ""), ContainsSubstring("virtioSerial.maxPorts: "));
 }
 
-TEST_CASE("sockets and files of the VM are each one part's") {
+TEST_CASE("no socket or file of the VM is used twice") {
   CHECK_THAT(refusal(R"({"chardevs": [{"id": "a", "backend": "socket", "path": "s", "server": true},
                                       {"id": "b", "backend": "socket", "path": "s", "server": true}]})"),
              ContainsSubstring("chardevs[1].path: found \"/vm/s\", which chardevs[0].path has, too"));

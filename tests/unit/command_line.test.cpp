@@ -88,7 +88,7 @@ TEST_CASE("the CPU model defaults to host under KVM and to max elsewhere") {
   CHECK(value_of(build_command_line(config, x86(), context), "-cpu") == "qemu64,+ssse3");
 }
 
-TEST_CASE("the machine follows the architecture, and the name of the binary before that") {
+TEST_CASE("the machine type follows the architecture, and before that the name of the binary") {
   VmConfig config;
   QemuInfo qemu = x86();
   const auto machine = [&] { return value_of(build_command_line(config, qemu, {}), "-machine").value(); };
@@ -105,7 +105,7 @@ TEST_CASE("the machine follows the architecture, and the name of the binary befo
   CHECK(machine() == "pc,,usb=on,accel=tcg");
 }
 
-TEST_CASE("monitors are made from descriptors, or from a path") {
+TEST_CASE("the public monitor is made from a descriptor, or from a path") {
   CommandLineContext context;
   CHECK_FALSE(contains(build_command_line({}, x86(), context), "-mon"));
   context.monitor_path = "/run/a,b.sock";
@@ -139,7 +139,7 @@ TEST_CASE("a VM can be started with its CPUs stopped") {
   CHECK(contains(build_command_line({}, x86(), context), "-S"));
 }
 
-TEST_CASE("extra arguments come last and as they are") {
+TEST_CASE("extra arguments come last and unchanged") {
   VmConfig config;
   config.extra_args = {"-x", "a,b", ""};
   const auto argv = build_command_line(config, x86(), {});
@@ -147,7 +147,7 @@ TEST_CASE("extra arguments come last and as they are") {
   CHECK(std::vector<std::string>(argv.end() - 3, argv.end()) == config.extra_args);
 }
 
-TEST_CASE("impossible values are refused by their path in vm.json") {
+TEST_CASE("impossible values are rejected by their path in vm.json") {
   CHECK_THAT(refusal([](VmConfig& c) { c.name = "a,b"; }), ContainsSubstring("name: found \"a,b\""));
   CHECK_THAT(refusal([](VmConfig& c) { c.name = std::string(65, 'a'); }), ContainsSubstring("name: "));
   CHECK_THAT(refusal([](VmConfig& c) { c.arch = "z80"; }), ContainsSubstring("arch: "));
@@ -222,7 +222,7 @@ TEST_CASE("impossible values are refused by their path in vm.json") {
                ContainsSubstring("extraArgs[1]: \"" + std::string(option) + "\" cannot be used"));
 }
 
-TEST_CASE("two devices cannot have one id") {
+TEST_CASE("two devices cannot have the same id") {
   CHECK_THAT(refusal([](VmConfig& c) {
                c.disks = {disk("/a")};
                c.networks.resize(1);
@@ -236,13 +236,13 @@ TEST_CASE("two devices cannot have one id") {
              ContainsSubstring("disks[0].id: found \"usb\", the id of the USB controller"));
 }
 
-TEST_CASE("all refusals come at once") {
+TEST_CASE("all errors are reported at once") {
   const std::string detail = refusal([](VmConfig& c) { c.name = "a b", c.memory.size_mib = 0, c.boot.order = "z"; });
   CHECK_THAT(detail, ContainsSubstring("3 problems") && ContainsSubstring("name: ") &&
                          ContainsSubstring("memory.size: ") && ContainsSubstring("boot.order: "));
 }
 
-TEST_CASE("a device that this QEMU does not have is refused with the nearest one") {
+TEST_CASE("a device that this QEMU does not have is rejected, and the nearest name is suggested") {
   QemuInfo qemu = x86();
   qemu.devices = {"VGA", "e1000", "isa-serial", "qemu-xhci", "virtio-blk-pci", "virtio-net-pci"};
   CHECK(refusal([](VmConfig& c) { c.networks.resize(1); }, qemu) == "not refused");
@@ -258,7 +258,7 @@ TEST_CASE("a device that this QEMU does not have is refused with the nearest one
   CHECK_THAT(detail, ContainsSubstring("display.video.type: ") && ContainsSubstring("\"qxl-vga\""));
 }
 
-TEST_CASE("a machine or CPU model that this QEMU does not have is refused with the nearest one") {
+TEST_CASE("a machine or CPU model that this QEMU does not have is rejected, and the nearest name is suggested") {
   QemuInfo qemu = x86();
   qemu.machines = {"pc", "pc-q35-7.2", "q35"};
   qemu.cpu_models = {"Skylake-Client", "max", "qemu64"};
@@ -273,7 +273,7 @@ TEST_CASE("a machine or CPU model that this QEMU does not have is refused with t
              ContainsSubstring("cpu.model: ") && ContainsSubstring("did you mean \"Skylake-Client\"?"));
 }
 
-TEST_CASE("what came with a newer QEMU is refused with its version") {
+TEST_CASE("a feature of a newer QEMU is rejected, and the version that added it is named") {
   QemuInfo qemu = x86();
   qemu.devices = {"VGA", "e1000", "isa-serial"};
   qemu.features = {"display/none", "netdev/stream", "netdev/user"};
@@ -294,7 +294,7 @@ TEST_CASE("what came with a newer QEMU is refused with its version") {
   CHECK_THAT(refusal(audio("alsa", ""), qemu, errc::not_supported), ContainsSubstring("audio backend \"alsa\""));
 }
 
-TEST_CASE("an accelerator that this QEMU does not have is refused") {
+TEST_CASE("an accelerator that this QEMU does not have is rejected") {
   QemuInfo qemu = x86();
   qemu.accelerators = {"qtest", "tcg"};
   CommandLineContext context;
@@ -324,7 +324,7 @@ TEST_CASE("commas in options are doubled") {
   CHECK(escape_option("a,b,,c") == "a,,b,,,,c");
 }
 
-TEST_CASE("words are quoted for a shell only where it is needed") {
+TEST_CASE("words are quoted for a shell only where necessary") {
   CHECK(quote_for_shell({}) == "");
   CHECK(quote_for_shell({"qemu", "-m", "512M", "-mon", "chardev=qmp,mode=control"}) ==
         "qemu -m 512M -mon chardev=qmp,mode=control");
@@ -332,7 +332,7 @@ TEST_CASE("words are quoted for a shell only where it is needed") {
   CHECK(quote_for_shell({"A=b", "c"}) == "'A=b' c");
 }
 
-TEST_CASE("a shell reads quoted words as they were") {
+TEST_CASE("a shell reads quoted words back unchanged") {
   const std::vector<std::string> words{"printf",
                                        "%s\\n",
                                        "a b",

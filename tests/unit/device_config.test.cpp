@@ -29,7 +29,7 @@ std::string usb_device(const std::string& members) {
 
 } // namespace
 
-TEST_CASE("a USB device of the host is told by what it is or where it is") {
+TEST_CASE("a USB device of the host is selected by identity or by location") {
   CHECK(usb_host(R"("vendorId": "046d", "productId": "c52b")") == "not refused");
   CHECK(usb_host(R"("vendorId": "046d")") == "not refused");
   CHECK(usb_host(R"("bus": 1, "port": "1.4.2")") == "not refused");
@@ -48,13 +48,13 @@ TEST_CASE("a USB device of the host is told by what it is or where it is") {
   CHECK_THAT(usb_host(R"("bus": 1, "address": 128)"), ContainsSubstring("hostDevices[0].address: "));
 }
 
-TEST_CASE("a PCI device of the host has an address") {
+TEST_CASE("a PCI device of the host needs a valid address") {
   for (const char* address : {"0000:01:00.0", "01:00.7", "ABCD:ff:1f.3"}) CHECK(pci_host(address) == "not refused");
   for (const char* address : {"", "1:0.0", "0000:01:00.8", "0000:01:00", "01.00.0"})
     CHECK_THAT(pci_host(address), ContainsSubstring("hostDevices[0].address: found \"" + std::string(address)));
 }
 
-TEST_CASE("a device of the host is in the VM once") {
+TEST_CASE("a host device can be in a VM only once") {
   CHECK_THAT(refusal(R"({"hostDevices": [{"type": "pci", "address": "01:0a.0"},
                                          {"type": "pci", "address": "0000:01:0A.0"}]})"),
              ContainsSubstring("hostDevices[1]: found the device of hostDevices[0]"));
@@ -65,7 +65,7 @@ TEST_CASE("a device of the host is in the VM once") {
       "not refused");
 }
 
-TEST_CASE("the members of a USB device fit it") {
+TEST_CASE("the options of a USB device must match its type") {
   CHECK(usb_device(R"("type": "usb-tablet")") == "not refused");
   CHECK(usb_device(R"("type": "usb-serial", "chardev": "c")") == "not refused");
   CHECK_THAT(usb_device(R"("type": "usb-redir")"), ContainsSubstring("usbDevices[0].chardev: found nothing"));
@@ -96,12 +96,12 @@ TEST_CASE("USB devices of all kinds share the ports of one controller") {
   CHECK_THAT(with(3, R"(, "usb": "piix3-usb-uhci")"), ContainsSubstring("expected at most 2"));
 }
 
-TEST_CASE("a USB controller is one") {
+TEST_CASE("the USB controller must be a USB controller") {
   CHECK(refusal(R"({"usb": "nec-usb-xhci"})") == "not refused");
   CHECK_THAT(refusal(R"({"usb": "e1000"})"), ContainsSubstring("usb.type: found \"e1000\", expected a USB controller"));
 }
 
-TEST_CASE("a network card on USB has a port") {
+TEST_CASE("a USB network card gets a port") {
   CHECK(
       test::values_of("-device",
                       R"({"name": "a", "networks": [{"model": "usb-net", "macAddr": "52:54:00:00:00:01"}]})") ==
@@ -110,7 +110,7 @@ TEST_CASE("a network card on USB has a port") {
           R"({"driver":"usb-net","id":"net0","netdev":"net0-netdev","mac":"52:54:00:00:00:01","bus":"usb.0","port":"1"})"});
 }
 
-TEST_CASE("there are ports for hot plugging where there is PCI Express") {
+TEST_CASE("machines with PCI Express have ports for hot plugging") {
   for (const char* machine : {"q35", "pc-q35-7.2"})
     CHECK(refusal(fmt::format(R"({{"machine": "{}", "hotplug": {{"pciePorts": 200}}}})", machine)) == "not refused");
   CHECK_THAT(refusal(R"({"hotplug": {"pciePorts": 201}})"), ContainsSubstring("hotplug.pciePorts: "));
@@ -120,7 +120,7 @@ TEST_CASE("there are ports for hot plugging where there is PCI Express") {
                                "Express"));
 }
 
-TEST_CASE("more PCI devices than a machine has room for are refused") {
+TEST_CASE("more PCI devices than a machine has room for are rejected") {
   std::string networks = "{}";
   for (int i = 1; i < 250; ++i) networks += ", {}";
   CHECK_THAT(refusal(fmt::format(R"({{"networks": [{}]}})", networks)),

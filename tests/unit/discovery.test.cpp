@@ -63,14 +63,14 @@ class StoppedShell {
 
 } // namespace
 
-TEST_CASE("The command line of a process is read as it was given", "[discovery]") {
+TEST_CASE("The command line of a process is read exactly as given", "[discovery]") {
   const StoppedShell shell({"/bin/sh"});
   CHECK(read_command_line(shell.pid()) ==
         std::vector<std::string>{"/bin/sh", "-c", "kill -STOP $$; :", "", "with space", ""});
   CHECK(read_command_line(0x7fffffff).empty());
 }
 
-TEST_CASE("The state of a process tells running, stopped and gone apart", "[discovery]") {
+TEST_CASE("The state of a process distinguishes running, stopped and gone", "[discovery]") {
   CHECK(process_state(::getpid()) == 'R');
   CHECK(process_state(0x7fffffff) == '\0');
   const pid_t pid = ::fork();
@@ -91,7 +91,7 @@ TEST_CASE("The state of a process tells running, stopped and gone apart", "[disc
   CHECK(process_state(pid) == '\0');
 }
 
-TEST_CASE("Something that is no QEMU process is refused with what it is", "[discovery]") {
+TEST_CASE("A process that is not a QEMU is rejected, and the error says what it is", "[discovery]") {
   CHECK(refusal(0x7fffffff).detail == "there is no such process");
   CHECK(refusal(0).detail == "there is no such process");
   CHECK(refusal(-1).detail == "there is no such process");
@@ -100,7 +100,7 @@ TEST_CASE("Something that is no QEMU process is refused with what it is", "[disc
   CHECK(refusal(shell.pid()).subject == "process " + std::to_string(shell.pid()));
 }
 
-TEST_CASE("A thread's number is refused with the process's", "[discovery]") {
+TEST_CASE("A thread ID is rejected, and the error names its process", "[discovery]") {
   std::promise<int> number;
   std::promise<void> end;
   std::jthread thread([&] {
@@ -112,12 +112,12 @@ TEST_CASE("A thread's number is refused with the process's", "[discovery]") {
   end.set_value();
 }
 
-TEST_CASE("A thread of the kernel is refused as such", "[discovery]") {
+TEST_CASE("A kernel thread is rejected as such", "[discovery]") {
   if (process_state(2) == '\0' || !read_command_line(2).empty()) return; // not visible in a container
   CHECK_THAT(refusal(2).detail, ContainsSubstring("it is a thread of the kernel"));
 }
 
-TEST_CASE("A QEMU that was started through the dynamic loader is found behind it", "[discovery]") {
+TEST_CASE("A QEMU started through the dynamic loader is recognised", "[discovery]") {
   // The loader itself is the program here; a shell plays QEMU.
   const test::TempDir dir;
   const std::string qemu = dir / "qemu-system-x86_64";

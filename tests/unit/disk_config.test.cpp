@@ -54,7 +54,7 @@ std::string share(const std::string& members) {
 
 } // namespace
 
-TEST_CASE("words of a disk that nobody knows are refused with those that are known") {
+TEST_CASE("an unknown word in a disk is rejected, and the error lists the known ones") {
   CHECK(file_disk("") == "not refused");
   CHECK_THAT(file_disk(R"(, "interface": "virtoi")"), ContainsSubstring("did you mean \"virtio\"?"));
   CHECK_THAT(file_disk(R"(, "cache": "writeback2")"), ContainsSubstring("disks[0].cache: found \"writeback2\""));
@@ -63,7 +63,7 @@ TEST_CASE("words of a disk that nobody knows are refused with those that are kno
   CHECK_THAT(file_disk("", R"(, "format": "file")"), ContainsSubstring("disks[0].backend.format: found \"file\""));
 }
 
-TEST_CASE("a disk is not read-only where there are no such disks, and has to be where QEMU does not write") {
+TEST_CASE("a disk is read-only only where that exists, and must be where QEMU cannot write") {
   for (const char* interface : {"ide", "sata"})
     CHECK_THAT(file_disk(fmt::format(R"(, "readOnly": true, "interface": "{}")", interface)),
                ContainsSubstring("disks[0].readOnly: found true") && ContainsSubstring("\"virtio\", \"scsi\""));
@@ -73,7 +73,7 @@ TEST_CASE("a disk is not read-only where there are no such disks, and has to be 
   CHECK(file_disk(R"(, "readOnly": true)", R"(, "format": "dmg")") == "not refused");
 }
 
-TEST_CASE("two disks do not write into one file") {
+TEST_CASE("two disks cannot write to the same file") {
   const auto two = [](const char* first, const char* second) {
     return refusal(fmt::format(R"({{"disks": [{{"backend": {{"type": "file", "path": "a"}}{}}},
                                               {{"backend": {{"type": "file", "path": "a"}}{}}}]}})",
@@ -84,7 +84,7 @@ TEST_CASE("two disks do not write into one file") {
   CHECK(two(R"(, "readOnly": true)", R"(, "readOnly": true)") == "not refused");
 }
 
-TEST_CASE("limits that say two things, or nothing, are refused") {
+TEST_CASE("contradictory or empty limits are rejected") {
   CHECK(limited_disk(R"("bps": 1000, "bpsMax": 1000, "burstLength": 5)") == "not refused");
   CHECK_THAT(limited_disk(R"("bps": 1000, "bpsRead": 1)"),
              ContainsSubstring("disks[0].throttle.bps: says the same as bpsRead and bpsWrite"));
@@ -99,7 +99,7 @@ TEST_CASE("limits that say two things, or nothing, are refused") {
   CHECK_THAT(limited_disk(R"("bps": "2000T")"), ContainsSubstring("disks[0].throttle.bps: "));
 }
 
-TEST_CASE("disks of one group have the same limits, or one of them tells") {
+TEST_CASE("disks of one group have the same limits, or only one of them sets them") {
   const auto group = [](const char* first, const char* second, const char* more = "") {
     return refusal(fmt::format(
         R"({{"disks": [{{"backend": {{"type": "file", "path": "a"}}, "throttle": {{"group": "g"{}}}}},
@@ -117,7 +117,7 @@ TEST_CASE("disks of one group have the same limits, or one of them tells") {
              ContainsSubstring("which the memory has, too"));
 }
 
-TEST_CASE("an NBD server is at one place, and encrypted with something") {
+TEST_CASE("an NBD server has exactly one address, and TLS needs credentials") {
   CHECK(nbd_disk(R"("socketPath": "a")") == "not refused");
   CHECK(nbd_disk(R"("host": "a", "tls": true, "tlsDir": "tls")") == "not refused");
   CHECK_THAT(nbd_disk(R"("export": "a")"), ContainsSubstring("disks[0].backend: found neither socketPath nor host"));
@@ -132,7 +132,7 @@ TEST_CASE("an NBD server is at one place, and encrypted with something") {
              ContainsSubstring("disks[0].backend.tlsDir: has no effect without \"tls\": true"));
 }
 
-TEST_CASE("secrets that disks refer to are described") {
+TEST_CASE("secrets that disks refer to must exist") {
   const std::string rbd = R"("disks": [{"backend": {"type": "rbd", "pool": "p", "image": "i", "keySecret": "kye"}}])";
   CHECK_THAT(refusal("{" + rbd + "}"), ContainsSubstring("disks[0].backend.keySecret: found \"kye\"") &&
                                            ContainsSubstring("no secret is described"));
@@ -153,7 +153,7 @@ TEST_CASE("secrets that disks refer to are described") {
   CHECK_THAT(iscsi(R"(, "lun": 256)"), ContainsSubstring("disks[0].backend.lun: "));
 }
 
-TEST_CASE("drives have controllers that the machine can have") {
+TEST_CASE("drives have controllers that the machine supports") {
   const auto on = [](const char* machine, const char* rest) {
     return refusal(fmt::format(R"({{"machine": "{}", {}}})", machine, rest));
   };
@@ -169,7 +169,7 @@ TEST_CASE("drives have controllers that the machine can have") {
              ContainsSubstring("cdroms[4].interface: found a fifth IDE drive"));
 }
 
-TEST_CASE("a format or a kind of storage that this QEMU does not have is refused by name") {
+TEST_CASE("a format or storage backend that this QEMU does not have is rejected by name") {
   QemuInfo qemu = x86();
   qemu.features = {"blockdev/file", "blockdev/raw"};
   const auto disk = [&](const char* backend) {
@@ -185,7 +185,7 @@ TEST_CASE("a format or a kind of storage that this QEMU does not have is refused
                  ContainsSubstring("block driver \"iscsi\" (Debian has it"));
 }
 
-TEST_CASE("a share has a tag of its own that fits") {
+TEST_CASE("a share has a valid, unique tag") {
   CHECK_THAT(share(R"("type": "nfs")"), ContainsSubstring("shares[0].type: found \"nfs\""));
   CHECK_THAT(share(R"("securityModel": "none")"),
              ContainsSubstring("shares[0].securityModel: has no effect for a share that is not of type \"9p\""));

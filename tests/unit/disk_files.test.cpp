@@ -62,7 +62,7 @@ const std::string qcow2("QFI\xFB\0\0\0\3", 8);
 
 } // namespace
 
-TEST_CASE("a raw image that begins as another does is refused unless it was called raw") {
+TEST_CASE("a raw image that looks like another format is rejected unless raw was requested") {
   CHECK_THAT(refusal(Image("a.img", qcow2).config),
              ContainsSubstring("disks[0].backend.format: found nothing, while ") &&
                  ContainsSubstring("expected \"qcow2\", or \"raw\" for a guest"));
@@ -74,7 +74,7 @@ TEST_CASE("a raw image that begins as another does is refused unless it was call
   CHECK_THAT(refusal(Image("a.img", std::string(64, ' ') + "\x7F\x10\xDA\xBE").config), ContainsSubstring("\"vdi\""));
 }
 
-TEST_CASE("an image that is not of its format is refused") {
+TEST_CASE("an image that does not have its stated format is rejected") {
   CHECK_THAT(refusal(Image("a.qcow2", "x").config),
              ContainsSubstring("disks[0].backend.path: ") && ContainsSubstring("is no image of format \"qcow2\""));
   CHECK_THAT(refusal(Image("a.img", "vhdxfile", "vmdk").config),
@@ -83,7 +83,7 @@ TEST_CASE("an image that is not of its format is refused") {
   CHECK(refusal(Image("a.img", "x", "vpc").config) == "not refused");
 }
 
-TEST_CASE("devices are below /dev, and nothing else is") {
+TEST_CASE("devices have paths below /dev, and nothing else does") {
   Image image("a", "");
   image.file().path = "/dev/null";
   CHECK(refusal(image.config) == "not refused");
@@ -99,7 +99,7 @@ TEST_CASE("devices are below /dev, and nothing else is") {
   CHECK(refusal(image.config) == "not refused");
 }
 
-TEST_CASE("a disk that makes itself read-only is so when its file cannot be written") {
+TEST_CASE("a disk with automatic read-only is read-only if its file cannot be written") {
   Image image("disk", "x");
   std::filesystem::permissions(image.dir.path(), std::filesystem::perms(0755));
   std::filesystem::permissions(image.file().path, std::filesystem::perms(0444));
@@ -115,7 +115,7 @@ TEST_CASE("a disk that makes itself read-only is so when its file cannot be writ
   CHECK_THAT(refusal(image.config), ContainsSubstring("have read-only disks"));
 }
 
-TEST_CASE("a disk that makes itself read-only is not when its file can be written") {
+TEST_CASE("a disk with automatic read-only is writable if its file can be written") {
   Image image("disk", "x");
   image.file().auto_read_only = true;
   CHECK_FALSE(detail::is_read_only(image.disk()));
@@ -136,7 +136,7 @@ TEST_CASE("images in CD-ROM drives are raw") {
   CHECK(detail.find("cdroms[0]") == std::string::npos);
 }
 
-TEST_CASE("certificates for NBD are complete") {
+TEST_CASE("NBD certificates must be complete") {
   const test::TempDir dir;
   VmConfig config;
   NbdDiskBackend nbd;
@@ -153,7 +153,7 @@ TEST_CASE("certificates for NBD are complete") {
   CHECK(refusal(config) == "not refused");
 }
 
-TEST_CASE("firmware is an image for flash memory, and has variables or a template") {
+TEST_CASE("firmware is a flash image, and has variables or a template") {
   const test::TempDir dir;
   test::write_file(dir / "code", std::string(8192, 'x'));
   test::write_file(dir / "short", "x");

@@ -11,7 +11,7 @@
 using namespace qemuctl;
 using Catch::Matchers::Equals;
 
-TEST_CASE("An error is one sentence made from the parts that are there") {
+TEST_CASE("An error is one sentence made from the parts that are present") {
   const auto [code, parts, sentence] = GENERATE(table<std::error_code, Diagnostics, std::string>({
       {errc::command_failed,
        {.operation = "add the device usb1", .subject = "VM demo", .server_text = "Bus 'x' not found"},
@@ -59,7 +59,7 @@ TEST_CASE("An error never repeats a cause") {
   CHECK(what("a", "") == "a");
 }
 
-TEST_CASE("Error codes belong to one category and have a message that fits into a sentence") {
+TEST_CASE("Error codes share one category, and their messages fit into a sentence") {
   CHECK(std::string(error_category().name()) == "qemuctl");
   for (int value = static_cast<int>(errc::invalid_argument); value <= static_cast<int>(errc::overloaded); ++value) {
     const std::error_code code = static_cast<errc>(value);
@@ -73,7 +73,7 @@ TEST_CASE("Error codes belong to one category and have a message that fits into 
   CHECK(error_category().message(99) == "unknown error 99");
 }
 
-TEST_CASE("Only a passed deadline equals the standard's timed_out") {
+TEST_CASE("Only an expired deadline equals std::errc::timed_out") {
   CHECK(make_error_code(errc::timed_out) == std::errc::timed_out);
   CHECK(make_error_code(errc::timed_out) == errc::timed_out);
   CHECK(make_error_code(errc::interrupted) != std::errc::timed_out);

@@ -30,7 +30,7 @@ bool is_open(int fd) {
 
 static_assert(std::is_nothrow_move_constructible_v<FileDescriptor> && !std::is_copy_constructible_v<FileDescriptor>);
 
-TEST_CASE("A file descriptor is closed by its owner, once") {
+TEST_CASE("A file descriptor is closed once, by its owner") {
   int number = -1;
   {
     FileDescriptor first = open_null();
@@ -45,7 +45,7 @@ TEST_CASE("A file descriptor is closed by its owner, once") {
   CHECK_FALSE(is_open(number));
 }
 
-TEST_CASE("Assigning to a file descriptor closes what it held, but not when it is assigned to itself") {
+TEST_CASE("Assigning to a file descriptor closes the one it held, except on self-assignment") {
   FileDescriptor first = open_null();
   FileDescriptor second = open_null();
   const int old = first.get();
@@ -68,7 +68,7 @@ TEST_CASE("A released file descriptor stays open") {
   CHECK_FALSE(is_open(number));
 }
 
-TEST_CASE("Closing leaves errno alone") {
+TEST_CASE("Closing preserves errno") {
   FileDescriptor fd(1'000'000); // not open, so close() fails
   errno = ENOENT;
   fd.reset();

@@ -52,7 +52,7 @@ struct Folders {
 
 } // namespace
 
-TEST_CASE("firmware is found by its description") {
+TEST_CASE("firmware is found by its descriptor file") {
   Folders folders;
   CHECK(folders.find().empty());
   test::write_file(folders.dir / "usr/50.json", description(folders.code("a")));
@@ -62,7 +62,7 @@ TEST_CASE("firmware is found by its description") {
   CHECK(found->vars_template == "/a.vars");
 }
 
-TEST_CASE("firmware is for a machine, whichever name that has") {
+TEST_CASE("firmware matches a machine type by any of its names") {
   Folders folders;
   test::write_file(folders.dir / "usr/1.json", description(folders.code("q35"), "", "pc-q35-*"));
   test::write_file(folders.dir / "usr/2.json", description(folders.code("pc"), "", "pc-i440fx-*"));
@@ -77,7 +77,7 @@ TEST_CASE("firmware is for a machine, whichever name that has") {
   CHECK(folders.find("microvm").empty());
 }
 
-TEST_CASE("the first description wins, and one in an earlier folder hides its namesakes") {
+TEST_CASE("the first descriptor file wins, and one in an earlier folder hides those of the same name") {
   Folders folders;
   test::write_file(folders.dir / "usr/40.json", description(folders.code("first")));
   test::write_file(folders.dir / "usr/50.json", description(folders.code("second")));
@@ -88,7 +88,7 @@ TEST_CASE("the first description wins, and one in an earlier folder hides its na
   CHECK(folders.find() == "ours");
 }
 
-TEST_CASE("firmware for Secure Boot has keys, and other firmware does not need SMM") {
+TEST_CASE("firmware for Secure Boot has enrolled keys, and other firmware does not need SMM") {
   Folders folders;
   test::write_file(folders.dir / "usr/40.json",
                    description(folders.code("keys"), R"("enrolled-keys", "requires-smm", "secure-boot")"));
@@ -99,7 +99,7 @@ TEST_CASE("firmware for Secure Boot has keys, and other firmware does not need S
   CHECK(folders.find("q35", false) == "plain");
 }
 
-TEST_CASE("descriptions of nothing that could be used are skipped") {
+TEST_CASE("unusable firmware descriptors are skipped") {
   Folders folders;
   const auto put = [&](const char* name, const std::string& text) {
     test::write_file(folders.dir / "usr" / name, text);
@@ -123,7 +123,7 @@ TEST_CASE("descriptions of nothing that could be used are skipped") {
   CHECK(folders.find() == "good");
 }
 
-TEST_CASE("firmware that could not work is refused") {
+TEST_CASE("firmware that could not work is rejected") {
   const auto refusal = [](const std::string& vm_json) {
     QemuInfo qemu;
     qemu.path = "/usr/bin/qemu-system-x86_64";

@@ -75,7 +75,7 @@ std::string command_line(const VmConfig& config, const QemuInfo& qemu) {
 
 } // namespace
 
-TEST_CASE("golden command lines are what they were") {
+TEST_CASE("golden command lines are unchanged") {
   for (const test::Golden& golden : test::goldens()) {
     DYNAMIC_SECTION(golden.name) {
       const VmConfig config = golden.config("/vm");
@@ -96,7 +96,7 @@ TEST_CASE("golden command lines are what they were") {
   }
 }
 
-TEST_CASE("the table of what is easily got wrong names golden VMs and tests that are there") {
+TEST_CASE("the table of easy mistakes names golden VMs and tests that exist") {
   std::set<std::string> names;
   for (const test::Golden& golden : test::goldens()) names.insert(golden.name);
   std::istringstream lines(test::read_file(test::source_dir() / "tests/data/golden/README.md"));
@@ -118,7 +118,7 @@ TEST_CASE("the table of what is easily got wrong names golden VMs and tests that
   CHECK(rows >= 25);
 }
 
-TEST_CASE("the golden demo is the example") {
+TEST_CASE("the golden demo matches the example") {
   for (const test::Golden& golden : test::goldens())
     if (golden.name == "demo") CHECK(golden.vm_json == test::read_file(test::source_dir() / "examples/demo-vm.json"));
 }

@@ -46,7 +46,7 @@ std::string refusal(Call call) {
 
 } // namespace
 
-TEST_CASE("JSON values read from a text are written back the same way") {
+TEST_CASE("JSON values read from a text are written back unchanged") {
   const auto same = GENERATE(
       "null"s, "true"s, "false"s, "0"s, "-1"s, "9223372036854775807"s, "-9223372036854775808"s, "18446744073709551615"s,
       "1.5"s, "-0.0"s, "1e-07"s, "1e+300"s, "5e-324"s, "1.7976931348623157e+308"s, "0.1"s, R"("")"s,
@@ -55,7 +55,7 @@ TEST_CASE("JSON values read from a text are written back the same way") {
   CHECK_THAT(parse_json(same).dump(), Equals(same));
 }
 
-TEST_CASE("JSON texts mean what RFC 8259 says") {
+TEST_CASE("JSON texts have the meaning RFC 8259 gives them") {
   const auto [text, value] = GENERATE(table<std::string, Json>({
       {" \t\r\n1\n ", 1},
       {"-0", 0},
@@ -74,7 +74,7 @@ TEST_CASE("JSON texts mean what RFC 8259 says") {
   CHECK(parse_json(text) == value);
 }
 
-TEST_CASE("A text that is not JSON is refused, with the place and the reason") {
+TEST_CASE("A text that is not JSON is rejected, with the position and the reason") {
   const auto [text, expected] = GENERATE(table<std::string, std::string>({
       {"", "1:1: there is no value"},
       {" \n ", "2:2: there is no value"},
@@ -158,7 +158,7 @@ TEST_CASE("The error of a JSON text names its source and is a sentence") {
   CHECK_THROWS_WITH(parse(), "cannot parse the document: vm.json:2:8: 'tru' is no JSON value");
 }
 
-TEST_CASE("Duplicate members are refused on request, with the place of the second") {
+TEST_CASE("Duplicate members are rejected on request, with the position of the second") {
   const JsonParseOptions strict{.refuse_duplicate_keys = true};
   CHECK(complaint(R"({"a":1,"a":2})").empty());
   CHECK(complaint(R"({"a":{"a":1},"b":{"a":1}})", strict).empty());
@@ -167,7 +167,7 @@ TEST_CASE("Duplicate members are refused on request, with the place of the secon
              Equals(R"(2:9: the member "x" is there twice)"));
 }
 
-TEST_CASE("A JSON text may be nested as deep as asked for, and never deeper than 1024 levels") {
+TEST_CASE("A JSON text may be nested as deep as the limit allows, and never deeper than 1024 levels") {
   const auto nested = [](std::size_t levels) { return std::string(levels, '[') + std::string(levels, ']'); };
   CHECK(complaint("1", {.max_depth = 0}).empty());
   CHECK_THAT(complaint("[]", {.max_depth = 0}), Equals("1:1: arrays and objects are nested deeper than 0 levels"));
@@ -184,7 +184,7 @@ TEST_CASE("A JSON text may be nested as deep as asked for, and never deeper than
 }
 
 // Quadratic work on these would take minutes.
-TEST_CASE("Reading and writing JSON takes time in proportion to its size") {
+TEST_CASE("Reading and writing JSON takes time linear in its size") {
   const int count = 100'000;
   std::string members = "{";
   for (int i = 0; i < count; ++i) members += "\"member-" + std::to_string(i) + "\":" + std::to_string(i) + ",";
@@ -199,7 +199,7 @@ TEST_CASE("Reading and writing JSON takes time in proportion to its size") {
   CHECK_THAT(complaint(lines + "]"), Equals("1000001:1: a value is expected, not ']'"));
 }
 
-TEST_CASE("Exactly the texts of the JSON grammar are accepted, whichever byte of a text is changed") {
+TEST_CASE("After changing any byte of a text, exactly valid JSON is accepted") {
   const std::string original =
       "{\"a\":[1,-2.5e+3,true,false,null,{}],\"\\u00e9\\n\":\"\xC3\xA9\\\"\" , \"b\" : [ [ ] , 0 ]}\n";
   const std::string replacements = "\"\\,:[]{} \n\t\r0123456789-+.eEtrufalsnx/bu\x01\x7F\x80\xC3\xFF"s + '\0';
@@ -226,7 +226,7 @@ TEST_CASE("Exactly the texts of the JSON grammar are accepted, whichever byte of
   CHECK(accepted < texts.size() - 500);
 }
 
-TEST_CASE("Exactly the texts of the JSON grammar are accepted among random ones") {
+TEST_CASE("Of random texts exactly valid JSON is accepted") {
   test::Random random(GENERATE(range(1, 11)));
   static constexpr std::string_view words[] = {"{",   "}",  "[",    "]",    ",", ":",  "\"a\"", "\"b\":", "1", "0", "-",
                                                "1.5", "e3", "true", "null", " ", "\n", "[]",    "{}",     "x", "\""};
@@ -271,7 +271,7 @@ TEST_CASE("Numbers keep their kind") {
   CHECK(Json(std::nan("")).dump() == "null");
 }
 
-TEST_CASE("What is written is valid JSON, whatever the bytes of a string") {
+TEST_CASE("The output is valid JSON, whatever bytes a string holds") {
   CHECK(Json("a\x01\x1F\x7F").dump() == R"("a\u0001\u001f\u007f")");
   CHECK(Json("caf\xC3\xA9").dump() == "\"caf\xC3\xA9\"");
   CHECK(Json("\xFF|\xC3|\xED\xA0\x80|\xF4\x90\x80\x80|\xE2\x82").dump() ==
@@ -303,7 +303,7 @@ TEST_CASE("Pretty JSON is indented by two spaces") {
   CHECK(Json::object().pretty() == "{}");
 }
 
-TEST_CASE("A JSON value is taken only as what it is, and the error names both kinds") {
+TEST_CASE("A JSON value is read only as its own kind, and the error names both kinds") {
   const Json text = "x";
   CHECK(text.as_string() == "x");
   CHECK(refusal([&] { text.as_bool(); }) == "a boolean is expected, not a string");
@@ -327,7 +327,7 @@ TEST_CASE("A JSON value is taken only as what it is, and the error names both ki
   CHECK(refusal([] { Json(UINT64_MAX).as_int(); }) == "the integer 18446744073709551615 is too big for 64 signed bits");
 }
 
-TEST_CASE("Members and items are found, and the error names what is missing") {
+TEST_CASE("Members and items are looked up, and the error names what is missing") {
   const Json value = parse_json(R"({"a":1,"b":[2],"a":3})");
   CHECK(value.at("a") == Json(1));
   CHECK(value.at("b").at(0) == Json(2));

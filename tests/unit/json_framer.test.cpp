@@ -35,7 +35,7 @@ Messages in_pieces(JsonFramer& framer, std::string_view stream, std::size_t firs
 
 } // namespace
 
-TEST_CASE("A stream is cut into its objects, however it arrives") {
+TEST_CASE("A stream is split into its objects, however it arrives") {
   const Messages expected = {R"({})", R"({"a":[{"b":"}"},"]"]})", "{\r\n    \"pretty\": {\r\n    }\r\n}",
                              R"({"quotes":"\"{\\","\\\\\"":"\\"})", "{\"utf-8\":\"\xC3\xA9\xFF\"}"};
   std::string stream = "\r\n \t";
@@ -53,7 +53,7 @@ TEST_CASE("A stream is cut into its objects, however it arrives") {
   }
 }
 
-TEST_CASE("A stream that ends inside an object is told from one that ends between two") {
+TEST_CASE("A stream that ends inside an object is distinguished from one that ends between two") {
   for (const std::string_view text : {"{", "{\"a", "{\"a\":1", "{} {", "{}\r\n{\"}"}) {
     JsonFramer framer(1'000, 10);
     framer.append(text);
@@ -68,7 +68,7 @@ TEST_CASE("A stream that ends inside an object is told from one that ends betwee
   }
 }
 
-TEST_CASE("Only objects make a stream") {
+TEST_CASE("A stream consists of objects only") {
   const auto [text, reason] = GENERATE(table<std::string, std::string>({
       {"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\nmore",
        "a message starts with 'SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3', which is no JSON object"},
@@ -86,7 +86,7 @@ TEST_CASE("Only objects make a stream") {
   CHECK(drain(framer).empty());
 }
 
-TEST_CASE("An object may be as long as the limit, and a longer one breaks the stream with its first byte too many") {
+TEST_CASE("An object may be as long as the limit, and the first byte beyond it is an error") {
   const std::string longest = R"({"a":")" + std::string(92, 'x') + "\"}";
   const std::string too_long = R"({"a":")" + std::string(93, 'x') + "\"}";
   REQUIRE(longest.size() == 100);
@@ -108,7 +108,7 @@ TEST_CASE("An object may be as long as the limit, and a longer one breaks the st
   CHECK(at_once.broken() == "a message is longer than 100 bytes");
 }
 
-TEST_CASE("An object may be nested as deep as the limit, and a deeper one breaks the stream at once") {
+TEST_CASE("An object may be nested as deep as the limit, and going deeper is an error at once") {
   JsonFramer framer(1'000, 3);
   framer.append(R"({"a":[{}],"b":[[]]})");
   CHECK(drain(framer).size() == 1);
@@ -118,7 +118,7 @@ TEST_CASE("An object may be nested as deep as the limit, and a deeper one breaks
 }
 
 // Quadratic work on these would take minutes.
-TEST_CASE("A stream is read in time that is proportional to its length, even byte by byte") {
+TEST_CASE("Reading a stream takes time linear in its length, even byte by byte") {
   const std::string large = R"({"a":")" + std::string(1'000'000, 'x') + "\"}";
   JsonFramer framer(large.size(), 10);
   CHECK(in_pieces(framer, large, 1, 1) == Messages{large});

@@ -11,7 +11,7 @@ using namespace qemuctl;
 using namespace std::string_literals;
 using Catch::Matchers::Equals;
 
-TEST_CASE("Monitor addresses are read from a text and written as one") {
+TEST_CASE("Monitor addresses are parsed from text and formatted back") {
   const auto [text, address, written] = GENERATE(table<std::string, MonitorAddress, std::string>({
       {"/run/qemu/demo.sock", UnixPath{"/run/qemu/demo.sock"}, "/run/qemu/demo.sock"},
       {"demo.sock", UnixPath{"demo.sock"}, "demo.sock"},
@@ -36,7 +36,7 @@ TEST_CASE("Monitor addresses are read from a text and written as one") {
   CHECK(parse_monitor_address(to_string(address)) == address);
 }
 
-TEST_CASE("A text that is no monitor address is refused with the reason") {
+TEST_CASE("A text that is not a monitor address is rejected with the reason") {
   const auto [text, reason] = GENERATE(table<std::string, std::string>({
       {"", "it is empty"},
       {"unix:", "the path is empty"},

@@ -41,7 +41,7 @@ std::vector<std::string> addresses(const std::string& vm_json) {
 
 } // namespace
 
-TEST_CASE("forwards of a user network are in QEMU's form, with addresses that it takes") {
+TEST_CASE("port forwards of a user network have QEMU's form, with addresses it accepts") {
   for (const char* forward : {"tcp::2222-:22", "udp:127.0.0.1:53-10.0.2.15:53", "::80-:80", "tcp:0.0.0.0:0-:1"})
     CHECK(user(fmt::format(R"("hostfwd": ["{}"])", forward)) == "not refused");
   for (const char* forward :
@@ -52,7 +52,7 @@ TEST_CASE("forwards of a user network are in QEMU's form, with addresses that it
   CHECK(user(R"("net": "192.168.0.0/16", "hostfwd": ["tcp::2222-192.168.3.1:22"])") == "not refused");
 }
 
-TEST_CASE("addresses of a user network are in it") {
+TEST_CASE("addresses of a user network must lie within it") {
   CHECK(user(R"("net": "10.1.0.0/16", "host": "10.1.0.1", "dns": "10.1.9.9", "dhcpStart": "10.1.255.1")") ==
         "not refused");
   CHECK(user(R"("net": "10.0.0.0", "host": "10.200.0.1")") == "not refused"); // of class A
@@ -66,7 +66,7 @@ TEST_CASE("addresses of a user network are in it") {
     CHECK_THAT(user(fmt::format(R"("net": "{}")", net)), ContainsSubstring("networks[0].backend.net: found"));
 }
 
-TEST_CASE("the members of a TAP interface fit each other") {
+TEST_CASE("the options of a TAP interface must be consistent") {
   CHECK(tap(R"("ifname": "tap0", "bridge": "br0", "queues": 4, "vhost": true)") == "not refused");
   for (const char* name : {"a/b", "a b", "a:1", "tap%d", "..", "sixteen-letters!"})
     CHECK_THAT(tap(fmt::format(R"("ifname": "{}")", name)),
@@ -85,7 +85,7 @@ TEST_CASE("the members of a TAP interface fit each other") {
   CHECK(tap(R"("queues": 2)", R"(, "model": "virtio-net-pci-non-transitional")") == "not refused");
 }
 
-TEST_CASE("a TAP interface and a descriptor belong to one network") {
+TEST_CASE("a TAP interface or descriptor belongs to one network only") {
   CHECK_THAT(
       refusal(R"({"networks": [{"backend": {"type": "tap", "ifname": "tap0"}},
                                       {"backend": {"type": "tap", "ifname": "tap0"}}]})"),
@@ -95,7 +95,7 @@ TEST_CASE("a TAP interface and a descriptor belong to one network") {
   CHECK(refusal(R"({"networks": [{"backend": {"type": "tap"}}, {"backend": {"type": "tap"}}]})") == "not refused");
 }
 
-TEST_CASE("a connection between VMs is of one kind and has two ends") {
+TEST_CASE("a connection between VMs has one type and two ends") {
   CHECK_THAT(network(R"("type": "socket")"), ContainsSubstring("found neither path nor port nor multicast"));
   CHECK_THAT(network(R"("type": "socket", "path": "a", "port": 5000, "host": "h")"),
              ContainsSubstring("found several of path, port and multicast"));
@@ -120,7 +120,7 @@ TEST_CASE("a connection between VMs is of one kind and has two ends") {
              ContainsSubstring("networks[1].backend.path: found \"/vm/a\", which networks[0].backend.path has, too"));
 }
 
-TEST_CASE("a multicast group is one") {
+TEST_CASE("a multicast network needs a multicast group") {
   CHECK(network(R"("type": "socket", "multicast": "239.255.255.255:65535")") == "not refused");
   for (const char* group : {"230.0.0.1", "10.0.0.1:1234", "230.0.0.1:0", "230.0.0.1:", "group:1234"})
     CHECK_THAT(network(fmt::format(R"("type": "socket", "multicast": "{}")", group)),
@@ -129,7 +129,7 @@ TEST_CASE("a multicast group is one") {
              ContainsSubstring("networks[0].backend.server: has no effect for a multicast group"));
 }
 
-TEST_CASE("clients of a network try again in the words of the QEMU that it is") {
+TEST_CASE("reconnecting is spelled the way the QEMU at hand spells it") {
   const std::string config =
       R"({"networks": [{"backend": {"type": "stream", "host": "h", "port": 1, "reconnect": 10}}]})";
   QemuInfo qemu = test::some_qemu();
@@ -143,7 +143,7 @@ TEST_CASE("clients of a network try again in the words of the QEMU that it is") 
   CHECK_THAT(test::values_of("-netdev", config, qemu).at(0), ContainsSubstring(R"("reconnect-ms":10000,)"));
 }
 
-TEST_CASE("a network backend that a QEMU does not have is refused") {
+TEST_CASE("a network backend that this QEMU does not have is rejected") {
   QemuInfo qemu = test::some_qemu();
   qemu.features = {"netdev/tap", "netdev/user"};
   const auto with = [&](const char* backend) {
@@ -166,7 +166,7 @@ TEST_CASE("the mode of a VDE socket is octal") {
                ContainsSubstring("networks[0].backend.mode: found"));
 }
 
-TEST_CASE("devices without an address have one of their own, which stays the same") {
+TEST_CASE("devices without a MAC address get a unique one that stays the same") {
   const std::string four = R"({"name": "a", "networks": [{}, {}, {"macAddr": "52:54:00:00:00:01"}, {"id": "x"}]})";
   const std::vector<std::string> first = addresses(four);
   CHECK(first == addresses(four));
@@ -182,7 +182,7 @@ TEST_CASE("devices without an address have one of their own, which stays the sam
   CHECK(addresses(fmt::format(R"({{"name": "a", "networks": [{{"macAddr": "{}"}}, {{}}]}})", taken))[1] != taken);
 }
 
-TEST_CASE("a vsock device has an address of the guest's own") {
+TEST_CASE("a vsock device needs a valid guest CID") {
   CHECK(refusal(R"({"vsock": {"guestCid": 3}})") == "not refused");
   for (const char* cid : {"2", "4294967295", "-1"})
     CHECK_THAT(refusal(fmt::format(R"({{"vsock": {{"guestCid": {}}}}})", cid)), ContainsSubstring("vsock.guestCid: "));

@@ -53,14 +53,14 @@ std::size_t count_on(const PciLayout& layout, const std::string& bus) {
 
 } // namespace
 
-TEST_CASE("devices take the slots of the root bus in their order") {
+TEST_CASE("devices take the slots of the root bus in order") {
   const PciLayout layout = lay_out(q35, some(3), 0);
   CHECK(layout.bridges.empty());
   CHECK(layout.devices == std::vector<PciPlace>{{"pcie.0", "0x1"}, {"pcie.0", "0x2"}, {"pcie.0", "0x3"}});
   CHECK(lay_out(pc, some(1), 0).devices == std::vector<PciPlace>{{"pci.0", "0x2"}});
 }
 
-TEST_CASE("ports for hot plugging are functions of the last slots, and function 0 says that there are others") {
+TEST_CASE("hot-plug ports are functions of the last slots, and function 0 is multifunction") {
   const PciLayout layout = lay_out(q35, some(1), 10);
   REQUIRE(layout.bridges.size() == 10);
   CHECK(layout.bridges[0] == Json::object({{"driver", "pcie-root-port"},
@@ -81,7 +81,7 @@ TEST_CASE("ports for hot plugging are functions of the last slots, and function 
   CHECK_FALSE(lay_out(q35, some(0), 1).bridges[0].contains("multifunction"));
 }
 
-TEST_CASE("each root port has a chassis and a slot number of its own") {
+TEST_CASE("each root port has its own chassis and slot number") {
   const PciLayout layout = lay_out(q35, some(60), 24);
   std::set<std::int64_t> chassis, slots;
   for (const Json& port : layout.bridges) {
@@ -92,7 +92,7 @@ TEST_CASE("each root port has a chassis and a slot number of its own") {
   CHECK(slots.size() == layout.bridges.size());
 }
 
-TEST_CASE("more devices than slots go behind root ports, or behind bridges where there are none") {
+TEST_CASE("devices beyond the slots go behind root ports, or behind bridges where there are none") {
   const PciLayout express = lay_out(q35, some(60), 4);
   check_sound(express, q35);
   // 25 slots for devices and 5 with the 4 + 35 ports.
@@ -112,7 +112,7 @@ TEST_CASE("more devices than slots go behind root ports, or behind bridges where
   CHECK(conventional.devices[59] == PciPlace{"bridge1", "0x1"});
 }
 
-TEST_CASE("a device that needs a root port has one, where there are any") {
+TEST_CASE("a device that needs a root port gets one, where they exist") {
   const std::vector<PciNeed> devices{PciNeed::anything, PciNeed::root_port, PciNeed::anything, PciNeed::root_port};
   CHECK(lay_out(q35, devices, 1).devices ==
         std::vector<PciPlace>{{"pcie.0", "0x1"}, {"port0", "0x0"}, {"pcie.0", "0x2"}, {"port1", "0x0"}});
@@ -123,7 +123,7 @@ TEST_CASE("a device that needs a root port has one, where there are any") {
   check_sound(lay_out(q35, many, 4), q35);
 }
 
-TEST_CASE("every number of devices and ports has a sound layout or none") {
+TEST_CASE("every number of devices and ports has a valid layout or none") {
   for (std::size_t devices = 0; devices <= 300; devices += 7) {
     for (std::size_t ports = 0; ports <= 200; ports += 25) {
       CAPTURE(devices, ports);
@@ -136,7 +136,7 @@ TEST_CASE("every number of devices and ports has a sound layout or none") {
   }
 }
 
-TEST_CASE("what is more than a machine can have has no layout") {
+TEST_CASE("more than a machine can hold has no layout") {
   CHECK(lay_out_pci(q35, some(240), 0));
   CHECK_FALSE(lay_out_pci(q35, some(241), 0));
   CHECK(lay_out_pci(q35, some(32), 200));
@@ -145,7 +145,7 @@ TEST_CASE("what is more than a machine can have has no layout") {
   CHECK_FALSE(lay_out_pci(pc, some(931), 0));
 }
 
-TEST_CASE("a device more moves no port and no device before it, as long as there are slots") {
+TEST_CASE("adding a device moves no existing port or device, as long as there are slots") {
   const PciLayout before = lay_out(q35, some(20), 12), after = lay_out(q35, some(28), 12);
   CHECK(before.bridges == after.bridges);
   CHECK(std::equal(before.devices.begin(), before.devices.end(), after.devices.begin()));

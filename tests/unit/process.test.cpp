@@ -119,7 +119,7 @@ struct Pipe {
 
 } // namespace
 
-TEST_CASE("The end of a child is told with its exit status", "[process]") {
+TEST_CASE("A child that exits reports its exit status", "[process]") {
   asio::io_context context(1);
   const ProcessExit how = run_to_end(context, shell("exit 7"));
   CHECK(how.exit_code == 7);
@@ -127,7 +127,7 @@ TEST_CASE("The end of a child is told with its exit status", "[process]") {
   CHECK(how.describe() == "exit status 7");
 }
 
-TEST_CASE("The end of a child is told with the signal that killed it", "[process]") {
+TEST_CASE("A child that is killed reports the signal", "[process]") {
   asio::io_context context(1);
   Process child = Process::spawn(context.get_executor(), shell("kill -ABRT $$"));
   const ProcessExit how = test::run(context, child.wait());
@@ -137,7 +137,7 @@ TEST_CASE("The end of a child is told with the signal that killed it", "[process
   CHECK(ProcessExit{}.describe() == "gone");
 }
 
-TEST_CASE("A child that has ended is reaped and remembered", "[process]") {
+TEST_CASE("A child that has ended is reaped and its exit status kept", "[process]") {
   asio::io_context context(1);
   Process child = Process::spawn(context.get_executor(), shell("exit 3"));
   test::run(context, child.wait());
@@ -148,7 +148,7 @@ TEST_CASE("A child that has ended is reaped and remembered", "[process]") {
   CHECK_FALSE(child.send_signal(SIGKILL));
 }
 
-TEST_CASE("Any number of waiters learn of the end", "[process]") {
+TEST_CASE("Any number of waiters are told of the end", "[process]") {
   asio::io_context context(1);
   Process child = Process::spawn(context.get_executor(), shell("exec sleep 60"));
   int told = 0;
@@ -177,7 +177,7 @@ TEST_CASE("A wait ends at its deadline while the process lives, and the next wai
 }
 
 // The reactor may still have to tell of the end of the one before, which is known already.
-TEST_CASE("The end of a process is noticed although another one had its descriptor a moment ago", "[process]") {
+TEST_CASE("The end of a process is noticed although its descriptor number was just reused", "[process]") {
   asio::io_context context;
   const auto rounds = [&]() -> asio::awaitable<int> {
     int late = 0;
@@ -231,7 +231,7 @@ TEST_CASE("A wait can be cancelled", "[process]") {
   CHECK(test::run(context, child.wait()).signal == SIGKILL);
 }
 
-TEST_CASE("An executor runs dry when nobody waits for the process", "[process]") {
+TEST_CASE("An executor runs out of work when nobody waits for the process", "[process]") {
   asio::io_context context(1);
   Process child = Process::spawn(context.get_executor(), shell("exec sleep 60"));
   test::run(context, child.wait_until(std::chrono::steady_clock::now()));
@@ -241,7 +241,7 @@ TEST_CASE("An executor runs dry when nobody waits for the process", "[process]")
   test::run(context, child.wait());
 }
 
-TEST_CASE("A binary that cannot be executed is an error with the reason, and no child", "[process]") {
+TEST_CASE("A binary that cannot be executed is an error with the reason, and leaves no child", "[process]") {
   asio::io_context context(1);
   const std::size_t before = open_descriptors();
   const auto error_of = [&](const std::string& binary) -> std::error_code {
@@ -264,7 +264,7 @@ TEST_CASE("A binary that cannot be executed is an error with the reason, and no 
   CHECK(::waitpid(-1, nullptr, WNOHANG) == -1);
 }
 
-TEST_CASE("A child inherits the given descriptors from 3 on, and no other", "[process]") {
+TEST_CASE("A child inherits only the given descriptors, from 3 on", "[process]") {
   Pipe first;
   Pipe second;
   const int leaky = ::fcntl(first.read.get(), F_DUPFD, 0); // an embedding program may have some of these
@@ -279,7 +279,7 @@ TEST_CASE("A child inherits the given descriptors from 3 on, and no other", "[pr
   CHECK(numbers == std::set<std::string>{"0", "1", "2", "3", "4", "5"});
 }
 
-TEST_CASE("Inherited descriptors keep their order even when their numbers collide with the new ones", "[process]") {
+TEST_CASE("Inherited descriptors keep their order even when old and new numbers collide", "[process]") {
   std::array<Pipe, 3> pipes;
   std::array<FileDescriptor, 3> low;
   // Sources 3, 4, 5 (or the lowest that are free) in the opposite order.
@@ -299,7 +299,7 @@ TEST_CASE("Inherited descriptors keep their order even when their numbers collid
   CHECK(received == "cba");
 }
 
-TEST_CASE("Descriptors keep their order when they are 3, 4 and 5 backwards", "[process]") {
+TEST_CASE("Inherited descriptors keep their order when their numbers are reversed", "[process]") {
   // In a child, because those numbers are taken in the test program.
   const pid_t pid = ::fork();
   REQUIRE(pid >= 0);
@@ -329,13 +329,13 @@ TEST_CASE("Descriptors keep their order when they are 3, 4 and 5 backwards", "[p
   CHECK(WEXITSTATUS(status) == 0);
 }
 
-TEST_CASE("A child reads nothing and writes both outputs to the given file", "[process]") {
+TEST_CASE("A child reads nothing and writes stdout and stderr to the given file", "[process]") {
   CHECK(output_of(shell("cat; echo out; echo error >&2")) == "out\nerror\n");
   asio::io_context context(1);
   CHECK(run_to_end(context, shell("echo nowhere; echo nowhere >&2")).exit_code == 0);
 }
 
-TEST_CASE("A child is in a session of its own unless told otherwise", "[process]") {
+TEST_CASE("A child gets its own session unless told otherwise", "[process]") {
   const auto session_of = [](bool new_session) {
     // The sixth field of /proc/PID/stat; the name of the program holds no space.
     SpawnOptions options = shell("read -r pid name state parent group session rest < /proc/self/stat; echo $session");
@@ -346,7 +346,7 @@ TEST_CASE("A child is in a session of its own unless told otherwise", "[process]
   CHECK(session_of(false) == ::getsid(0));
 }
 
-TEST_CASE("A child starts with default signals, whatever the program does with its own", "[process]") {
+TEST_CASE("A child starts with default signal dispositions, whatever the parent's are", "[process]") {
   sigset_t blocked;
   sigset_t before;
   sigemptyset(&blocked);
@@ -389,7 +389,7 @@ TEST_CASE("200 children leave no descriptor and no zombie behind", "[process]") 
   CHECK(::waitpid(-1, nullptr, WNOHANG) == -1);
 }
 
-TEST_CASE("A child that outlives its object is reaped by the next start", "[process]") {
+TEST_CASE("A child that outlives its object is reaped by the next spawn", "[process]") {
   asio::io_context context(1);
   run_to_end(context, shell("true")); // the context has all of its own descriptors now
   const std::size_t before = open_descriptors();
@@ -428,7 +428,7 @@ TEST_CASE("Several threads can start children at once", "[process]") {
   run_to_end(context, shell("true"));
 }
 
-TEST_CASE("A process that is no child can be watched and signalled", "[process]") {
+TEST_CASE("A process that is not a child can be watched and signalled", "[process]") {
   asio::io_context context(1);
   const test::TempDir dir;
   // A grandchild: the shell in between ends, so it is somebody else's child.
@@ -445,7 +445,7 @@ TEST_CASE("A process that is no child can be watched and signalled", "[process]"
   CHECK(test::run(context, watched.wait()).describe() == "gone");
 }
 
-TEST_CASE("Watching a child that other code started does not reap it", "[process]") {
+TEST_CASE("Watching a child started by other code does not reap it", "[process]") {
   const pid_t pid = ::fork();
   REQUIRE(pid >= 0);
   if (pid == 0) {
@@ -474,7 +474,7 @@ TEST_CASE("Watching a process that does not exist is an error", "[process]") {
   }
 }
 
-TEST_CASE("Destroying the executor while somebody waits leaves the child to the next start", "[process]") {
+TEST_CASE("Destroying the executor during a wait leaves the child to the next spawn", "[process]") {
   int pid = 0;
   {
     asio::io_context context(1);
@@ -511,7 +511,7 @@ TEST_CASE("The last lines of a log are those written since an offset", "[process
   CHECK(last_lines(file, 0) == "a?[31mred tab? \xef\xbf\xbd\xc3\xa4 ? ?");
 }
 
-TEST_CASE("The last lines of a long log begin with a whole line and stay below 4 KiB", "[process][log]") {
+TEST_CASE("The last lines of a long log start with a whole line and stay below 4 KiB", "[process][log]") {
   const test::TempDir dir;
   const auto file = dir / "log";
   std::string text;

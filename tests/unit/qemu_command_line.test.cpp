@@ -43,7 +43,7 @@ std::string monitors(Arguments arguments) {
 
 } // namespace
 
-TEST_CASE("Every form of a listening QMP socket is understood", "[discovery]") {
+TEST_CASE("Every form of a listening QMP socket is recognised", "[discovery]") {
   struct Row {
     Arguments arguments;
     std::string monitors;
@@ -113,7 +113,7 @@ TEST_CASE("Every form of a listening QMP socket is understood", "[discovery]") {
   }
 }
 
-TEST_CASE("A monitor that nobody can attach to is listed with the reason", "[discovery]") {
+TEST_CASE("A monitor that cannot be attached to is listed with the reason", "[discovery]") {
   struct Row {
     Arguments arguments;
     std::string reason;
@@ -156,7 +156,7 @@ TEST_CASE("A monitor that nobody can attach to is listed with the reason", "[dis
   }
 }
 
-TEST_CASE("What is no QMP monitor is not listed", "[discovery]") {
+TEST_CASE("Monitors that do not speak QMP are not listed", "[discovery]") {
   const std::vector<Arguments> rows = {
       {},
       {"-monitor", "unix:/a,server=on"},
@@ -236,7 +236,7 @@ TEST_CASE("Disk images between the options are skipped", "[discovery]") {
   CHECK(monitors({"disk.img", "-qmp", "unix:/a,server=on", "other.img"}) == "unix /a");
 }
 
-TEST_CASE("The name of the VM is what -name says", "[discovery]") {
+TEST_CASE("The name of the VM is taken from -name", "[discovery]") {
   CHECK(parse({}).name.empty());
   CHECK(parse({"-name", "demo"}).name == "demo");
   CHECK(parse({"--name", "demo"}).name == "demo");
@@ -250,7 +250,7 @@ TEST_CASE("The name of the VM is what -name says", "[discovery]") {
   CHECK(parse({"-name", "-S"}).name == "-S");
 }
 
-TEST_CASE("A monitor is described by its options as they were written", "[discovery]") {
+TEST_CASE("A monitor is described by its options as written", "[discovery]") {
   const auto option = [](Arguments arguments) { return parse(std::move(arguments)).monitors.at(0).option; };
   CHECK(option({"--qmp", "unix:/a,,b,server=on"}) == "--qmp unix:/a,,b,server=on");
   CHECK(option({"-mon", "chardev=c,mode=control", "-chardev", "socket,id=c,fd=3"}) ==
@@ -258,7 +258,7 @@ TEST_CASE("A monitor is described by its options as they were written", "[discov
   CHECK(option({"-mon", "chardev=c,mode=control"}) == "-mon chardev=c,mode=control");
 }
 
-TEST_CASE("A command line as libvirt writes it is understood", "[discovery]") {
+TEST_CASE("A command line written by libvirt is understood", "[discovery]") {
   const QemuCommandLine line = parse_qemu_command_line({
       "/usr/bin/qemu-system-x86_64",
       "-name",

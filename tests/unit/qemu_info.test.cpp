@@ -74,7 +74,7 @@ TEST_CASE("An unknown architecture is an error that lists the known ones", "[qem
                                              "'x86_64' is 'amd64'"));
 }
 
-TEST_CASE("QEMU is searched in the folders of PATH, in their order", "[qemu_info]") {
+TEST_CASE("QEMU is searched for in the folders of PATH, in order", "[qemu_info]") {
   const test::TempDir dir;
   const test::Environment path("PATH",
                                (dir / "none").native() + "::" + (dir / "a").native() + ":" + (dir / "b").native());
@@ -93,7 +93,7 @@ TEST_CASE("QEMU is searched in the folders of PATH, in their order", "[qemu_info
   CHECK(find_qemu("amd64", "my-qemu") == dir / "b/my-qemu");
 }
 
-TEST_CASE("A path to QEMU is taken as it is, or refused with the reason", "[qemu_info]") {
+TEST_CASE("A path to QEMU is used as is, or rejected with the reason", "[qemu_info]") {
   const test::TempDir dir;
   const fs::path program = make_program(dir / "anything");
   CHECK(find_qemu("", program.native()) == program);
@@ -122,7 +122,7 @@ TEST_CASE("A relative path to QEMU becomes absolute", "[qemu_info]") {
   CHECK(found.is_absolute());
 }
 
-TEST_CASE("A QEMU that is nowhere is an error with the places and the package", "[qemu_info]") {
+TEST_CASE("A missing QEMU is an error that names the places searched and the package", "[qemu_info]") {
   const test::TempDir dir;
   const test::Environment path("PATH", dir.path().native());
   if (fs::exists("/usr/bin/qemu-system-mips64")) return;
@@ -134,7 +134,7 @@ TEST_CASE("A QEMU that is nowhere is an error with the places and the package", 
   CHECK_THAT(error.what(), ContainsSubstring("package qemu-system-mips"));
 }
 
-TEST_CASE("A program that is no QEMU is refused with what became of it", "[qemu_info]") {
+TEST_CASE("A program that is not a QEMU is rejected with how it ended", "[qemu_info]") {
   const Error truth = error_of([] { test::run([] { return probe_qemu("/bin/true"); }); });
   CHECK(truth.code() == errc::launch_failed);
   CHECK(truth.diagnostics().detail == "QEMU ended with exit status 0");
@@ -147,7 +147,7 @@ TEST_CASE("A program that is no QEMU is refused with what became of it", "[qemu_
         "it cannot be executed: No such file or directory");
 }
 
-TEST_CASE("What a program that is no QEMU printed is in the error", "[qemu_info]") {
+TEST_CASE("The error quotes the output of a program that is not a QEMU", "[qemu_info]") {
   CHECK(probe_error("echo usage: >&2; echo '  none'; exit 1").diagnostics().server_text == "usage:\n  none");
   // A program that prints without end does not get to fill the memory: what is too much is lost.
   const std::string text = probe_error("yes | head -c 10000000; echo the end; exit 1").diagnostics().server_text;
@@ -155,7 +155,7 @@ TEST_CASE("What a program that is no QEMU printed is in the error", "[qemu_info]
   CHECK_THAT(text, !ContainsSubstring("the end"));
 }
 
-TEST_CASE("A program that answers something else than QMP is refused", "[qemu_info]") {
+TEST_CASE("A program that does not speak QMP is rejected", "[qemu_info]") {
   const Error error = probe_error("echo 'HTTP/1.1 400 Bad Request' >&3; exec sleep 60");
   CHECK(error.code() == errc::launch_failed);
   CHECK_FALSE(error.diagnostics().detail.empty());

@@ -50,7 +50,7 @@ Error failure(const FakeQemu& qemu, std::chrono::milliseconds timeout) {
 
 } // namespace
 
-TEST_CASE("A probe that is silent ends at its deadline, and the program with it", "[qemu_probe]") {
+TEST_CASE("A silent probe ends at its deadline, along with its program", "[qemu_probe]") {
   const FakeQemu qemu("echo starting; exec sleep 60");
   const auto start = std::chrono::steady_clock::now();
   const Error error = failure(qemu, 200ms);
@@ -71,7 +71,7 @@ TEST_CASE("A probe that ends in the middle of a command says how", "[qemu_probe]
   CHECK(error.diagnostics().server_text == "bad");
 }
 
-TEST_CASE("A probe is given its options and a monitor, and is stopped", "[qemu_probe]") {
+TEST_CASE("A probe gets its options and a monitor, and starts stopped", "[qemu_probe]") {
   const FakeQemu qemu("echo \"$@\"; exit 1");
   const Error error = test::run([&] {
     return test::error_of(QemuProbe::start(qemu.path(), {"-machine", "q35"}, 10s));
@@ -80,7 +80,7 @@ TEST_CASE("A probe is given its options and a monitor, and is stopped", "[qemu_p
                                            "-chardev socket,id=control,fd=3 -mon chardev=control,mode=control");
 }
 
-TEST_CASE("A probe may not leave a core file", "[qemu_probe]") {
+TEST_CASE("A probe leaves no core file", "[qemu_probe]") {
   // It runs before the limit is set, so it waits for the first command.
   const FakeQemu qemu(greets_and("read -r line <&3; ulimit -c; exit 1"));
   const Error error = test::run([&]() -> asio::awaitable<Error> {
@@ -90,7 +90,7 @@ TEST_CASE("A probe may not leave a core file", "[qemu_probe]") {
   CHECK(error.diagnostics().server_text == "0");
 }
 
-TEST_CASE("A probe is gone when it has ended", "[qemu_probe]") {
+TEST_CASE("A probe that has ended leaves no process", "[qemu_probe]") {
   const FakeQemu qemu(greets_and("exec sleep 60"));
   test::run([&]() -> asio::awaitable<void> {
     QemuProbe probe = co_await QemuProbe::start(qemu.path(), {}, 10s);
@@ -101,7 +101,7 @@ TEST_CASE("A probe is gone when it has ended", "[qemu_probe]") {
   });
 }
 
-TEST_CASE("A probe that is cancelled is killed", "[qemu_probe]") {
+TEST_CASE("A cancelled probe is killed", "[qemu_probe]") {
   const FakeQemu qemu("echo $$ > \"$(dirname \"$0\")/pid\"; exec sleep 60");
   asio::io_context context(1);
   asio::cancellation_signal cancel;

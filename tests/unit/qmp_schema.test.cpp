@@ -36,14 +36,14 @@ constexpr const char* schema = R"([
 
 } // namespace
 
-TEST_CASE("features are found by walking the schema from its commands on") {
+TEST_CASE("features are found by walking the schema from its commands") {
   CHECK(schema_features(parse_json(schema)) == std::vector<std::string>{"audiodev/pa", "blockdev/rbd", "chardev/socket",
                                                                         "chardev/socket/reconnect", "display/gtk",
                                                                         "netdev/stream", "netdev/stream/addr",
                                                                         "netdev/stream/reconnect-ms", "netdev/user"});
 }
 
-TEST_CASE("a schema of another shape has fewer features and is no error") {
+TEST_CASE("a schema of another shape has fewer features and is not an error") {
   for (const char* other :
        {"[]", "{}", "null", "[1, {}, {\"name\": 3}]", R"([{"name": "netdev_add"}])",
         R"([{"name": "netdev_add", "arg-type": "netdev_add"}])",

@@ -91,7 +91,7 @@ Event event_of(std::string_view message) {
 
 } // namespace
 
-TEST_CASE("A session answers the greeting and is ready when qmp_capabilities has succeeded") {
+TEST_CASE("A session answers the greeting and is ready once qmp_capabilities succeeds") {
   Conversation conversation;
   CHECK_FALSE(conversation.session.greeted());
   CHECK(conversation.feed(greeting) == Lines{"send {\"execute\":\"qmp_capabilities\",\"id\":\"ab0\"}\n"});
@@ -111,7 +111,7 @@ TEST_CASE("A session answers the greeting and is ready when qmp_capabilities has
   CHECK_FALSE(conversation.session.next_action());
 }
 
-TEST_CASE("A greeting may leave out or distort what it says of itself") {
+TEST_CASE("A greeting with missing or malformed members is accepted") {
   const auto said = GENERATE(as<std::string>{}, R"({})", R"({"version":1,"capabilities":2})",
                              R"({"version":{"qemu":{"major":"7","minor":1.5,"micro":-1},"package":0}})",
                              R"({"version":{"qemu":[],"package":null},"capabilities":[{},1]})");
@@ -120,7 +120,7 @@ TEST_CASE("A greeting may leave out or distort what it says of itself") {
   CHECK(conversation.feed(capabilities_reply) == Lines{"ready 0.0.0"});
 }
 
-TEST_CASE("A conversation means the same however its bytes are split, in pretty mode too") {
+TEST_CASE("A conversation has the same meaning however its bytes are split, also pretty-printed") {
   const std::string plain =
       greeting +
       R"({"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESUME"})"
@@ -176,7 +176,7 @@ TEST_CASE("A conversation means the same however its bytes are split, in pretty 
   }
 }
 
-TEST_CASE("Commands are written in one line, with an id of this connection") {
+TEST_CASE("Commands are written on one line, with an id unique to this connection") {
   Conversation conversation = ready();
   QmpSession& session = conversation.session;
   CHECK(session.encode("query-status", nullptr).bytes == "{\"execute\":\"query-status\",\"id\":\"ab1\"}\n");
@@ -188,7 +188,7 @@ TEST_CASE("Commands are written in one line, with an id of this connection") {
   CHECK(session.encode("stop", nullptr).id == 4);
 }
 
-TEST_CASE("Replies are matched by their id, in any order") {
+TEST_CASE("Replies are matched by id, in any order") {
   Conversation conversation = ready();
   for (QmpSession::CommandId id = 1; id <= 12; ++id) REQUIRE(conversation.command("x") == id);
   CHECK(conversation.feed(R"({"return":1,"id":"ab12"}{"id":"ab1","return":{"a":[]}})") ==
@@ -198,7 +198,7 @@ TEST_CASE("Replies are matched by their id, in any order") {
   CHECK(conversation.feed(R"({"return":"","id":"ab2"})") == Lines{R"(reply 2 "")"});
 }
 
-TEST_CASE("Replies that are not for this connection are ignored, at any time") {
+TEST_CASE("Replies for other connections are ignored at any time") {
   const auto id = GENERATE(as<std::string>{}, R"("xy1")", R"("ab")", R"("ab01")", R"("ab+1")", R"("ab-1")", R"("ab1 ")",
                            R"("ab 1")", R"("ab2")", R"("ab18446744073709551617")", R"("AB1")", R"("1")", "1", "null",
                            R"({"ab1":1})", R"(["ab1"])");
@@ -215,7 +215,7 @@ TEST_CASE("Replies that are not for this connection are ignored, at any time") {
   CHECK(conversation.feed(R"({"return":{},"id":"ab1"})") == Lines{"reply 1 {}"});
 }
 
-TEST_CASE("A second answer to a command is ignored") {
+TEST_CASE("A second reply to a command is ignored") {
   Conversation conversation = ready();
   conversation.command("x");
   const std::string success = R"({"return":{},"id":"ab1"})";
@@ -233,7 +233,7 @@ TEST_CASE("An id stays unambiguous when the prefix ends with a digit") {
   CHECK(std::get<QmpSession::Reply>(session.next_action().value()).id == 1);
 }
 
-TEST_CASE("An error without an id is the answer to the oldest command") {
+TEST_CASE("An error without an id answers the oldest command") {
   Conversation conversation = ready();
   const std::string error = R"({"error":{"class":"GenericError","desc":"JSON parse error"}})";
   CHECK(conversation.feed(error).empty());
@@ -246,7 +246,7 @@ TEST_CASE("An error without an id is the answer to the oldest command") {
   CHECK(conversation.feed(R"({"return":{},"id":"ab3"})") == Lines{"reply 3 {}"});
 }
 
-TEST_CASE("An error without an id for a forgotten command is not blamed on the next one") {
+TEST_CASE("An error without an id for a forgotten command is not attributed to the next one") {
   Conversation conversation = ready();
   const auto first = conversation.command("a");
   conversation.command("b");
@@ -256,7 +256,7 @@ TEST_CASE("An error without an id for a forgotten command is not blamed on the n
   CHECK(conversation.feed(error) == Lines{"refusal 2 GenericError: x"});
 }
 
-TEST_CASE("An answer without an id during negotiation belongs to an earlier client") {
+TEST_CASE("A reply without an id during negotiation belongs to an earlier client") {
   Conversation conversation;
   CHECK(conversation.feed(greeting).size() == 1);
   CHECK(conversation.feed(R"({"error":{"class":"GenericError","desc":"x"}}{"return":{}})").empty());
@@ -265,7 +265,7 @@ TEST_CASE("An answer without an id during negotiation belongs to an earlier clie
   CHECK(conversation.feed(R"({"return":{}})").empty());
 }
 
-TEST_CASE("Events are delivered in order, also before the session is ready") {
+TEST_CASE("Events are delivered in order, even before the session is ready") {
   Conversation conversation;
   CHECK(conversation.feed(greeting).size() == 1);
   CHECK(conversation.feed(R"({"event":"STOP"}{"event":"RESUME","data":{}})" + capabilities_reply +
@@ -273,7 +273,7 @@ TEST_CASE("Events are delivered in order, also before the session is ready") {
         Lines{"event STOP null", "event RESUME {}", "ready 7.2.19", R"(event X_1 {"a":[1]})"});
 }
 
-TEST_CASE("An event carries QEMU's time, and the epoch when QEMU has none") {
+TEST_CASE("An event carries QEMU's timestamp, or the epoch if there is none") {
   const std::chrono::system_clock::time_point epoch{};
   const auto [timestamp, since] = GENERATE_COPY(table<std::string, std::chrono::microseconds>({
       {R"({"seconds":1700000000,"microseconds":999999})", 1'700'000'000'999'999us},
@@ -310,7 +310,7 @@ TEST_CASE("A message that breaks the protocol ends the session with a reason") {
   CHECK(failure(message) == reason);
 }
 
-TEST_CASE("A peer that is no QMP monitor is told from one that breaks down later") {
+TEST_CASE("A peer that is not a QMP monitor is distinguished from one that fails later") {
   const auto [message, reason] = GENERATE(table<std::string, std::string>({
       {"RFB 003.008\n", "a message starts with 'RFB 003.008', which is no JSON object"},
       {R"({"QMP":[]})", "the greeting is no object"},
@@ -344,7 +344,7 @@ TEST_CASE("A refused qmp_capabilities ends the session with QEMU's words") {
   CHECK(conversation.session.greeted());
 }
 
-TEST_CASE("Nothing follows a failure") {
+TEST_CASE("Nothing is delivered after a failure") {
   Conversation conversation = ready();
   conversation.command("x");
   CHECK(conversation.feed(R"({"event":"A"}{} {"event":"B"})").size() == 2);
@@ -355,7 +355,7 @@ TEST_CASE("Nothing follows a failure") {
   CHECK(end.reason == "a message is neither greeting, event nor reply");
 }
 
-TEST_CASE("A message over a limit ends the session before it is complete") {
+TEST_CASE("A message beyond a limit ends the session before it is complete") {
   Conversation conversation({.max_message_bytes = 200, .max_depth = 4});
   conversation.negotiate();
   SECTION("size") {
@@ -368,7 +368,7 @@ TEST_CASE("A message over a limit ends the session before it is complete") {
   }
 }
 
-TEST_CASE("A late reply to a forgotten command is ignored, and it does not count as unanswered") {
+TEST_CASE("A late reply to a forgotten command is ignored, and does not count as unanswered") {
   Conversation conversation = ready();
   const auto first = conversation.command("a");
   const auto second = conversation.command("b");
@@ -392,7 +392,7 @@ TEST_CASE("Any number of forgotten commands leaves the others alone") {
   CHECK(conversation.session.peer_closed().kind == ConnectionEnd::Kind::clean);
 }
 
-TEST_CASE("The end of a connection is clean only between messages with nothing unanswered, or when announced") {
+TEST_CASE("A connection ends cleanly only between messages with nothing unanswered, or when announced") {
   struct Case {
     std::string bytes; ///< after the negotiation
     std::vector<std::string> commands;
@@ -438,7 +438,7 @@ TEST_CASE("A forgotten quit still announces the end when it is answered") {
   CHECK(conversation.session.peer_closed("Connection reset by peer").kind == ConnectionEnd::Kind::clean);
 }
 
-TEST_CASE("The end of a connection before the session is ready says how far it came") {
+TEST_CASE("A connection that ends before the session is ready reports how far it got") {
   using enum ConnectionEnd::Kind;
   Conversation conversation;
   CHECK(conversation.session.peer_closed().kind == clean);
@@ -454,7 +454,7 @@ TEST_CASE("The end of a connection before the session is ready says how far it c
 }
 
 // Quadratic work on this would take hours.
-TEST_CASE("A large reply that arrives byte by byte takes time in proportion to its size") {
+TEST_CASE("A large reply that arrives byte by byte takes time linear in its size") {
   Conversation conversation = ready();
   conversation.command("query-qmp-schema");
   const std::string value(2'000'000, 'x');

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-TEST_CASE("The README opens with the first example, word for word, and it has at most 20 lines") {
+TEST_CASE("The README opens with the first example, verbatim and at most 20 lines long") {
   const std::string readme = test::read_file(test::source_dir() / "README.md");
   const std::string example = test::read_file(test::source_dir() / "examples" / "01_launch.cpp");
   CHECK(std::count(example.begin(), example.end(), '\n') <= 20);

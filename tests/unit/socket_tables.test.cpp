@@ -14,7 +14,7 @@
 using namespace qemuctl::detail;
 using namespace std::chrono_literals;
 
-TEST_CASE("a line of /proc/net/tcp is understood") {
+TEST_CASE("a line of /proc/net/tcp is parsed") {
   const auto socket = parse_tcp_socket("   3: 0100007F:115C 0100007F:D2F0 01 00000000:00000000 00:00000000 00000000  "
                                        "1000        0 48152 1 0000000000000000 20 4 30 10 -1");
   REQUIRE(socket);
@@ -40,7 +40,7 @@ TEST_CASE("IPv4 addresses of /proc/net/tcp6 equal those of /proc/net/tcp") {
   CHECK(mapped->remote.address[15] == 1);
 }
 
-TEST_CASE("what is no line of /proc/net/tcp is left out") {
+TEST_CASE("lines that are not entries of /proc/net/tcp are skipped") {
   for (const auto* line :
        {"", "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode",
         "0: 0100007F:115C", "0: 0100007:115C 00000000:0000 0A 0:0 0:0 0 0 0 7",
@@ -49,7 +49,7 @@ TEST_CASE("what is no line of /proc/net/tcp is left out") {
     CHECK_FALSE(parse_tcp_socket(line));
 }
 
-TEST_CASE("the kernel's table of Unix sockets shows a socket pair as each other's peers") {
+TEST_CASE("the kernel's table of Unix sockets links the two ends of a socket pair") {
   int pair[2];
   REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
   const qemuctl::FileDescriptor first(pair[0]);
@@ -67,7 +67,7 @@ TEST_CASE("the kernel's table of Unix sockets shows a socket pair as each other'
   CHECK(entry->state == SocketState::established);
 }
 
-TEST_CASE("durations are written for people") {
+TEST_CASE("durations are formatted for humans") {
   CHECK(duration_text(0ms) == "0 ms");
   CHECK(duration_text(-5ms) == "0 ms");
   CHECK(duration_text(999ms) == "999 ms");

@@ -6,7 +6,7 @@
 
 using qemuctl::detail::printable;
 
-TEST_CASE("Printable text keeps what can be shown and nothing that steers a terminal", "[text]") {
+TEST_CASE("Printable text keeps visible characters and nothing that controls a terminal", "[text]") {
   CHECK(printable("") == "");
   CHECK(printable("plain ~") == "plain ~");
   CHECK(printable("tab\tnew\nline\r\x1b[2J\x7f") == "tab new?line??[2J?");

@@ -25,7 +25,7 @@ TEST_CASE("a description of a VM is a plain value") {
   CHECK(a.cpu.count() == 6);
 }
 
-TEST_CASE("sockets go to the cache folder of a user and to /var/run/qemu for root") {
+TEST_CASE("the default socket folder is the user's cache folder, and /var/run/qemu for root") {
   if (::geteuid() == 0) {
     CHECK(default_socket_dir() == "/var/run/qemu");
     return;
@@ -51,7 +51,7 @@ TEST_CASE("the socket of a serial port is named after the VM unless it has a pat
   CHECK(serial_socket_path(config, 0) == default_socket_dir() + "/demo.serial0");
 }
 
-TEST_CASE("every file that is missing is reported at once") {
+TEST_CASE("all missing files are reported at once") {
   test::TempDir dir;
   test::write_file(dir / "there.raw", "x");
   VmConfig config;
@@ -78,7 +78,7 @@ TEST_CASE("every file that is missing is reported at once") {
   }
 }
 
-TEST_CASE("files that are there pass") {
+TEST_CASE("existing files are accepted") {
   test::TempDir dir;
   test::write_file(dir / "file", "x");
   VmConfig config;
@@ -89,7 +89,7 @@ TEST_CASE("files that are there pass") {
   CHECK_NOTHROW(check_files(config));
 }
 
-TEST_CASE("a disk that cannot be written has to be read-only") {
+TEST_CASE("a disk that is not writable must be read-only") {
   if (::geteuid() == 0) return; // root may write everything
   test::TempDir dir;
   test::write_file(dir / "disk", "x");

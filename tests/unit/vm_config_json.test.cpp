@@ -44,7 +44,7 @@ TEST_CASE("an empty object describes a VM with all defaults") {
   CHECK(parse_vm_config("{}") == VmConfig());
 }
 
-TEST_CASE("general keys arrive in their members") {
+TEST_CASE("general keys are stored in their members") {
   VmConfig expected;
   expected.name = "all";
   expected.arch = "amd64";
@@ -56,7 +56,7 @@ TEST_CASE("general keys arrive in their members") {
                             "noDefaults": false, "extraArgs": ["-device", "virtio-rng-pci"]})") == expected);
 }
 
-TEST_CASE("the keys of the machine arrive in their members") {
+TEST_CASE("machine keys are stored in their members") {
   VmConfig expected;
   expected.machine = {"q35", "tcg", false, true, "code", "vars"};
   expected.cpu = {"qemu64", {"+ssse3", "-svm"}, 1, 2, 3};
@@ -80,7 +80,7 @@ TEST_CASE("the keys of the machine arrive in their members") {
                                     "secureBoot": true}})") == efi);
 }
 
-TEST_CASE("the keys of disks arrive in their members") {
+TEST_CASE("disk keys are stored in their members") {
   VmConfig expected;
   expected.secrets = {{"key", "eA==", "", "base64"}};
   DiskConfig& system = expected.disks.emplace_back();
@@ -108,7 +108,7 @@ TEST_CASE("the keys of disks arrive in their members") {
   })") == expected);
 }
 
-TEST_CASE("the keys of networks arrive in their members") {
+TEST_CASE("network keys are stored in their members") {
   VmConfig expected;
   NetworkConfig& lan = expected.networks.emplace_back();
   lan = {"lan", UserNetBackend{{"tcp::2222-:22"}, "10.1.0.0/16", "10.1.0.1", "10.1.0.2", "10.1.0.9", true}, "e1000",
@@ -135,7 +135,7 @@ TEST_CASE("the keys of networks arrive in their members") {
   })") == expected);
 }
 
-TEST_CASE("the keys of displays and sound arrive in their members") {
+TEST_CASE("display and sound keys are stored in their members") {
   VmConfig expected;
   expected.secrets = {{"pw", "x", "", ""}};
   expected.display.type = "gtk";
@@ -155,7 +155,7 @@ TEST_CASE("the keys of displays and sound arrive in their members") {
   })") == expected);
 }
 
-TEST_CASE("the keys of other devices arrive in their members") {
+TEST_CASE("the keys of other devices are stored in their members") {
   VmConfig expected;
   expected.display.type = "spice";
   expected.serials = {{"file", "/serial.log", true, false, "pci-serial"}, {"socket", "/s", false, false, ""}};
@@ -186,7 +186,7 @@ TEST_CASE("the keys of other devices arrive in their members") {
   })") == expected);
 }
 
-TEST_CASE("short forms say the same as the long ones") {
+TEST_CASE("short forms are equivalent to the long ones") {
   CHECK(parse_vm_config(R"({"machine": "pc"})") == parse_vm_config(R"({"machine": {"type": "pc"}})"));
   CHECK(parse_vm_config(R"({"cpu": "qemu64"})") == parse_vm_config(R"({"cpu": {"model": "qemu64"}})"));
   CHECK(parse_vm_config(R"({"cpus": 4})") == parse_vm_config(R"({"cpu": {"cores": 4}})"));
@@ -221,7 +221,7 @@ TEST_CASE("short forms say the same as the long ones") {
         parse_vm_config(R"({"usbDevices": [{"type": "usb-kbd"}]})"));
 }
 
-TEST_CASE("problems of short forms are told by the names that are in the file") {
+TEST_CASE("problems in short forms are reported by the names used in the file") {
   CHECK(problems(R"({"drives": [{"file": ""}]})") ==
         Lines{"drives[0].file: found nothing, expected the path of a disk image"});
   CHECK(problems(R"({"drives": [{"file": "/a", "serial": "123456789012345678901"}]})") ==
@@ -240,7 +240,7 @@ TEST_CASE("the order of the keys does not matter") {
         parse_vm_config(R"({"cpu": {"model": "max"}, "cpus": 2, "machine": {"type": "pc"}, "kvm": false})"));
 }
 
-TEST_CASE("two ways to say the same cannot be used together") {
+TEST_CASE("two ways of setting the same value cannot be used together") {
   CHECK(problems(R"({"kvm": true, "machine": {"accel": "tcg"}})") ==
         Lines{"kvm: says the same as machine.accel; leave one of them out"});
   CHECK(problems(R"({"cpus": 2, "cpu": {"cores": 2, "threads": 1}})") ==
@@ -286,11 +286,11 @@ TEST_CASE("relative paths are relative to the folder of the file") {
   CHECK(parse_vm_config(R"({"boot": {"kernel": "vmlinuz"}})").boot.kernel == "vmlinuz");
 }
 
-TEST_CASE("the name of a program without a folder is no path") {
+TEST_CASE("a program name without a folder is not a path") {
   CHECK(parse_vm_config(R"({"qemuPath": "qemu-system-arm"})", "vm.json", "/srv").qemu_path == "qemu-system-arm");
 }
 
-TEST_CASE("an unknown key is named with the nearest known one") {
+TEST_CASE("an unknown key is reported with the nearest known one") {
   CHECK(problems(R"({"nmae": "x"})") == Lines{"nmae: unknown key; did you mean \"name\"?"});
   CHECK(problems(R"({"disks": [{"backend": {"type": "file", "path": "a"}, "readonly": true}]})") ==
         Lines{"disks[0].readonly: unknown key; did you mean \"readOnly\"?"});
@@ -304,11 +304,11 @@ TEST_CASE("an unknown key cannot forge lines of the message") {
   CHECK_THAT(lines[0], ContainsSubstring("\"a\\nname: is fine\\u001b[2J\": unknown key"));
 }
 
-TEST_CASE("a misspelt key that is required is one problem") {
+TEST_CASE("a misspelt required key is reported once") {
   CHECK(problems(R"({"disks": [{"bakend": {}}]})") == Lines{"disks[0].bakend: unknown key; did you mean \"backend\"?"});
 }
 
-TEST_CASE("values of the wrong kind are named with what was found and what was expected") {
+TEST_CASE("values of the wrong kind are reported with what was found and what was expected") {
   CHECK(problems(R"({"name": 5})") == Lines{"name: found 5, expected a string"});
   CHECK(problems(R"({"name": null})") == Lines{"name: found null, expected a string"});
   CHECK(problems(R"({"machine": []})") == Lines{"machine: found a list, expected a machine type or an object"});
@@ -354,18 +354,18 @@ TEST_CASE("all problems of a file are reported at once") {
   CHECK_THAT(lines[4], ContainsSubstring("networks[1].id: found \"lan\", the id of networks[0]"));
 }
 
-TEST_CASE("nothing is guessed about a part that could not be read") {
+TEST_CASE("no follow-up errors are reported for a part that could not be read") {
   CHECK(problems(R"({"boot": {"kernel": 5, "initrd": "initrd"}})") == Lines{"boot.kernel: found 5, expected a path"});
 }
 
-TEST_CASE("syntax errors have line and column") {
+TEST_CASE("syntax errors have a line and a column") {
   CHECK_THROWS_WITH(parse_vm_config("{\"name\": \"a\",\n  \"memory\": ,}", "my.json"),
                     ContainsSubstring("my.json:2:13: "));
   CHECK_THROWS_WITH(parse_vm_config(""), ContainsSubstring("vm.json:1:1: "));
   CHECK_THROWS_WITH(parse_vm_config("{} {}"), ContainsSubstring("vm.json:1:4: "));
 }
 
-TEST_CASE("a key that is there twice is refused") {
+TEST_CASE("a duplicate key is rejected") {
   CHECK_THROWS_WITH(parse_vm_config("{\"name\": \"a\",\n \"name\": \"b\"}"),
                     ContainsSubstring("vm.json:2:2: ") && ContainsSubstring("\"name\""));
 }
@@ -374,7 +374,7 @@ TEST_CASE("a byte order mark is ignored") {
   CHECK(parse_vm_config("\xEF\xBB\xBF{\"name\": \"a\"}").name == "a");
 }
 
-TEST_CASE("a file is read, and its paths are relative to its folder") {
+TEST_CASE("paths in a file are relative to its folder") {
   test::TempDir dir;
   test::write_file(dir / "vm.json", R"({"name": "given", "boot": {"kernel": "vmlinuz"}})");
   const VmConfig config = load_vm_config(dir / "vm.json");
@@ -382,7 +382,7 @@ TEST_CASE("a file is read, and its paths are relative to its folder") {
   CHECK(config.boot.kernel == (dir / "vmlinuz").string());
 }
 
-TEST_CASE("who has a file to correct is told of missing files at once") {
+TEST_CASE("missing files are reported together with the other errors of a file") {
   test::TempDir dir;
   const auto load = [&](const std::string& text) {
     test::write_file(dir / "vm.json", text);
@@ -397,7 +397,7 @@ TEST_CASE("who has a file to correct is told of missing files at once") {
   CHECK_NOTHROW(load("{" + drives + "}")); // the launch looks for them
 }
 
-TEST_CASE("a VM without a name is called as its file") {
+TEST_CASE("a VM without a name is named after its file") {
   test::TempDir dir;
   const auto name = [&](const std::string& file) {
     test::write_file(dir / file, "{}");
@@ -411,7 +411,7 @@ TEST_CASE("a VM without a name is called as its file") {
   CHECK(name(std::string(100, 'a') + ".json") == std::string(64, 'a'));
 }
 
-TEST_CASE("what cannot be read as a file is refused with the reason") {
+TEST_CASE("anything that cannot be read as a file is rejected with the reason") {
   test::TempDir dir;
   const auto refused = [](const std::filesystem::path& file, errc code, const std::string& reason) {
     try {
@@ -430,13 +430,13 @@ TEST_CASE("what cannot be read as a file is refused with the reason") {
   refused(dir / "large.json", errc::invalid_argument, "1 MiB");
 }
 
-TEST_CASE("a file of the largest size is read") {
+TEST_CASE("a file of the maximum size is read") {
   test::TempDir dir;
   test::write_file(dir / "vm.json", "{" + std::string((1 << 20) - 2, ' ') + "}");
   CHECK(load_vm_config(dir / "vm.json").name == "vm");
 }
 
-TEST_CASE("the demo VM is described without mistakes") {
+TEST_CASE("the demo VM is described without errors") {
   const VmConfig config = load_vm_config(test::source_dir() / "examples/demo-vm.json");
   CHECK(config.name == "demo");
   CHECK(std::filesystem::path(config.boot.kernel).lexically_normal() ==

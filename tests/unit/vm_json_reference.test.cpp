@@ -95,7 +95,7 @@ TEST_CASE("VM_JSON.md lists every key that vm.json can have") {
   CHECK(test::read_file(file).substr(from, table.size() + end_mark.size()) == table + std::string(end_mark));
 }
 
-TEST_CASE("the examples in VM_JSON.md are read without mistakes") {
+TEST_CASE("the examples in VM_JSON.md are read without errors") {
   const std::string text = test::read_file(test::source_dir() / "qemuctl/VM_JSON.md");
   constexpr std::string_view fence = "```json\n";
   int examples = 0;

@@ -28,14 +28,14 @@ bool has_right_shape(const Json& document) {
 
 } // namespace
 
-TEST_CASE("vm.schema.json is the schema of what is read") {
+TEST_CASE("vm.schema.json is the schema the reader implements") {
   const std::string text =
       test::schema_text(detail::vm_config_format().schema, "A QEMU virtual machine, as qemuctl-run takes it");
   if (test::update_golden()) test::write_file(schema_file(), text);
   CHECK(text == test::read_file(schema_file()));
 }
 
-TEST_CASE("the schema of vm.json and its reader accept and refuse the same shapes") {
+TEST_CASE("the schema of vm.json and its reader accept and reject the same shapes") {
   std::vector<Json> documents;
   for (const test::Golden& golden : test::goldens()) {
     const Json document = parse_json(golden.vm_json);

@@ -24,7 +24,7 @@ ProcessExit killed(int signal) {
 
 } // namespace
 
-TEST_CASE("Every RunState of QEMU has one of the seven states") {
+TEST_CASE("Every RunState of QEMU maps to one of the seven states") {
   const std::pair<const char*, State> expected[] = {
       {"running", State::running},        {"finish-migrate", State::running},
       {"postmigrate", State::running},    {"paused", State::paused},
@@ -39,24 +39,24 @@ TEST_CASE("Every RunState of QEMU has one of the seven states") {
   for (const auto& [run_state, state] : expected) CHECK(detail::state_from_run_state(run_state) == state);
 }
 
-TEST_CASE("A RunState from the future is unknown, and its name is kept") {
+TEST_CASE("A RunState of a future QEMU is unknown, and its name is kept") {
   const VmStatus status = detail::running_status(Json::object({{"status", "teleporting"}, {"running", true}}));
   CHECK(status.state == State::unknown);
   CHECK(status.run_state == "teleporting");
   CHECK(status.reason == "teleporting");
 }
 
-TEST_CASE("A migrated VM runs only when its CPUs do") {
+TEST_CASE("A migrated VM is running only if its CPUs are") {
   CHECK(detail::running_status(Json::object({{"status", "postmigrate"}, {"running", true}})).state == State::running);
   CHECK(detail::running_status(Json::object({{"status", "postmigrate"}, {"running", false}})).state == State::paused);
 }
 
-TEST_CASE("A plain state has no reason and an I/O error has one") {
+TEST_CASE("A normal state has no reason, and an I/O error has one") {
   CHECK(detail::running_status(Json::object({{"status", "paused"}})).reason.empty());
   CHECK(detail::running_status(Json::object({{"status", "io-error"}})).reason == "io-error");
 }
 
-TEST_CASE("A process that is gone after SHUTDOWN is shutdown with QEMU's reason") {
+TEST_CASE("A process that ends after SHUTDOWN is shutdown, with QEMU's reason") {
   const VmStatus status = detail::final_status(exited(0), ShutdownNotice{"guest-shutdown"}, true);
   CHECK(status.state == State::shutdown);
   CHECK(status.reason == "guest-shutdown");
@@ -64,7 +64,7 @@ TEST_CASE("A process that is gone after SHUTDOWN is shutdown with QEMU's reason"
   CHECK(status.exit_code == 0);
 }
 
-TEST_CASE("A guest that panicked has crashed, also when QEMU ended in an orderly way because of it") {
+TEST_CASE("A guest that panicked has crashed, even if QEMU then ended normally") {
   CHECK(detail::shutdown_status(ShutdownNotice{"guest-panic"}).state == State::crashed);
   CHECK(detail::final_status(exited(0), ShutdownNotice{"guest-panic"}, true).state == State::crashed);
 }
@@ -91,7 +91,7 @@ TEST_CASE("What cannot be known is unknown") {
   CHECK_THAT(remote.reason, Catch::Matchers::ContainsSubstring("reset"));
 }
 
-TEST_CASE("A VM whose process is not known is shutdown once it announced that before its monitor went") {
+TEST_CASE("A VM without a known process is shutdown if it announced that before its monitor closed") {
   ConnectionEnd end;
   end.kind = ConnectionEnd::Kind::clean;
   const VmStatus status = detail::final_status(end, ShutdownNotice{"host-qmp-quit"});
@@ -99,7 +99,7 @@ TEST_CASE("A VM whose process is not known is shutdown once it announced that be
   CHECK_FALSE(status.process_alive);
 }
 
-TEST_CASE("A VM whose process is not known may have outlived the end of its guest, but never quit or a signal") {
+TEST_CASE("A VM without a known process may outlive its guest, but not quit or a signal") {
   ConnectionEnd end;
   end.kind = ConnectionEnd::Kind::cut;
   for (const char* reason : {"guest-shutdown", "guest-reset", "guest-panic", "host-qmp-system-reset"}) {
@@ -119,7 +119,7 @@ TEST_CASE("A VM whose process is not known may have outlived the end of its gues
   }
 }
 
-TEST_CASE("Only a guest that ended in order has shut down by itself") {
+TEST_CASE("Only a guest that ended normally has shut down by itself") {
   const auto by_itself = [](const char* reason) {
     return detail::guest_shut_down(detail::final_status(exited(0), ShutdownNotice{reason}, true));
   };
