@@ -11,23 +11,22 @@
 #include <string>
 #include <vector>
 
-/// The same for programs that do not use Asio: each object owns a thread that runs the asynchronous one.
+/// The same API for programs that do not use Asio: each object owns a thread that runs the asynchronous one.
 namespace qemuctl::blocking {
 
-/// `qemuctl::Instance` with blocking calls; see there for what each does and throws.
+/// `qemuctl::Instance` with blocking calls, which are documented there.
 ///
 ///     auto vm = qemuctl::blocking::Instance::launch(config);
 ///     vm.stop(30s);
 ///
-/// Threading: thread-safe; any number of threads may call at once, and one may call `stop` while another sits in
-/// `wait`. Lifetime: movable (not while a call is under way). The destructor waits for a callback that is running,
-/// never for QEMU.
+/// Threading: thread-safe; one thread may call `stop` while another blocks in `wait`. Lifetime: movable (not during a
+/// call). The destructor waits for a running callback, never for QEMU.
 ///
-/// Callbacks, and `on_warning`, run on the object's own thread, one at a time; signals are blocked there. What needs no
-/// QEMU (`name` to `status`, `take_serial`) can be asked in a callback; any other call throws `Error`
-/// (`invalid_argument`) there, since it would wait for itself: hand the work to another thread. The object may be
-/// destroyed in a callback, which is then the last one. What a callback throws is reported to `on_warning`, and it is
-/// called again for what comes next.
+/// Callbacks, including `on_warning`, run on the object's own thread, one at a time, with signals blocked. Functions
+/// that do not need QEMU (`name` to `status`, `take_serial`) may be called from a callback; all others throw `Error`
+/// (`invalid_argument`) there, as they would deadlock: hand such work to another thread. The object may be destroyed in
+/// a callback, which is then the last one. Exceptions from a callback are reported to `on_warning`; later callbacks
+/// still run.
 class Instance {
  public:
   static Instance launch(VmConfig config, LaunchOptions options = {});
@@ -55,7 +54,7 @@ class Instance {
   void on_event(std::function<void(const Event&)> callback);
 
   VmStatus wait();
-  /// nullopt when it has not ended by then.
+  /// nullopt if it has not ended by then.
   std::optional<VmStatus> wait_for(std::chrono::milliseconds timeout);
 
   void pause();

@@ -15,7 +15,7 @@ struct SerialConfig {
   /// PATH for both).
   std::string path;
   bool server = true; ///< a "socket" listens; otherwise it connects, and `path` is needed
-  bool wait = false;  ///< a server: the VM starts when a client has come. Not for programs that wait for the start
+  bool wait = false;  ///< a server: the VM starts once a client has connected. Not for programs that wait for the start
   /// "isa-serial", "pci-serial", "usb-serial", "virtio-serial" (a virtconsole); empty: the machine's own.
   std::string device;
   bool operator==(const SerialConfig&) const = default;
@@ -29,15 +29,15 @@ struct ChardevConfig {
   std::string host;    ///< for "socket" over TCP
   int port = 0;        ///< 1 to 65535, for "socket" over TCP
   bool server = false; ///< a "socket" listens; otherwise it connects
-  bool wait = false;   ///< a server: the VM starts when a client has come
-  int reconnect = 0;   ///< s, for a client; 0: it does not try again
+  bool wait = false;   ///< a server: the VM starts once a client has connected
+  int reconnect = 0;   ///< seconds, for a client; 0: never
   std::string name;    ///< the channel of "spicevmc" and "spiceport"
   bool operator==(const ChardevConfig&) const = default;
 };
 
 struct VirtioSerialPortConfig {
   std::string chardev;                 ///< its id
-  std::string name;                    ///< what the guest finds it by: "org.qemu.guest_agent.0"
+  std::string name;                    ///< by which the guest finds it: "org.qemu.guest_agent.0"
   std::string type = "virtserialport"; ///< or "virtconsole"
   bool operator==(const VirtioSerialPortConfig&) const = default;
 };

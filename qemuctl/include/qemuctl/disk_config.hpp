@@ -13,12 +13,12 @@ namespace qemuctl {
 /// A disk image in a file, or a block device of the host.
 struct FileDiskBackend {
   std::string path;
-  /// "raw", "qcow2", "vmdk", "vdi", "vhdx", "vpc", "qed", "qcow", "parallels"; only for reading "bochs", "cloop",
-  /// "dmg". Empty: what the path ends with (.qcow2, .vmdk, .vdi, .vhdx; .vhd is "vpc"), otherwise "raw". The file
-  /// itself is never believed, since a guest can write anything into it; but a "raw" that nobody asked for is refused
-  /// at launch when the file begins as an image of another format does.
+  /// "raw", "qcow2", "vmdk", "vdi", "vhdx", "vpc", "qed", "qcow", "parallels"; read-only "bochs", "cloop",
+  /// "dmg". Empty: by the extension (.qcow2, .vmdk, .vdi, .vhdx; .vhd is "vpc"), otherwise "raw". The content is never
+  /// probed, since a guest can write anything to it; but if "raw" was not requested, a file that looks like another
+  /// format is rejected at launch.
   std::string format;
-  /// The disk is read-only when its file cannot be written, as found at launch. Without it that is an error.
+  /// Makes the disk read-only if its file is not writable at launch, which is an error otherwise.
   bool auto_read_only = false;
   bool operator==(const FileDiskBackend&) const = default;
 };
@@ -42,7 +42,7 @@ struct RbdDiskBackend {
   std::string snapshot; ///< empty: the image itself
   std::string conf;     ///< path of ceph.conf; empty: Ceph's default
   std::string user;     ///< empty: Ceph's default, "admin"
-  /// The id of a secret with the user's key: as Ceph prints keys, with the format "base64".
+  /// The id of a secret with the user's key, in format "base64", as Ceph prints it.
   std::string key_secret;
   std::vector<std::string> auth_client_required; ///< "cephx", "none"; empty: Ceph's default
   bool operator==(const RbdDiskBackend&) const = default;
@@ -61,10 +61,10 @@ struct IscsiDiskBackend {
 
 using DiskBackend = std::variant<FileDiskBackend, NbdDiskBackend, RbdDiskBackend, IscsiDiskBackend>;
 
-/// Limits of what a disk, or several disks of one group together, may do. 0: no limit. A total excludes the limits for
-/// reading and writing of the same kind.
+/// I/O limits of a disk, or of several disks in one group together. 0: no limit. A total cannot be combined with read
+/// and write limits of the same kind.
 struct ThrottleConfig {
-  std::string group;     ///< disks with the same group share its limits; empty: the disk has a group of its own
+  std::string group;     ///< disks of one group share its limits; empty: the disk's own group
   std::uint64_t bps = 0; ///< bytes/s, reading and writing together
   std::uint64_t bps_read = 0;
   std::uint64_t bps_write = 0;
@@ -83,9 +83,9 @@ struct DiskConfig {
   std::string interface = "virtio"; ///< "virtio", "scsi", "sata", "ide", "nvme"
   /// "none", "writeback", "writethrough", "directsync", "unsafe"; empty: "writeback"
   std::string cache;
-  std::string discard;           ///< "unmap" or "ignore": what a guest discards is given back; empty: "ignore"
-  bool read_only = false;        ///< not for "ide" and "sata", which have no such disks
-  std::string serial;            ///< what the guest sees as serial number, at most 20 bytes. nvme: empty means the id
+  std::string discard;           ///< "unmap" (discarded blocks are freed) or "ignore"; empty: "ignore"
+  bool read_only = false;        ///< not for "ide" and "sata", which have no read-only disks
+  std::string serial;            ///< serial number the guest sees, at most 20 bytes. Empty: none; for nvme, the id
   std::optional<int> boot_index; ///< 0 is first
   std::optional<ThrottleConfig> throttle;
   bool operator==(const DiskConfig&) const = default;
@@ -99,11 +99,11 @@ struct CdromConfig {
   bool operator==(const CdromConfig&) const = default;
 };
 
-/// A folder of the host in the guest.
+/// A host folder shared with the guest.
 struct ShareConfig {
   std::string type = "virtiofs"; ///< "virtiofs" (virtiofsd is started and ends with the VM) or "9p"
   std::string path;              ///< the folder
-  std::string tag;               ///< what the guest mounts it by, 1 to 35 bytes
+  std::string tag;               ///< by which the guest mounts it, 1 to 35 bytes
   bool read_only = false;
   /// For "9p": "mapped-xattr", "mapped-file", "passthrough", "none"; empty: "mapped-xattr"
   std::string security_model;

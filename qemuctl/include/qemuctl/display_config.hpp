@@ -9,16 +9,16 @@
 namespace qemuctl {
 
 struct VncConfig {
-  /// "none": no listening socket, clients come by `Instance::add_vnc_client`; ":N" (0 to 99): display N, TCP port
+  /// "none": no listening socket, see `Instance::add_vnc_client`; ":N" (0 to 99): display N, TCP port
   /// 5900 + N on all addresses; "HOST:PORT": that TCP port (5900 to 65535), an IPv6 address in brackets.
   std::string listen = "none";
-  /// Clients need a password. It is `password`, or that of the secret `password_secret`; when both are empty it is set
-  /// by `Instance::set_vnc_password`, and nobody is let in before.
+  /// Clients need a password: `password`, or the secret `password_secret`. If both are empty, nobody is let in until
+  /// `Instance::set_vnc_password` sets one.
   bool authenticate = false;
-  std::string password; ///< at most 8 bytes, which is all that VNC compares
+  std::string password; ///< at most 8 bytes, as VNC compares no more
   std::string password_secret;
   bool lossy = false;    ///< JPEG and the like
-  std::string audio_dev; ///< the id of an audio backend that clients hear; "audio0" is that of `AudioConfig`
+  std::string audio_dev; ///< the id of the audio backend that clients hear; "audio0" is that of `AudioConfig`
   int websocket = 0;     ///< TCP port for browsers, 1 to 65535; 0: none
   bool operator==(const VncConfig&) const = default;
 };
@@ -27,7 +27,7 @@ struct SpiceConfig {
   bool unix_socket = false; ///< a Unix socket instead of TCP
   std::string path;         ///< its path; empty: `<socketDir>/<name>.spice`
   std::string host;         ///< the address to listen on; empty: 127.0.0.1
-  int port = 0;             ///< TCP, 1 to 65535; 0: no listening socket, clients come by `Instance::add_spice_client`
+  int port = 0;             ///< TCP, 1 to 65535; 0: no listening socket, see `Instance::add_spice_client`
   std::string password;     ///< at most 60 bytes
   std::string password_secret;
   bool disable_ticketing = false;           ///< clients need no password
@@ -51,7 +51,7 @@ struct VideoConfig {
 };
 
 struct DisplayConfig {
-  /// A window ("gtk", "sdl") or "none"; "vnc" and "spice" are "none" with that server, for which the defaults will do.
+  /// A window ("gtk", "sdl") or "none"; "vnc" and "spice" mean "none" plus that server, by default with its defaults.
   std::string type = "none";
   std::optional<VncConfig> vnc;     ///< a VNC server, whatever the type
   std::optional<SpiceConfig> spice; ///< a SPICE server, whatever the type

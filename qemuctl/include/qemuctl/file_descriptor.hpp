@@ -27,11 +27,11 @@ class FileDescriptor {
   /// Gives up ownership and returns the descriptor, or -1.
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
 
-  /// Closes what is held and takes `fd` instead.
+  /// Closes the held descriptor and takes ownership of `fd`.
   void reset(int fd = -1) noexcept;
 
-  /// A second descriptor (close-on-exec) for the same open file. Throws `std::system_error` when the process has too
-  /// many descriptors open.
+  /// A second descriptor (close-on-exec) for the same open file. Throws `std::system_error` if the process has
+  /// too many open.
   FileDescriptor duplicate() const;
 
  private:

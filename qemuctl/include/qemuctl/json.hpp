@@ -13,7 +13,7 @@
 
 namespace qemuctl {
 
-/// An owning JSON value: what QMP commands, replies and events carry.
+/// An owning JSON value, as carried by QMP commands, replies and events.
 ///
 /// Objects keep the order in which members were written. Numbers keep their kind: integers up to 64 bits exactly
 /// (signed, or unsigned above `INT64_MAX`), everything else as `double`.
@@ -54,22 +54,22 @@ class Json {
   bool is_object() const noexcept { return kind() == Kind::object; }
 
   /// @name Access
-  /// Each throws `Error` (`errc::invalid_argument`) naming the kind that was expected and the kind that was found.
+  /// Each throws `Error` (`errc::invalid_argument`) naming the expected and the actual kind.
   /// @{
   bool as_bool() const;
-  std::int64_t as_int() const;   ///< also refuses what does not fit 64 signed bits
-  std::uint64_t as_uint() const; ///< also refuses negative numbers
+  std::int64_t as_int() const;   ///< also throws if it does not fit in 64 signed bits
+  std::uint64_t as_uint() const; ///< also throws for negative numbers
   double as_double() const;      ///< any number
   const std::string& as_string() const;
   const Array& as_array() const;
   Array& as_array();
   const Object& as_object() const;
   Object& as_object();
-  const Json& at(std::string_view key) const; ///< the member `key`; an absent one is an error that names it
+  const Json& at(std::string_view key) const; ///< the member `key`; throws, naming it, if absent
   const Json& at(std::size_t index) const;
   /// @}
 
-  /// The member `key`, or nullptr when it is absent or this is no object. With duplicate keys, the first.
+  /// The member `key`, or nullptr if it is absent or this is not an object. With duplicate keys, the first.
   const Json* find(std::string_view key) const noexcept;
   bool contains(std::string_view key) const noexcept { return find(key) != nullptr; }
 
@@ -82,10 +82,10 @@ class Json {
   std::size_t size() const noexcept;
 
   /// One line, ASCII control characters and invalid UTF-8 escaped (an invalid byte becomes U+FFFD): always valid JSON.
-  /// A `double` that is no finite number is written as `null`.
+  /// A `double` that is not finite is written as `null`.
   std::string dump() const;
   void dump_to(std::string& out) const;
-  /// Several lines, indented by two spaces, for people.
+  /// Several lines, indented by two spaces, for humans.
   std::string pretty() const;
 
   bool operator==(const Json&) const = default;
@@ -109,11 +109,11 @@ noexcept {
 
 struct JsonParseOptions {
   std::size_t max_depth = 1024;       ///< deepest nesting of arrays and objects; at most 1024, QEMU's own limit
-  bool refuse_duplicate_keys = false; ///< true for files people write
-  std::string source = "JSON";        ///< named in errors: a file name
+  bool refuse_duplicate_keys = false; ///< true for files written by humans
+  std::string source = "JSON";        ///< for error messages: a file name
 };
 
-/// Parses one JSON document and nothing after it but white space.
+/// Parses one JSON document and nothing after it but whitespace.
 ///
 /// Throws `Error` (`errc::invalid_argument`) with `detail` of the form `vm.json:3:9: what is wrong`
 /// (line and column, both from 1, the column in bytes).

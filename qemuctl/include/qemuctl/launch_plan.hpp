@@ -12,24 +12,24 @@
 
 namespace qemuctl {
 
-/// What a launch is going to do.
+/// What a launch will do.
 struct LaunchPlan {
-  /// The description with everything filled in that it left open: the name, the folders, the firmware that was found.
+  /// The description with everything it left open filled in: the name, the folders, the firmware.
   VmConfig config;
   QemuInfo qemu;
   std::string accel;                 ///< "kvm" or "tcg"
   std::vector<std::string> warnings; ///< one line each
-  /// QEMU's command line with paths in place of the sockets that a launcher hands over, so that a person can run it.
-  /// Secrets given as text are not in it.
+  /// QEMU's command line with paths in place of inherited sockets, so that it can be run by hand. Secrets given as text
+  /// are omitted.
   std::vector<std::string> command_line;
 };
 
-/// Finds out whether and how `config` can be launched; `Instance::launch` begins with it. Starts no VM and changes
-/// nothing, but may start QEMU to see what it can do (once for each binary, the answer is remembered).
+/// Determines whether and how `config` can be launched, as the first step of `Instance::launch`. Starts no VM and
+/// changes nothing, but may start QEMU to find out what it supports (once per binary; the answer is cached).
 ///
-/// Throws one `Error` with a line for everything that is wrong, each naming the value as a path in `vm.json`:
-/// `invalid_argument` when one of them cannot be right, otherwise `not_supported` when this QEMU does not have it,
-/// otherwise `not_found` for files. Besides what `find_qemu` and `probe_qemu` throw. Takes at most 60 s.
+/// Throws one `Error` with a line for every problem, naming the value by its path in `vm.json`: `invalid_argument` if
+/// any value is invalid, otherwise `not_supported` if this QEMU lacks something, otherwise `not_found` for files. Also
+/// throws what `find_qemu` and `probe_qemu` throw. Takes at most 60 s.
 asio::awaitable<LaunchPlan> plan_launch(VmConfig config);
 
 } // namespace qemuctl

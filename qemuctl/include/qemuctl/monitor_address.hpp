@@ -20,7 +20,7 @@ struct UnixPath {
   bool operator==(const UnixPath&) const = default;
 };
 
-/// A Unix socket in the abstract name space; `name` is without the leading NUL and may contain any byte.
+/// A Unix socket in the abstract namespace; `name` excludes the leading NUL and may contain any byte.
 /// QEMU pads the name with NULs to the full length of `sun_path` when `tight=off`.
 struct UnixAbstract {
   UnixAbstract() = default;
@@ -44,8 +44,8 @@ struct TcpAddress {
 /// Where a QMP monitor listens.
 using MonitorAddress = std::variant<UnixPath, UnixAbstract, TcpAddress>;
 
-/// `/run/qemu/demo.sock`, `@name`, `@name,tight=off`, `tcp:127.0.0.1:4444`, `tcp:[::1]:4444`: what
-/// `parse_monitor_address` reads. Nothing is escaped, so a name with unprintable bytes stays as it is.
+/// `/run/qemu/demo.sock`, `@name`, `@name,tight=off`, `tcp:127.0.0.1:4444`, `tcp:[::1]:4444`: the
+/// forms `parse_monitor_address` accepts. Nothing is escaped, not even unprintable bytes.
 std::string to_string(const MonitorAddress& address);
 
 /// Reads `/path`, `path`, `unix:PATH`, `@NAME`, `@NAME,tight=off`, `tcp:HOST:PORT`. Throws `Error`

@@ -15,21 +15,21 @@ struct UserNetBackend {
   std::vector<std::string> host_forwards; ///< QEMU's `hostfwd`: "tcp::2222-:22"
   std::string net;                        ///< the guest's network, "10.0.2.0/24"; the other addresses lie in it
   std::string host;                       ///< the host's address there
-  std::string dns;                        ///< the name server's
-  std::string dhcp_start;                 ///< the first of the 16 that DHCP gives out
-  bool restrict = false;                  ///< the guest reaches nothing but the forwards
+  std::string dns;                        ///< the name server's address there
+  std::string dhcp_start;                 ///< the first of the 16 addresses that DHCP assigns
+  bool restrict = false;                  ///< the guest is isolated except for the forwards
   bool operator==(const UserNetBackend&) const = default;
 };
 
-/// A TAP interface of the host. It is opened by the launching process and handed to QEMU, which needs no rights to it.
+/// A TAP interface of the host. The launching process opens it and hands it to QEMU, which needs no privileges.
 struct TapNetBackend {
-  std::string ifname;      ///< made when it does not exist; empty: the kernel chooses
-  std::string bridge;      ///< it becomes a port of this bridge
+  std::string ifname;      ///< created if it does not exist; empty: the kernel chooses
+  std::string bridge;      ///< the bridge it becomes a port of; empty: none
   std::string script;      ///< run by QEMU, which then opens the interface itself; empty or "no": none
-  std::string down_script; ///< the same at its end
+  std::string down_script; ///< likewise, to take it down
   bool vhost = false;      ///< packets are moved by the kernel (vhost-net)
   int queues = 1;          ///< 1 to 256
-  /// Open descriptors of a TAP interface, one for each queue, borrowed until the VM is launched; instead of all above.
+  /// Open descriptors of a TAP interface, one per queue, borrowed until the VM is launched; replaces all of the above.
   std::vector<int> fds;
   bool operator==(const TapNetBackend&) const = default;
 };
@@ -40,8 +40,8 @@ struct SocketNetBackend {
   std::string host;      ///< TCP; with `server` empty means all addresses
   int port = 0;          ///< 1 to 65535
   std::string multicast; ///< or "ADDRESS:PORT", a group
-  bool server = false;   ///< listens, and takes one client
-  int reconnect = 0;     ///< s, for a client of a Unix socket; 0: it does not try again
+  bool server = false;   ///< listens for one client
+  int reconnect = 0;     ///< seconds, for a client of a Unix socket; 0: never
   bool operator==(const SocketNetBackend&) const = default;
 };
 
@@ -51,11 +51,11 @@ struct StreamNetBackend {
   std::string host; ///< TCP
   int port = 0;     ///< 1 to 65535
   bool server = false;
-  int reconnect = 0; ///< s, for a client; 0: it does not try again. QEMU 8.0 or newer
+  int reconnect = 0; ///< seconds, for a client; 0: never. QEMU 8.0 or newer
   bool operator==(const StreamNetBackend&) const = default;
 };
 
-/// A switch of VDE.
+/// A VDE switch.
 struct VdeNetBackend {
   std::string sock; ///< its folder; empty: VDE's default
   int port = 0;     ///< of the switch; 0: any
@@ -64,7 +64,7 @@ struct VdeNetBackend {
   bool operator==(const VdeNetBackend&) const = default;
 };
 
-/// A bridge of the host, by QEMU's setuid helper.
+/// A bridge of the host, through QEMU's setuid helper.
 struct BridgeNetBackend {
   std::string bridge; ///< empty: "br0"
   std::string helper; ///< path; empty: QEMU's own
@@ -77,9 +77,9 @@ using NetworkBackend =
 struct NetworkConfig {
   std::string id; ///< empty: "net0", "net1", ...
   NetworkBackend backend;
-  std::string model = "virtio-net-pci"; ///< QEMU's device; "virtio" means that of the machine's own bus
-  /// Empty: made of the VM's name and this device's id. (QEMU's own default is the same for the first device of each
-  /// VM, so that no two of them can be in one network.)
+  std::string model = "virtio-net-pci"; ///< QEMU's device; "virtio": the variant for the machine's bus
+  /// Empty: derived from the VM's name and this device's id. (QEMU's own default is the same for the first device of
+  /// every VM, so two of them could not share a network.)
   std::string mac_address;
   std::optional<int> boot_index; ///< 0 is first
   bool operator==(const NetworkConfig&) const = default;

@@ -16,13 +16,13 @@
 
 namespace qemuctl {
 
-/// A virtual machine as a person describes it. Plain data: nothing is checked or opened here.
+/// The description of a virtual machine. Plain data: nothing is checked or opened here.
 struct VmConfig {
   /// 1 to 64 characters, letters, digits, `-`, `_`, `.`, the first a letter or digit; it names sockets and files.
   /// Empty: "vm-" and eight random hexadecimal digits.
   std::string name;
   std::string arch;       ///< GOARCH style: "amd64", "arm64", ...; empty: the host's. See `qemu_binary_name`.
-  std::string qemu_path;  ///< QEMU's binary; empty: searched, see `find_qemu`
+  std::string qemu_path;  ///< QEMU's binary; empty: searched for, see `find_qemu`
   std::string socket_dir; ///< for sockets and logs; empty: see `default_socket_dir`
   MachineConfig machine;
   CpuConfig cpu;
@@ -40,38 +40,39 @@ struct VmConfig {
   std::optional<AudioConfig> audio;
   std::vector<SerialConfig> serials;
   std::vector<ChardevConfig> chardevs;
-  std::optional<VirtioSerialConfig> virtio_serial; ///< added by itself when something needs one
+  std::optional<VirtioSerialConfig> virtio_serial; ///< added automatically if something needs one
   /// The Unix socket on which QEMU offers the guest agent; empty: none.
   std::string guest_agent;
-  bool spice_agent = false;               ///< copy and paste, and the window's size, over SPICE
+  bool spice_agent = false;               ///< clipboard and window size over SPICE
   std::optional<UsbControllerConfig> usb; ///< added by itself when something needs one
   std::vector<UsbDeviceConfig> usb_devices;
-  bool usb_tablet = false; ///< a pointer with absolute positions, so that no window has to grab the mouse
-  bool balloon = false;    ///< memory that the host can ask back
+  bool usb_tablet = false; ///< a pointer with absolute coordinates, so that no window has to grab the mouse
+  bool balloon = false;    ///< lets the host reclaim memory
   std::vector<HostDevice> host_devices;
   std::optional<HotplugConfig> hotplug;
   std::vector<SecretConfig> secrets;
-  bool no_defaults = true;             ///< QEMU's own default devices are left out
-  std::vector<std::string> extra_args; ///< appended to QEMU's command line as they are
+  bool no_defaults = true;             ///< omit QEMU's default devices
+  std::vector<std::string> extra_args; ///< appended to QEMU's command line unchanged
   bool operator==(const VmConfig&) const = default;
 };
 
-/// Where sockets and logs go when nothing else is said: `/var/run/qemu` for root, otherwise `$XDG_CACHE_HOME/qemuctl`
+/// The default folder for sockets and logs: `/var/run/qemu` for root, otherwise `$XDG_CACHE_HOME/qemuctl`
 /// or `~/.cache/qemuctl`.
 std::string default_socket_dir();
 
-/// Where a VM's own state (UEFI variables, TPM) goes when nothing else is said: `/var/lib/qemuctl` for root, otherwise
+/// The default folder for a VM's own state (UEFI variables, TPM): `/var/lib/qemuctl` for root, otherwise
 /// `$XDG_STATE_HOME/qemuctl` or `~/.local/state/qemuctl`.
 std::string default_state_dir();
 
 /// The Unix socket of serial port `index`, which is of type "socket": its `path`, or `<socketDir>/<name>.serialN`.
-/// `config` has a name; an empty `socket_dir` means `default_socket_dir()`.
+/// `config` must have a name; an empty `socket_dir` means `default_socket_dir()`.
 std::string serial_socket_path(const VmConfig& config, std::size_t index);
 
-/// Makes sure that QEMU will find the files of `config` (disk images, CD-ROMs, kernel, firmware, shared folders, ...)
-/// and may read them, and write the disks that are not read-only; that an image begins as those of its format do; and
-/// the same for bridges and network interfaces of the host.
-/// Throws one `Error` (`errc::not_found`) with a line for each that is missing, forbidden, in use or something else.
+/// Checks that the files of `config` (disk images, CD-ROMs, kernel, firmware, shared folders, ...) exist and are
+/// readable, that writable disks are writable, that images have the header of their format, and that the host's bridges
+/// and network interfaces are usable.
+/// Throws one `Error` (`errc::not_found`) with a line for each that is missing, inaccessible, in use or not as
+/// expected.
 void check_files(const VmConfig& config);
 
 } // namespace qemuctl
