@@ -63,8 +63,8 @@ std::string complaint(const std::string& printed, const std::filesystem::path& b
   return std::string(chosen);
 }
 
-/// Whether QEMU died of itself (abort, a bad instruction, a system call it may not make), as it would the next time. A
-/// signal from outside (SIGKILL when memory is short, SIGTERM at a shutdown) says nothing of KVM.
+/// Whether QEMU crashed by itself (abort, illegal instruction, forbidden system call), as it would the next time. A
+/// signal from outside (SIGKILL when memory is short, SIGTERM at shutdown) says nothing about KVM.
 bool died_of_itself(std::string_view detail) {
   constexpr std::string_view prefix = "killed by signal ";
   const auto found = detail.find(prefix);

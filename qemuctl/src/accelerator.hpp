@@ -13,18 +13,18 @@ namespace qemuctl::detail {
 
 struct AcceleratorChoice {
   std::string accel;   ///< "kvm" or "tcg"
-  std::string warning; ///< why it is not KVM, in one line; empty when it is, or when nobody would expect it
+  std::string warning; ///< one line saying why it is not KVM; empty if it is, or if nobody would expect it
 };
 
 /// Chooses what executes the guest of `config`.
 ///
-/// "kvm" and "tcg" are taken as they are. "auto" takes KVM when a VM with this binary, machine type and CPU model
-/// really starts with it (a /dev/kvm that can be opened is no proof: on some hosts QEMU aborts when it sets up the CPU)
-/// and TCG otherwise, with a warning unless the guest's architecture is another than the host's.
+/// "kvm" and "tcg" are used as is. "auto" chooses KVM if a VM with this binary, machine type and CPU model really
+/// starts with it (being able to open /dev/kvm proves nothing: on some hosts QEMU aborts while setting up the CPU),
+/// otherwise TCG, with a warning unless the guest's architecture differs from the host's.
 ///
-/// The proof is one start of QEMU without devices, at most 10 s. That it worked, or that QEMU crashed,
-/// is remembered in the cache until the binary or the boot id changes; other failures may be gone the next time
-/// (another hypervisor held the CPU) and are not.
+/// The proof is one start of QEMU without devices, of at most 10 s. Success, or a crash of QEMU, is cached until the
+/// binary or the boot id changes; other failures may be transient (another hypervisor held the CPU) and are not
+/// cached.
 asio::awaitable<AcceleratorChoice> choose_accelerator(const VmConfig& config, const QemuInfo& qemu);
 
 } // namespace qemuctl::detail

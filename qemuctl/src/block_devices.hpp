@@ -9,7 +9,7 @@
 
 namespace qemuctl::detail {
 
-/// What `query-block` tells of one drive.
+/// One drive as `query-block` reports it.
 struct Drive {
   BlockDevice device;
   std::string throttle_group; ///< of a medium that begins with a throttle node; empty: of none
@@ -17,8 +17,8 @@ struct Drive {
 
 asio::awaitable<std::vector<Drive>> query_drives(std::shared_ptr<Instance::Impl> impl);
 
-/// The drive that a person means by `id`. Throws `Error` (`errc::not_found`) with those there are; `operation` says
-/// what was wanted of it.
+/// The drive that `id` refers to. Throws `Error` (`errc::not_found`) listing the drives there are; `operation` says
+/// what was to be done with it.
 asio::awaitable<Drive> find_drive(std::shared_ptr<Instance::Impl> impl, std::string id, std::string operation);
 
 } // namespace qemuctl::detail

@@ -19,8 +19,8 @@ namespace qemuctl::detail {
 
 /// The queue behind a subscription, between one producer and one consumer on one executor.
 ///
-/// When it is full the oldest item gives way and the one behind it counts the loss in its member `lost`, so a consumer
-/// learns of it with the very next item.
+/// When it is full the oldest item is dropped and the one behind it counts the loss in its member `lost`, so the
+/// consumer learns of it with the very next item.
 template<class T>
 class BoundedQueue {
  public:
@@ -43,7 +43,7 @@ class BoundedQueue {
     wakeup_.notify();
   }
 
-  /// Nothing more is taken; what is queued is still delivered.
+  /// Accepts no more items; those queued are still delivered.
   void close() noexcept {
     closed_ = true;
     wakeup_.notify();
@@ -79,8 +79,8 @@ class BoundedQueue {
   bool closed_ = false;
 };
 
-/// The next item of a queue, which it keeps alive; nullopt once the queue is closed and empty, or when there is none.
-/// The item is taken after the last suspension, so a wait that is given up or cancelled loses nothing.
+/// The next item of a queue, which it keeps alive; nullopt once the queue is closed and empty, or if there is no queue.
+/// The item is removed after the last suspension, so an abandoned or cancelled wait loses nothing.
 template<class Queue>
 asio::awaitable<std::optional<typename Queue::Item>> next_item(std::shared_ptr<Queue> queue,
                                                                std::optional<std::chrono::milliseconds> timeout) {

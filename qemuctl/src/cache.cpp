@@ -85,7 +85,7 @@ bool is_script(const fs::path& path) {
   return !file || ::read(file.get(), start, sizeof start) != sizeof start || std::string_view(start, 2) == "#!";
 }
 
-/// The folders in which a QEMU under `prefix` looks for modules: `lib/qemu`, `lib64/qemu` and, on Debian,
+/// The folders where a QEMU under `prefix` looks for modules: `lib/qemu`, `lib64/qemu` and, on Debian,
 /// `lib/x86_64-linux-gnu/qemu`.
 std::set<fs::path> module_folders(const fs::path& prefix) {
   std::set<fs::path> folders{prefix / "lib/qemu", prefix / "lib64/qemu"};

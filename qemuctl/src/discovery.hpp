@@ -18,7 +18,7 @@ struct MonitorOption {
     int fd;
     bool operator==(const InheritedFd&) const = default;
   };
-  /// A monitor nobody can attach to: stdio, a pty, a client socket, ...; the text says what it is.
+  /// A monitor that cannot be attached to: stdio, a pty, a client socket, ...; the text says what it is.
   struct Unusable {
     std::string what;
     bool operator==(const Unusable&) const = default;
@@ -28,7 +28,7 @@ struct MonitorOption {
   bool operator==(const MonitorOption&) const = default;
 };
 
-/// What a QEMU command line says of itself. Pure.
+/// What a QEMU command line reveals. Pure.
 struct QemuCommandLine {
   std::string name; ///< from `-name`, empty when there is none
   std::vector<MonitorOption> monitors;
@@ -52,8 +52,8 @@ struct QemuProcess {
 };
 
 /// Reads /proc/PID: relative paths are resolved against the process's working directory and root
-/// (`/proc/PID/root/...`, so another mount namespace is no obstacle), inherited descriptors through /proc/PID/fd and
-/// /proc/net/unix. Throws `Error`: `errc::not_found` when there is no such process or it is no QEMU.
+/// (`/proc/PID/root/...`, which works across mount namespaces), inherited descriptors through /proc/PID/fd and
+/// /proc/net/unix. Throws `Error`: `errc::not_found` if there is no such process or it is not a QEMU.
 QemuProcess inspect_qemu_process(int pid);
 
 /// What holds the monitor behind a silent connection, from the kernel's socket tables (sock_diag for Unix sockets with
@@ -63,8 +63,8 @@ struct MonitorHolder {
   std::string command; ///< its name, from /proc/PID/comm
 };
 
-/// The client that `address` serves now, other than this process's own waiting connection; nullopt when the kernel does
-/// not tell (other user's process, other network namespace, other machine) or nobody does.
+/// The client that `address` serves now, other than this process's own waiting connection; nullopt if there is none or
+/// the kernel does not reveal it (another user's process, network namespace or machine).
 /// `own_socket` is our connection's descriptor, or -1.
 std::optional<MonitorHolder> find_monitor_holder(const MonitorAddress& address, int own_socket);
 

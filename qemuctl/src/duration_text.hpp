@@ -7,7 +7,7 @@
 
 namespace qemuctl::detail {
 
-/// A duration for people: "250 ms", "1.5 s", "30 s"; negative ones as "0 ms".
+/// A duration for humans: "250 ms", "1.5 s", "30 s"; negative ones as "0 ms".
 std::string duration_text(std::chrono::milliseconds duration);
 
 /// The time since `start`, likewise.

@@ -55,7 +55,7 @@ class Category final : public std::error_category {
   }
 };
 
-/// Without what would stand badly before ": " or ". ": surrounding white space (QEMU's stderr ends its lines with a
+/// Strips what reads badly before ": " or ". ": surrounding whitespace (QEMU's stderr ends its lines with a
 /// newline) and the final full stop.
 std::string_view trimmed(std::string_view text) {
   constexpr std::string_view space = " \t\r\n";

@@ -17,7 +17,7 @@ struct EventSubscription::Queue : detail::BoundedQueue<Event> {
   Queue(asio::any_io_executor executor, EventFilter wanted, std::size_t capacity, std::string client)
       : BoundedQueue(std::move(executor), capacity, "an event", std::move(client)), filter(std::move(wanted)) {}
 
-  /// Pushes an event that is wanted.
+  /// Pushes the event if it passes the filter.
   void offer(const Event& event) {
     if (!filter || filter(event)) push(event);
   }

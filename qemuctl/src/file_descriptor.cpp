@@ -12,8 +12,8 @@ namespace qemuctl {
 
 void FileDescriptor::reset(int fd) noexcept {
   if (const int old = std::exchange(fd_, fd); old >= 0) {
-    // Destructors run between a failed call and the look at its errno. EINTR is no reason to try again: Linux has
-    // released the number by then (close(2)).
+    // Destructors may run between a failed call and the check of its errno. Do not retry on EINTR: Linux has released
+    // the number by then (close(2)).
     const int saved = errno;
     ::close(old);
     errno = saved;

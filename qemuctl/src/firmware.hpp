@@ -9,26 +9,25 @@
 
 namespace qemuctl::detail {
 
-/// UEFI firmware as a distribution has it.
+/// UEFI firmware installed by a distribution.
 struct Firmware {
   std::string code;          ///< the image
-  std::string vars_template; ///< for the variables of a VM; empty: it has none
+  std::string vars_template; ///< template of a VM's variables; empty: none
 };
 
-/// What a firmware is wanted for, in the words of the descriptions.
+/// What the firmware is needed for, in the terms of the descriptor files.
 struct FirmwareNeeds {
   std::string architecture; ///< QEMU's: "x86_64"
   std::string machine;      ///< "q35", "pc-q35-7.2"
   bool secure_boot = false; ///< with keys enrolled
 };
 
-/// The folders with firmware descriptions, the most important first (QEMU's docs/interop/firmware.json, "The JSON
+/// The folders with firmware descriptors, by decreasing priority (QEMU's docs/interop/firmware.json, "The JSON
 /// firmware descriptors are located in ...").
 std::vector<std::filesystem::path> firmware_folders();
 
-/// The first description, by the names of their files, that meets `needs`. A file in an earlier folder hides those of
-/// the same name in later ones, and an empty one hides them without replacing them. Files that cannot be understood
-/// are skipped.
+/// The first descriptor, by file name, that meets `needs`. A file in an earlier folder hides those of the same name in
+/// later ones, and an empty one hides them without replacing them. Files that cannot be parsed are skipped.
 std::optional<Firmware> find_firmware(const std::vector<std::filesystem::path>& folders, const FirmwareNeeds& needs);
 
 } // namespace qemuctl::detail

@@ -52,7 +52,7 @@ bool GuestMachine::is_virt() const {
 }
 
 std::optional<PciRoot> GuestMachine::pci() const {
-  // Slot 0 is the host bridge's. Of q35 the last one is the ICH9's, of i440fx slot 1 the PIIX3's. The default devices
+  // Slot 0 is the host bridge, the last one of q35 the ICH9, and slot 1 of i440fx the PIIX3. The default devices
   // (a display, a network card) take the first free ones.
   const std::size_t defaults = no_defaults ? 0 : 3;
   if (is_q35()) return PciRoot{"pcie.0", 1 + defaults, 0x1e, true};

@@ -11,7 +11,7 @@
 
 namespace qemuctl::detail {
 
-/// The bus that a machine has its own PCI devices on, and which slots of it are free.
+/// The bus of a machine's own PCI devices, and its free slots.
 struct PciRoot {
   std::string bus;
   std::size_t first_slot = 0, last_slot = 0;
@@ -20,13 +20,13 @@ struct PciRoot {
 
 enum class GuestArch { x86, arm, riscv, s390x, other };
 
-/// What the rest of a command line has to know of the machine.
+/// What the rest of a command line needs to know about the machine.
 struct GuestMachine {
   GuestArch arch = GuestArch::other;
   std::string type;        ///< for `-machine`; empty: QEMU's default
-  bool no_defaults = true; ///< without QEMU's default devices, which have places, too
+  bool no_defaults = true; ///< without QEMU's default devices, which occupy slots, too
 
-  /// As far as it is known; QEMU itself places the devices of other machines.
+  /// If known; QEMU itself places the devices of other machines.
   std::optional<PciRoot> pci() const;
   bool is_q35() const;
   bool is_i440fx() const;

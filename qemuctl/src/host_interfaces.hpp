@@ -22,7 +22,7 @@ struct HostInterface {
   bool tap = false, multi_queue = false; ///< of kind "tun"
 };
 
-/// Needs no rights. nullopt: there is no such interface. Throws `std::system_error` when the kernel cannot be asked.
+/// Needs no privileges. nullopt: no such interface. Throws `std::system_error` if the kernel cannot be queried.
 std::optional<HostInterface> find_interface(const std::string& name);
 
 /// @name Changes, which need CAP_NET_ADMIN
@@ -30,13 +30,13 @@ std::optional<HostInterface> find_interface(const std::string& name);
 /// @{
 void put_interface_up(const std::string& name);
 void set_interface_mtu(const std::string& name, std::uint32_t mtu);
-/// A bridge has the lowest address of its ports, so a port that comes and goes must have a high one: this sets the
-/// first byte to 0xfe, and leaves the rest.
+/// A bridge takes the lowest address of its ports, so a port that comes and goes must have a high one: sets the first
+/// byte to 0xfe and keeps the rest.
 void raise_interface_address(const std::string& name);
 void add_to_bridge(const std::string& bridge, int port_index);
 /// @}
 
-/// The interface that a descriptor of /dev/net/tun belongs to: nullopt: it is not open, or none of those.
+/// The interface that a descriptor of /dev/net/tun belongs to; nullopt: not open, or no such descriptor.
 struct OpenTap {
   std::string name;
   bool tap = false; ///< else a TUN interface, without Ethernet

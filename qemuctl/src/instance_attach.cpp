@@ -32,8 +32,8 @@ struct Found {
   throw Error(code, std::move(diagnostics));
 }
 
-/// Connects, then learns the rest. `found` by PID is complete, and stays so unless this succeeds; otherwise the
-/// monitor's peer tells the process.
+/// Connects, then finds out the rest. `found` by PID is complete, and unchanged unless this succeeds; otherwise the
+/// monitor's peer identifies the process.
 asio::awaitable<std::shared_ptr<Instance::Impl>> attach_to(MonitorAddress address, AttachOptions options,
                                                            Found& found) {
   const auto executor = co_await asio::this_coro::executor;
@@ -44,7 +44,7 @@ asio::awaitable<std::shared_ptr<Instance::Impl>> attach_to(MonitorAddress addres
   co_await qmp.connect(address);
 
   // QEMU silently takes over the socket path of another QEMU, so a path on the command line of one can be served by
-  // the other. Over TCP the kernel does not tell.
+  // the other. Over TCP the kernel does not reveal it.
   if (const std::optional<int> peer = qmp.peer_pid(); peer && found.process && *peer != found.process->pid())
     fail(errc::connect_failed, found.process->pid(),
          fmt::format("{} is served by process {} now", to_string(address), *peer),

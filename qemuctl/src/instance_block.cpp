@@ -29,7 +29,7 @@ bool is_true(const Json& object, std::string_view key) {
 }
 
 /// virtio-blk keeps its drive in a child object, so `query-block` names "/machine/peripheral/ID/virtio-backend"; the
-/// device a person gave an id is ID.
+/// device the user gave an id is ID.
 std::string device_id(std::string_view qdev) {
   std::string_view id = qdev;
   if (id.starts_with(peripheral_prefix)) {

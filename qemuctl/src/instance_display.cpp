@@ -32,9 +32,9 @@ bool is_unanswered(const std::exception_ptr& failure) {
   }
 }
 
-/// Has QEMU let go of a descriptor, after the command that used it ended as `failure` says. QEMU runs commands in
-/// order, so this reaches it after that. Who was cancelled cannot wait, and who got no answer need not wait for another
-/// one: then it goes on by itself, at most for the usual time of a command.
+/// Makes QEMU release a descriptor, after the command that used it ended with `failure`. QEMU runs commands in order,
+/// so this comes after that one. A cancelled caller cannot wait for it, and one that got no reply need not wait for
+/// another: it then runs in the background, at most for the usual timeout of a command.
 asio::awaitable<void> let_go(ImplPtr impl, std::string command, Json arguments) {
   try {
     co_await impl->execute(std::move(command), std::move(arguments));
@@ -130,8 +130,8 @@ class NewFile {
   FileDescriptor fd_;
 };
 
-/// A number for a set of descriptors: chosen here, so that the set can be removed also when it was never told that it
-/// has been made. It shares a space with other clients' sets, and QEMU reads it as an `int`.
+/// A number for a set of descriptors, chosen here so that the set can be removed even if the reply to its creation
+/// never came. It shares a space with other clients' sets, and QEMU reads it as an `int`.
 std::int64_t new_fdset_id() {
   std::random_device random;
   return std::uniform_int_distribution<std::int64_t>(1 << 20, std::numeric_limits<int>::max())(random);

@@ -26,31 +26,32 @@ struct StatusSubscription::Queue : detail::BoundedQueue<VmStatus> {
 /// What an Instance, its calls in flight and its two background coroutines share.
 ///
 /// `status` has one writer, `set_status`; the background coroutines and `query_status` call it with what QEMU or the
-/// kernel said.
+/// kernel reported.
 struct Instance::Impl : std::enable_shared_from_this<Instance::Impl> {
   Impl(asio::any_io_executor ex, QmpClient client) : executor(ex), qmp(std::move(client)), status_changed(ex) {}
 
   /// Asks for the first status and starts the background coroutines. `state_events` was subscribed before connecting.
   asio::awaitable<void> start(EventSubscription state_events);
 
-  /// Ends the background coroutines; the VM goes on, unless `kill_on_destruction`.
+  /// Ends the background coroutines; the VM keeps running, unless `kill_on_destruction`.
   void detach() noexcept;
 
   void set_status(VmStatus next);
   bool over() const noexcept { return over_; }
   std::string subject() const;
 
-  /// `QmpClient::execute`, with errors that tell of the VM's end when that is the cause.
+  /// `QmpClient::execute`, with errors that name the end of the VM if that is the cause.
   asio::awaitable<Json> execute(std::string command, Json arguments = {}, ExecuteOptions options = {});
 
-  /// Asks QEMU; never throws but for cancellation, since "no answer" is an answer: `unknown`. A QEMU that does not
-  /// answer in time is asked on, so that its followers learn when it is back.
+  /// Asks QEMU; throws on cancellation only, since "no reply" is an answer, too: `unknown`. A QEMU that does not reply
+  /// in time is polled, so that subscribers learn when it is back.
   asio::awaitable<void> refresh_status();
 
-  /// Waits for the next change of the status, or the deadline. Throws `errc::disconnected` when the Instance goes away.
+  /// Waits for the next change of the status, or the deadline. Throws `errc::disconnected` when the Instance is
+  /// destroyed.
   asio::awaitable<void> wait_change(detail::Wakeup::time_point deadline);
 
-  /// True when the VM was over before the deadline. Throws as `wait_change` does.
+  /// True if the VM ended before the deadline. Throws like `wait_change`.
   asio::awaitable<bool> wait_over(detail::Wakeup::time_point deadline);
 
   [[noreturn]] void fail(std::error_code code, std::string operation, std::string detail, std::string advice) const;
@@ -62,12 +63,12 @@ struct Instance::Impl : std::enable_shared_from_this<Instance::Impl> {
   std::filesystem::path log_file;
   std::string accelerator;
   std::vector<std::string> argv;
-  /// Absent when the process is not known. Goes when it ends before QEMU does: then it was a wrapper, and no coroutine
+  /// Absent if the process is not known. Reset if it ends before QEMU does, since it was a wrapper then; no coroutine
   /// may rely on it across a suspension.
   std::optional<detail::Process> process;
   std::optional<detail::VmFiles> files; ///< of a VM launched here
   std::vector<FileDescriptor> serials;
-  std::vector<detail::Process> helpers; ///< that serve QEMU and end with it; here they are only reaped
+  std::vector<detail::Process> helpers; ///< they serve QEMU and end with it; they are only reaped here
   bool kill_on_destruction = false;
 
   VmStatus status;
@@ -88,7 +89,7 @@ struct Instance::Impl : std::enable_shared_from_this<Instance::Impl> {
   bool lost_while_alive_ = false;
   bool over_ = false;
   bool detached_ = false;
-  bool asking_ = false; ///< `ask_until_answered` is under way
+  bool asking_ = false; ///< `ask_until_answered` is running
   asio::cancellation_signal stop_following_;
 };
 

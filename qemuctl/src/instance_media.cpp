@@ -96,8 +96,8 @@ asio::awaitable<void> attempt(asio::awaitable<void> step) {
   }
 }
 
-/// Closes the file of a medium that was taken out. The node of one that was given by `-drive` is gone by itself, and
-/// one that something else uses as well stays.
+/// Closes the file of a removed medium. The node of one given by `-drive` disappears by itself, and one that something
+/// else uses stays.
 asio::awaitable<void> forget(ImplPtr impl, std::string node) {
   if (node.empty() || node.starts_with('#')) co_return; // a name of QEMU's own, which no command takes
   co_await attempt(close_file(impl, std::move(node)));

@@ -71,8 +71,8 @@ bool may_signal(Instance::Impl& impl, int signal) {
       "Run this as root or as QEMU's user.");
 }
 
-/// Has QEMU end in order: by `quit`, or by SIGTERM, which means the same, when its monitor does not take that. Returns
-/// when it has ended or the time is over.
+/// Makes QEMU exit cleanly: by `quit` or, if its monitor does not accept that, by the equivalent SIGTERM. Returns when
+/// it has ended or the time is up.
 asio::awaitable<void> end_in_order(std::shared_ptr<Instance::Impl> impl, std::chrono::milliseconds timeout) {
   const auto deadline = detail::deadline_in(timeout);
   const Delivery quit = co_await try_execute(impl, "quit", timeout);

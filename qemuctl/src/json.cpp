@@ -43,12 +43,12 @@ std::string_view word(std::string_view token) {
   return token.substr(0, token.find_first_of(" \t\r\n"));
 }
 
-/// Reads one document with simdjson's On-Demand API. That looks only at what it is asked for, so every value is asked
-/// for and every separator looked at.
+/// Reads one document with simdjson's On-Demand API. That validates only what is requested, so every value is requested
+/// and every separator checked.
 ///
-/// The text is put into brackets first. simdjson treats a scalar at the root unlike any other and does not look at what
-/// follows a root that is a container; as the only item of an array the root is a value like all others, and the
-/// closing bracket is where the text ends.
+/// The text is wrapped in brackets first. simdjson treats a scalar at the root specially and ignores what follows a
+/// container at the root; as the only item of an array the root is a value like any other, and the closing bracket
+/// marks the end of the text.
 class Reader {
  public:
   Reader(std::string_view text, const JsonParseOptions& options)

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// How values of C++ types are written in a JSON file: small formats that are put together to the format of the whole.
-// Each of them both reads and describes itself as JSON Schema, so that the two cannot differ.
+// How values of C++ types are written in a JSON file: small formats, composed into the format of the whole file. Each
+// of them both reads values and describes itself as JSON Schema, so that the two cannot differ.
 #pragma once
 
 #include "nearest_word.hpp"
@@ -22,7 +22,7 @@
 
 namespace qemuctl::detail {
 
-/// What is being read, for those who report problems or resolve relative paths.
+/// What is being read, for reporting problems and resolving relative paths.
 struct ReadContext {
   Problems& problems;
   std::filesystem::path base_dir;
@@ -32,7 +32,7 @@ struct ReadContext {
 template<typename T>
 struct Format {
   std::string expected;                       ///< as it follows "expected": "true or false"
-  std::function<bool(const Json&)> recognise; ///< by the kind alone: is this how somebody tried to write it?
+  std::function<bool(const Json&)> recognise; ///< by the kind alone: is this an attempt to write one?
   /// The value, or nullopt after a problem was reported for `path`.
   std::function<std::optional<T>(const Json& json, const std::string& path, ReadContext& context)> read;
   Json schema; ///< draft 2020-12
@@ -42,7 +42,7 @@ struct Format {
 struct AnyKey {
   std::string name;
   bool required = false;
-  std::vector<std::string> instead_of; ///< keys (`cpu.cores`) that say the same, so that only one can be there
+  std::vector<std::string> instead_of; ///< equivalent keys (`cpu.cores`), of which only one may be present
   std::function<void(void* target, const Json& json, const std::string& path, ReadContext& context)> read;
   std::string expected;
   Json schema;
@@ -52,7 +52,7 @@ struct AnyKey {
 template<typename T>
 struct Key : AnyKey {};
 
-/// What stands there, for messages: a short value itself, otherwise its kind.
+/// What was found, for messages: a short value itself, otherwise its kind.
 std::string describe(const Json& json);
 std::string member_path(const std::string& path, const std::string& key);
 
@@ -61,9 +61,9 @@ std::string member_path(const std::string& path, const std::string& key);
 Format<std::string> text(const std::string& expected = "a string");
 /// A path; a relative one is relative to the folder of the file.
 Format<std::string> file_path();
-/// The same, or one of these words, which mean something else.
+/// The same, or one of these special words.
 Format<std::string> file_path_or(const std::vector<std::string>& words);
-/// A path, or the name of a program, which is searched elsewhere: what has no slash stays as it is.
+/// A path, or the name of a program to be searched for: without a slash it stays as is.
 Format<std::string> program_path();
 Format<std::string> word(const std::vector<std::string>& words);
 Format<bool> boolean();
@@ -92,7 +92,7 @@ auto converted(Format<A> format, Convert convert) {
                    std::move(format.schema)};
 }
 
-/// A T that is written in one of two ways, which differ in kind.
+/// A T that is written in one of two ways, told apart by kind.
 template<typename T>
 Format<T> either(Format<T> first, Format<T> second) {
   Json schema = Json::object({{"anyOf", Json::array({first.schema, second.schema})}});
@@ -121,7 +121,7 @@ Format<std::vector<T>> list_of(Format<T> item) {
     std::vector<T> values;
     for (std::size_t i = 0; i < json.size(); ++i) {
       std::optional<T> value = item.read(json.at(i), path + "[" + std::to_string(i) + "]", context);
-      // A place holder keeps the indexes of what follows right, for checks of the whole.
+      // A placeholder keeps the indexes of later items right, for checks of the whole.
       values.push_back(value ? std::move(*value) : T());
     }
     return values;
@@ -162,7 +162,7 @@ Key<T> instead_of(std::vector<std::string> others, Key<T> key) {
   return key;
 }
 
-/// The key that tells one kind of object from others: see `one_of_kinds`.
+/// The key that distinguishes kinds of objects: see `one_of_kinds`.
 template<typename T>
 Key<T> kind_key(const char* name, const char* kind, const char* description) {
   return required(key<T>(
@@ -170,7 +170,8 @@ Key<T> kind_key(const char* name, const char* kind, const char* description) {
 }
 
 Json object_schema(const std::vector<AnyKey>& keys);
-/// Reads the keys, in their order, into `target`, which has the type they were made for. False: `json` is no object.
+/// Reads the keys, in their order, into `target`, which has the type they were made for. False: `json` is not an
+/// object.
 bool read_object(void* target, const std::vector<AnyKey>& keys, const Json& json, const std::string& path,
                  ReadContext& context);
 

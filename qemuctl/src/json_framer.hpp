@@ -9,10 +9,10 @@
 
 namespace qemuctl::detail {
 
-/// Cuts a stream of bytes into JSON objects, by their structure: a monitor in pretty mode spreads a message over many
-/// lines. It finds where an object ends; whether it is valid is for the parser to say.
+/// Splits a stream of bytes into JSON objects by structure, as a monitor in pretty mode spreads a message over many
+/// lines. It only finds where an object ends; validating it is up to the parser.
 ///
-/// Every byte is looked at once, whatever the size of the pieces it comes in.
+/// Every byte is examined once, whatever the size of the pieces it arrives in.
 class JsonFramer {
  public:
   JsonFramer(std::size_t max_bytes, std::size_t max_depth) : max_bytes_(max_bytes), max_depth_(max_depth) {}
@@ -24,10 +24,10 @@ class JsonFramer {
   /// stream is broken.
   std::optional<std::string_view> next();
 
-  /// Why nothing more can come: a phrase; empty while all is well.
+  /// Why the stream is broken, as a phrase; empty if it is not.
   const std::string& broken() const noexcept { return broken_; }
 
-  /// Whether the stream stands inside an object, so that its end now would cut something off.
+  /// Whether the stream is inside an object, so that ending now would truncate it.
   /// Only after `next` has returned nullopt.
   bool inside() const noexcept { return start_ < buffer_.size(); }
 
@@ -38,8 +38,8 @@ class JsonFramer {
   std::size_t max_bytes_;
   std::size_t max_depth_;
   std::string buffer_;
-  std::size_t start_ = 0;   ///< of the object, or of the white space before it
-  std::size_t scanned_ = 0; ///< never looked at again
+  std::size_t start_ = 0;   ///< of the object, or of the whitespace before it
+  std::size_t scanned_ = 0; ///< never examined again
   std::size_t depth_ = 0;   ///< open braces and brackets; 0 between two objects
   bool in_string_ = false;
   bool escaped_ = false; ///< the last byte was a backslash in a string

@@ -18,8 +18,8 @@
 
 namespace qemuctl::detail {
 
-/// What QEMU inherits when it is launched, and the programs that run beside it. Whatever is not handed on when this is
-/// destroyed is closed, and those programs are told to end: swtpm waits for ever for a QEMU that never came.
+/// What QEMU inherits when it is launched, and the programs that run beside it. Destroying this closes whatever was not
+/// handed on and terminates those programs: swtpm would wait forever for a QEMU that never comes.
 class LaunchResources {
  public:
   LaunchResources(asio::any_io_executor executor, VmFiles& files) : executor_(std::move(executor)), files_(files) {}
@@ -38,13 +38,13 @@ class LaunchResources {
   void inherit_for(const std::string& path, FileDescriptor fd);
   void inherit_borrowed_for(const std::string& path, int fd);
 
-  /// Starts a program that serves QEMU and ends by itself when QEMU has closed its sockets. It inherits `fds`, in this
-  /// order from 3 on, and writes to the VM's log. Throws `Error` (`errc::launch_failed`).
+  /// Starts a program that serves QEMU and exits once QEMU has closed its sockets. It inherits `fds`, in this order
+  /// from 3 on, and writes to the VM's log. Throws `Error` (`errc::launch_failed`).
   void start_helper(const std::string& path, std::vector<std::string> argv, const std::vector<int>& fds, int log);
 
   const std::vector<int>& inherited() const noexcept { return inherited_; }
   const std::map<std::string, std::vector<int>, std::less<>>& descriptors() const noexcept { return descriptors_; }
-  /// QEMU has its copies: with ours closed its death ends every connection to it.
+  /// QEMU has its copies; once ours are closed, its death ends every connection to it.
   void close_ours() noexcept { ours_.clear(); }
   std::vector<Process> take_helpers() noexcept { return std::exchange(helpers_, {}); }
 
@@ -66,11 +66,11 @@ std::vector<FileDescriptor> open_sockets(const VmConfig& config, LaunchResources
 /// Networks between VMs: the listening socket of a server, the connected one of a client. The latter takes at most 10
 /// s.
 asio::awaitable<void> open_network_sockets(const VmConfig& config, LaunchResources& resources);
-/// TAP interfaces and vhost-net: made, put up, added to their bridges.
+/// TAP interfaces and vhost-net: created, brought up, added to their bridges.
 void open_taps(const VmConfig& config, LaunchResources& resources);
-/// Files in memory with the secrets that are given as text.
+/// In-memory files with the secrets given as text.
 void open_secrets(const VmConfig& config, LaunchResources& resources);
-/// A copy of the template when the VM has no UEFI variables yet.
+/// A copy of the template if the VM has no UEFI variables yet.
 void make_efi_vars(const VmConfig& config);
 /// virtiofsd, one for each share of that type.
 void start_shares(const VmConfig& config, LaunchResources& resources, int log);

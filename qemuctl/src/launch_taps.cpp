@@ -43,8 +43,8 @@ FileDescriptor open_device(const char* device) {
   return fd;
 }
 
-/// Attaches a descriptor of /dev/net/tun to the interface as one of its queues. It is made when it does not exist, and
-/// then goes with its last descriptor. Returns its name.
+/// Attaches a descriptor of /dev/net/tun to the interface as one of its queues. It is created if it does not exist, and
+/// then disappears with its last descriptor. Returns its name.
 std::string attach(int fd, const std::string& name, bool multi_queue) {
   ifreq request{};
   name.copy(request.ifr_name, sizeof request.ifr_name - 1);

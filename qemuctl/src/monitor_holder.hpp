@@ -18,16 +18,16 @@ struct MonitorUse {
     a_client, ///< another client
   };
   Served served = Served::unknown;
-  /// That client's process, when its descriptors can be read.
+  /// That client's process, if its descriptors can be read.
   std::optional<MonitorHolder> holder;
   /// Whether the monitor's process has accepted our connection, or left it in the queue.
   std::optional<bool> accepted_us;
-  /// The process that listens, for TCP (for Unix sockets SO_PEERCRED tells).
+  /// The process that listens, for TCP (Unix sockets have SO_PEERCRED).
   std::optional<int> server_pid;
 };
 
-/// Looks at the monitor at `address`, which our connection `own_socket` leads to (-1: there is none). Never blocks;
-/// what cannot be read is left out.
+/// Inspects the monitor at `address`, to which our connection `own_socket` leads (-1: none). Never blocks; what cannot
+/// be read is omitted.
 MonitorUse inspect_monitor_use(const MonitorAddress& address, int own_socket);
 
 } // namespace qemuctl::detail

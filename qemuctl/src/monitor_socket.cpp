@@ -101,7 +101,7 @@ StreamSocket connect_unix(const ConnectAttempt& attempt, const UnixAddress& targ
   const auto start = std::chrono::steady_clock::now();
   FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket) throw system_error(attempt, "socket");
-  // By hand, because asio::async_connect takes EAGAIN for "under way", but here it means that the server's queue is
+  // By hand, because asio::async_connect takes EAGAIN for "in progress", but here it means that the server's backlog is
   // full.
   const auto* address = reinterpret_cast<const sockaddr*>(&target.address);
   if (::connect(socket.get(), address, target.length) != 0) {

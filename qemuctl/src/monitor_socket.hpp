@@ -20,7 +20,7 @@ namespace qemuctl::detail {
 
 using StreamSocket = asio::generic::stream_protocol::socket;
 
-/// One attempt to reach a monitor, which somebody may give up while it is under way.
+/// An attempt to reach a monitor, which may be abandoned in progress.
 struct ConnectAttempt {
   ConnectAttempt(asio::any_io_executor on, std::string what, std::chrono::milliseconds limit)
       : executor(on), changed(on), subject(std::move(what)), timeout(limit) {}
@@ -32,17 +32,17 @@ struct ConnectAttempt {
 
   asio::any_io_executor executor;
   Wakeup changed;
-  std::string subject; ///< named in errors
+  std::string subject; ///< for error messages
   std::chrono::milliseconds timeout;
   bool abandoned = false;
 };
 
 /// Connects to where a monitor listens. Throws `Error`: `connect_failed`, `timed_out`, `invalid_argument`,
-/// `monitor_in_use` when the kernel's queue of clients is full, `disconnected` when the peer hung up at once or the
+/// `monitor_in_use` when the kernel's backlog is full, `disconnected` when the peer hung up at once or the
 /// attempt was abandoned.
 asio::awaitable<StreamSocket> connect_to_monitor(std::shared_ptr<ConnectAttempt> attempt, MonitorAddress address);
 
-/// Takes a socket that is connected already. Throws `Error` (`invalid_argument`) when it is no such thing.
+/// Takes a connected stream socket. Throws `Error` (`invalid_argument`) for anything else.
 StreamSocket adopt_socket(const ConnectAttempt& attempt, FileDescriptor socket);
 
 /// The address the socket is connected to; nullopt for a socket pair and unnamed sockets.

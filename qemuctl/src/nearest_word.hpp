@@ -13,7 +13,7 @@ namespace qemuctl::detail {
 /// other; upper and lower case count as equal.
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
-/// The word of `known` somebody who wrote `word` most likely meant; empty when none is near enough to be a help.
+/// The word in `known` that `word` was most likely meant to be; empty if none is close enough to help.
 std::string nearest_word(std::string_view word, const std::vector<std::string>& known);
 
 } // namespace qemuctl::detail

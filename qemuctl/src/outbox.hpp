@@ -14,11 +14,11 @@
 
 namespace qemuctl::detail {
 
-/// The messages that wait to be written to a stream socket, in order, each with its file descriptors.
+/// Messages waiting to be written to a stream socket, in order, each with its file descriptors.
 ///
-/// Each message gets its own `sendmsg`, because the kernel ties descriptors to the first byte of the call they were
-/// passed to, and QEMU gives them to the command that byte belongs to. A message of which a part was written is always
-/// written to its end, or the stream would be unreadable from there on.
+/// Each message gets its own `sendmsg`, because the kernel ties descriptors to the first byte of that call, and QEMU
+/// gives them to the command that byte belongs to. A partly written message is always completed, as the stream would be
+/// unreadable otherwise.
 class Outbox {
  public:
   using Id = std::uint64_t;
@@ -34,10 +34,10 @@ class Outbox {
     std::vector<std::pair<Id, std::error_code>> refused;
   };
 
-  /// Writes what the socket takes without blocking.
+  /// Writes as much as the socket accepts without blocking.
   Flushed flush(int socket);
 
-  /// Takes a message back, with its descriptors. False when it was begun or is gone: the peer may have seen it.
+  /// Withdraws a message and its descriptors. False if it was partly written or is gone: the peer may have seen it.
   bool take_back(Id id);
 
   bool empty() const noexcept { return messages_.empty(); }

@@ -10,7 +10,7 @@
 
 namespace qemuctl::detail {
 
-/// Everything that is wrong with a description of a VM, so that a person hears of all of it at once.
+/// Collects all problems of a VM description, so that they are reported together.
 class Problems {
  public:
   struct Problem {

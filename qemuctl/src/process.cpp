@@ -45,8 +45,8 @@ bool has_ended(int pidfd) noexcept {
 
 enum class Reap { no, yes };
 
-/// How the process behind a pidfd that has ended did so; empty when the kernel does not tell, because it is no child of
-/// ours or the program ignores SIGCHLD. Without `reap` the status is left to whoever forked it.
+/// How the process behind a pidfd ended; empty if the status is not available, because it is not our child or the
+/// program ignores SIGCHLD. Without `reap` the status is left to whoever forked it.
 /// nullopt: it cannot be reaped yet, because a debugger holds its status back.
 std::optional<ProcessExit> collect(int pidfd, Reap reap) noexcept {
   siginfo_t info{};
@@ -207,8 +207,8 @@ struct Process::Impl : std::enable_shared_from_this<Process::Impl> {
     return ended;
   }
 
-  /// The descriptor is only waited on while somebody waits for the process: an executor that nobody else gives work
-  /// to can run dry.
+  /// The descriptor is only waited on while somebody waits for the process, so that an executor without other work runs
+  /// out of work.
   void listen() {
     pidfd.async_wait(asio::posix::stream_descriptor::wait_read, [self = shared_from_this()](std::error_code ec) {
       if (ec || self->waiters == 0) return; // the last waiter has left

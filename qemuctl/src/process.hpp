@@ -20,7 +20,7 @@ namespace qemuctl::detail {
 
 /// How a process ended.
 struct ProcessExit {
-  std::optional<int> exit_code; ///< both empty: it is gone, but it was not our child, so the kernel does not tell
+  std::optional<int> exit_code; ///< both empty: gone, but not our child, so the status is not known
   std::optional<int> signal;
   std::string describe() const; ///< "exit status 1", "killed by signal 9 (Killed)", "gone"
 };
@@ -39,14 +39,14 @@ inline constexpr int first_inherited_fd = 3;
 /// A process watched through a pidfd: a child, which it also reaps, or any other.
 ///
 /// Bound to one executor. Destroying it neither blocks nor kills. A child that outlives it is reaped by the next
-/// `Process::spawn` in this program, so there are never more zombies than VMs were left to themselves since.
+/// `Process::spawn` in this program, so zombies are bounded by the VMs released since.
 class Process {
  public:
-  /// Starts a child. Throws `std::system_error` when the binary cannot be executed (the error of exec itself).
+  /// Starts a child. Throws `std::system_error` if the binary cannot be executed (the error of exec itself).
   static Process spawn(asio::any_io_executor executor, const SpawnOptions& options);
 
-  /// Takes charge of a child that the caller has forked, as of one that `spawn` started. Throws `std::system_error`,
-  /// and then the child is killed.
+  /// Adopts a child that the caller has forked, as if `spawn` had started it. Throws `std::system_error` after killing
+  /// the child.
   static Process adopt(asio::any_io_executor executor, int pid);
 
   /// Watches a process that is not (or need not be) a child. Throws `std::system_error` (ESRCH) when there is none.
@@ -67,8 +67,8 @@ class Process {
   /// How it ended, if it has; never blocks.
   std::optional<ProcessExit> poll();
 
-  /// Sends a signal through the pidfd, so it can never hit another process. False when it is gone, or is not ours to
-  /// signal.
+  /// Sends a signal through the pidfd, so it can never hit another process. False if it is gone, or if we may not
+  /// signal it.
   bool send_signal(int signal) noexcept;
 
   struct Impl;
@@ -78,7 +78,7 @@ class Process {
   std::shared_ptr<Impl> impl_;
 };
 
-/// Reaps the children that have ended after their `Process` was destroyed. `Process::spawn` does so by itself.
+/// Reaps children that ended after their `Process` was destroyed. `Process::spawn` calls it.
 /// Thread-safe.
 void reap_orphans();
 

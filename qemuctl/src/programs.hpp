@@ -9,7 +9,7 @@
 
 namespace qemuctl::detail {
 
-/// A regular file that we may execute.
+/// Whether it is a regular file we may execute.
 bool is_program(const std::filesystem::path& path);
 
 /// The folders of `$PATH`, then those of `more` that are not among them.

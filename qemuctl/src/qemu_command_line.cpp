@@ -21,7 +21,7 @@ namespace qemuctl::detail {
 namespace {
 
 /// The options without an argument, of QEMU 1.0 and newer (those without HAS_ARG in `qemu-options.hx`). Every other one
-/// takes the next argument, whatever that looks like.
+/// consumes the next argument, whatever it looks like.
 constexpr std::string_view flags[] = {
     "S",
     "alt-grab",
@@ -150,7 +150,7 @@ struct Chardev {
   std::string written;
 };
 
-/// What `-qmp` takes instead of a chardev's id (`qemu_chr_parse_compat` in `chardev/char.c`): "unix:PATH,...",
+/// What `-qmp` accepts instead of a chardev id (`qemu_chr_parse_compat` in `chardev/char.c`): "unix:PATH,...",
 /// "tcp:HOST:PORT,...", "stdio", ...
 Options parse_short_chardev(std::string_view text) {
   const auto colon = std::min(text.find(':'), text.size());

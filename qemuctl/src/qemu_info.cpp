@@ -146,8 +146,8 @@ bool has_command(const Json& schema, std::string_view name) {
   });
 }
 
-/// The schema tells of all block drivers that could be built, and these are modules that may not be installed. QEMU
-/// says so only when one is used: here with a secret that does not exist, which is refused before anything is connected
+/// The schema lists all block drivers that were built, but these are modules that may not be installed. QEMU says so
+/// only when one is used: here with a secret that does not exist, which is rejected before anything is connected
 /// to.
 asio::awaitable<bool> lacks_module(detail::QemuProbe& probe, std::string driver) {
   Json node;

@@ -20,11 +20,11 @@
 
 namespace qemuctl::detail {
 
-/// A QEMU that runs no guest and is only asked something, over a private monitor. Killed when this is destroyed.
+/// A QEMU that runs no guest and is only queried, over a private monitor. Killed on destruction.
 class QemuProbe {
  public:
-  /// Starts `binary` with `arguments`, its CPUs stopped and without default devices, and returns when its main loop
-  /// has answered. `timeout` is for everything that is done with it.
+  /// Starts `binary` with `arguments`, its CPUs stopped and without default devices, and returns once its main loop
+  /// responds. `timeout` covers everything done with it.
   ///
   /// Throws `Error` (`errc::launch_failed`): `detail` says how it ended ("QEMU was killed by signal 6 (Aborted)") and
   /// `server_text` has the last lines it printed.
@@ -37,10 +37,10 @@ class QemuProbe {
 
   int pid() const noexcept { return process_->pid(); }
 
-  /// Runs a QMP command. Whatever goes wrong is an `Error` as `start` throws it.
+  /// Runs a QMP command. Throws an `Error` like `start`.
   asio::awaitable<Json> execute(std::string command, Json arguments = {});
 
-  /// Why QEMU refuses a command, in its own words; empty: it does not. Anything else that goes wrong is an `Error`.
+  /// QEMU's error text for a command; empty if it succeeds. Any other failure is an `Error`.
   asio::awaitable<std::string> refusal(std::string command, Json arguments);
 
   /// Ends QEMU and waits until it is gone.

@@ -16,8 +16,8 @@ namespace {
 
 constexpr QmpSession::CommandId capabilities_id = 0;
 
-// A late answer to a forgotten command must not pass for another one's, but a peer that never answers must not make us
-// remember without end.
+// A late reply to a forgotten command must not be taken for another's, but a peer that never replies must not make us
+// remember without bound.
 constexpr std::size_t max_forgotten = 1'024;
 
 int version_number(const Json& version, std::string_view key) {

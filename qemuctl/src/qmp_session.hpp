@@ -18,8 +18,8 @@ namespace qemuctl::detail {
 
 /// The QMP protocol of one connection, without any I/O: bytes in, actions out.
 ///
-/// Feed it what was read (`receive`), perform what `next_action` returns until there is nothing left, and tell it of
-/// the end (`peer_closed`). It knows no sockets, no clocks and no threads, which is what tests and fuzzers drive.
+/// Feed it input (`receive`), perform what `next_action` returns until nothing is left, and report the end of the
+/// stream (`peer_closed`). It knows no sockets, clocks or threads, so tests and fuzzers can drive it directly.
 class QmpSession {
  public:
   struct Limits {
@@ -34,7 +34,7 @@ class QmpSession {
   struct Send { ///< write these bytes
     std::string bytes;
   };
-  struct Ready { ///< negotiation is over, commands may be sent
+  struct Ready { ///< negotiation is done, commands may be sent
     QmpGreeting greeting;
   };
   struct Reply { ///< a command succeeded
@@ -60,11 +60,11 @@ class QmpSession {
   /// number of them (an id is the prefix and a decimal number). Few, because QEMU takes some 3 us to read a byte.
   QmpSession(Limits limits, std::string id_prefix);
 
-  /// Takes bytes as they were read, in pieces of any size. They are kept until `next_action` has been called often
-  /// enough, so call that before reading more.
+  /// Takes input in pieces of any size. It is kept until `next_action` has returned all of it, so call that before
+  /// reading more.
   void receive(std::string_view bytes);
 
-  /// What is to be done next, in order; nullopt when more bytes are needed.
+  /// The next action, in order; nullopt when more input is needed.
   std::optional<Action> next_action();
 
   /// A command as it goes on the wire. Only when `is_ready()`. Throws `Error` (`errc::invalid_argument`) when
@@ -79,12 +79,12 @@ class QmpSession {
   void forget(CommandId id);
 
   bool is_ready() const noexcept;
-  bool greeted() const noexcept; ///< a greeting has come, negotiation may still be under way
+  bool greeted() const noexcept; ///< a greeting has arrived; negotiation may be in progress
 
   /// How the connection ended, now that the peer has closed it or the socket has failed with `error` (empty for an
   /// orderly end of file). It is clean between two messages with no command unanswered, and also after the peer
   /// announced its end (a SHUTDOWN event, unless the VM went on, or the reply to `quit`), when even a reset is clean:
-  /// QEMU leaves then without reading what we sent last.
+  /// QEMU exits without reading what we sent last.
   ConnectionEnd peer_closed(std::string_view error = {}) const;
 
  private:
@@ -113,7 +113,7 @@ class QmpSession {
   bool greeted_ = false;
   QmpGreeting greeting_;
   CommandId last_id_ = 0;
-  SentMap sent_;              ///< without an answer so far, the forgotten ones too, oldest first
+  SentMap sent_;              ///< unanswered, including forgotten ones, oldest first
   std::size_t forgotten_ = 0; ///< how many of them
   bool shut_down_ = false;    ///< a SHUTDOWN event came, and the VM did not go on
   bool quitting_ = false;     ///< `quit` was answered

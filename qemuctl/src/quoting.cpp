@@ -7,8 +7,8 @@
 namespace qemuctl {
 
 std::string quote_for_shell(const std::vector<std::string>& words) {
-  // "=" is harmless except in the first words, where a shell would take it for an assignment; "~" and "#" only at the
-  // beginning, but they are rare.
+  // "=" only matters in the first words, where a shell would take it for an assignment, and "~" and "#" only at the
+  // start of a word, but they are rare.
   constexpr std::string_view harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+:,./-";
   std::string line;
   bool command_seen = false;

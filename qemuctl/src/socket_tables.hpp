@@ -25,7 +25,7 @@ struct UnixSocketEntry {
   std::optional<std::uint64_t> peer_inode; ///< 0 when the peer was not accepted yet
 };
 
-/// All listening and connected ones; empty when the kernel does not tell.
+/// All listening and connected ones; empty if the kernel cannot be queried.
 std::vector<UnixSocketEntry> read_unix_sockets();
 
 /// IPv4 addresses in their IPv6 form (::ffff:1.2.3.4), so that both ends of one connection can be compared.
@@ -49,7 +49,7 @@ struct TcpSocketEntry {
 /// The sockets of this network namespace, from /proc/net/tcp and /proc/net/tcp6.
 std::vector<TcpSocketEntry> read_tcp_sockets();
 
-/// One line of those files; nullopt for the heading and what is no such line.
+/// One line of those files; nullopt for the heading and any other text.
 std::optional<TcpSocketEntry> parse_tcp_socket(std::string_view line);
 
 } // namespace qemuctl::detail

@@ -8,11 +8,11 @@
 
 namespace qemuctl::detail {
 
-/// Text from another process as it can be shown in one line of a message: tabs become spaces, other control characters
-/// (C1 and the Unicode line separators, too) become '?', and what is no UTF-8 becomes U+FFFD.
+/// Text from another process made safe for one line of a message: tabs become spaces, other control characters
+/// (C1 and the Unicode line separators, too) become '?', and invalid UTF-8 becomes U+FFFD.
 std::string printable(std::string_view text);
 
-/// The last lines of a text that have something in them, at most `max_lines`, each as `printable` shows it.
+/// The last non-empty lines of a text, at most `max_lines`, each as `printable` shows it.
 std::string tail_of(std::string_view text, std::size_t max_lines = 10);
 
 } // namespace qemuctl::detail

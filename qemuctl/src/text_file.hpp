@@ -8,8 +8,8 @@
 
 namespace qemuctl::detail {
 
-/// The contents of a regular file that a person wrote. Throws `Error`, saying that `operation` was not possible:
-/// `not_found` when it cannot be read, `invalid_argument` when it is larger than `max_size` bytes.
+/// The contents of a regular file written by a person. Throws `Error`, saying that `operation` failed: `not_found` if
+/// it cannot be read, `invalid_argument` if it is larger than `max_size` bytes.
 std::string read_text_file(const std::filesystem::path& file, std::size_t max_size, const char* operation);
 
 } // namespace qemuctl::detail

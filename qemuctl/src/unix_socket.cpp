@@ -36,8 +36,8 @@ int listener_of(const std::filesystem::path& path) {
   const FileDescriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const sockaddr_un address = unix_address_of(path);
   if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    // Only these two say that nobody listens. EAGAIN: its queue of clients is full; EPROTOTYPE: a socket of another
-    // type, with somebody behind it; EACCES: not for this user to know.
+    // Only these two mean that nobody listens. EAGAIN: the backlog is full; EPROTOTYPE: a bound socket of another type;
+    // EACCES: this user may not find out.
     return errno == ECONNREFUSED || errno == ENOENT ? 0 : -1;
   ucred peer{};
   socklen_t size = sizeof peer;

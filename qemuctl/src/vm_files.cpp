@@ -37,8 +37,8 @@ constexpr std::uintmax_t max_log_bytes = 1 << 20;
   fail(code, name, fmt::format("{}: {}", what, code.message()));
 }
 
-/// Opens and locks the file; nullopt when somebody else has the lock. The lock of a file that was removed meanwhile
-/// guards nothing, so it is taken again on the file that is there now.
+/// Opens and locks the file; nullopt if somebody else holds the lock. The lock on a file that was removed meanwhile
+/// guards nothing, so it is then taken on the current file.
 std::optional<FileDescriptor> try_lock(const std::filesystem::path& path) {
   for (;;) {
     FileDescriptor fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -123,8 +123,8 @@ FileDescriptor VmFiles::listen(const std::filesystem::path& path) {
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     fail_errno(name_, "cannot bind to " + path.string());
   sockets_.push_back(path);
-  // Between bind and listen nobody can connect, so the mode is right from the first client on; the process-wide umask
-  // must not be touched in a library.
+  // Nobody can connect between bind and listen, so the mode is right for the first client; a library must not touch
+  // the process-wide umask.
   if (::chmod(path.c_str(), 0600) != 0) fail_errno(name_, "cannot set the mode of " + path.string());
   if (::listen(fd.get(), 1) != 0) fail_errno(name_, "cannot listen on " + path.string());
   return fd;

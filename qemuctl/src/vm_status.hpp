@@ -15,26 +15,26 @@ namespace qemuctl::detail {
 /// QEMU's RunState (`qapi/run-state.json`) as one of the seven states; `unknown` for a word this library does not know.
 State state_from_run_state(std::string_view run_state) noexcept;
 
-/// What events told of the end of a VM, before its process is gone.
+/// What events revealed about the end of a VM, before its process is gone.
 struct ShutdownNotice {
   std::string reason;    ///< `reason` of the SHUTDOWN event: "guest-shutdown", "host-qmp-quit", "guest-panic", ...
-  bool outlived = false; ///< QEMU has answered since, as with `-no-shutdown`: it stays although the guest has ended
+  bool outlived = false; ///< QEMU has replied since, as with `-no-shutdown`: it stays although the guest has ended
 };
 
-/// Whether QEMU itself ends with a SHUTDOWN of this reason, whatever `-no-shutdown` or `-action` say: `quit` and the
+/// Whether QEMU itself ends with a SHUTDOWN of this reason, whatever `-no-shutdown` or `-action` says: `quit` and the
 /// signals override them (`qmp_quit`, `qemu_system_killed`).
 bool ends_qemu(std::string_view shutdown_reason) noexcept;
 
-/// Whether the status is that of a guest that has ended by itself, in order.
+/// Whether the guest shut itself down normally.
 bool guest_shut_down(const VmStatus& status) noexcept;
 
 /// The status while QEMU runs, from the reply to `query-status`.
 VmStatus running_status(const Json& query_status_reply);
 
-/// The status from a SHUTDOWN event: the guest is over, the process still there.
+/// The status from a SHUTDOWN event: the guest has ended, the process still exists.
 VmStatus shutdown_status(const ShutdownNotice& notice);
 
-/// The status when no monitor answers although the process is there.
+/// The status when the process exists but no monitor responds.
 VmStatus silent_status(std::string reason);
 
 /// The final status of a VM whose process is gone.

@@ -13,7 +13,7 @@ namespace qemuctl::detail {
 
 /// A condition variable for the coroutines of one executor: `notify` wakes every coroutine that waits at that moment.
 ///
-/// As with a condition variable, the waiter checks its condition in a loop; it may also wake for no reason.
+/// As with a condition variable, the waiter checks its condition in a loop; wakeups may be spurious.
 class Wakeup {
  public:
   using time_point = std::chrono::steady_clock::time_point;

@@ -20,7 +20,7 @@ VmConfig parse_vm_config(std::string_view text, const std::string& source = "vm.
                          const std::filesystem::path& base_dir = {});
 
 /// The same for a file; without a `name`, the VM is named after the file, without its extension.
-/// Throws `Error` (`errc::not_found`) if it cannot be read or exceeds 1 MiB.
+/// Throws `Error`: `not_found` if it cannot be read, `invalid_argument` if it exceeds 1 MiB.
 VmConfig load_vm_config(const std::filesystem::path& file);
 
 } // namespace qemuctl

@@ -16,10 +16,10 @@
 
 namespace qemuctl::detail {
 
-/// Finds what cannot be right in `config` whatever the QEMU. Pure.
+/// Finds what is invalid in `config` for any QEMU. Pure.
 void check_vm_config(const VmConfig& config, Problems& problems);
 
-/// What the parts of the check have in common. Paths are those of vm.json.
+/// The common parts of the checks. Paths are those of vm.json.
 class Check {
  public:
   Check(const VmConfig& vm, Problems& found) : config(vm), problems(found) {}
@@ -27,13 +27,13 @@ class Check {
   const VmConfig& config;
   Problems& problems;
 
-  /// One of the known words. Empty is right when `optional`.
+  /// One of the known words, or empty if `optional`.
   void word(const std::string& path, const std::string& value, const Words& known, bool optional = false);
-  /// Says so and returns false when `value` cannot be passed to QEMU at all.
+  /// Reports it and returns false if `value` cannot be passed to QEMU at all.
   bool text(const std::string& path, const std::string& value);
   /// The same, and not empty; `expected` says what it is.
   bool needed(const std::string& path, const std::string& value, std::string_view expected);
-  void id(const std::string& path, const std::string& value); ///< empty is right
+  void id(const std::string& path, const std::string& value); ///< may be empty
   template<typename Number>
   void range(const std::string& path, Number value, Number min, Number max) {
     if (value < min || value > max)
@@ -45,7 +45,7 @@ class Check {
   void own_path(const std::string& path, const std::string& value);
   /// Ids that belong to the same kind of thing in QEMU.
   void own_id(std::map<std::string, std::string>& owners, const std::string& path, const std::string& value);
-  /// That something of this id is described: `what` is "secret", "chardev".
+  /// Something with this id must exist: `what` is "secret", "chardev".
   void known_id(const std::string& path, const std::string& value, std::string_view what, const Words& known);
   /// `value` takes effect only with something else.
   void no_effect(const std::string& path, bool given, std::string_view without);
@@ -64,7 +64,7 @@ void check_networks(Check& check);   ///< networks, vsock
 void check_display(Check& check);    ///< display, video, audio
 void check_characters(Check& check); ///< serials, chardevs, virtio-serial, agents
 void check_devices(Check& check);    ///< USB, host devices, hot plugging, secrets
-void check_ids(Check& check);        ///< that no two devices have the same
+void check_ids(Check& check);        ///< that no two devices have the same id
 /// @}
 
 /// The ids of secrets and of character devices that can be referred to.

@@ -19,10 +19,10 @@
 
 namespace qemuctl::detail {
 
-/// QEMU's command line while it is put together.
+/// QEMU's command line under construction.
 ///
-/// Each part of a description adds its own options by one of the functions `add_...`. What is wrong is collected, so
-/// that all of it can be told at once. Devices get their places on the PCI bus at the end, when all are known.
+/// Each part of a description adds its options through one of the `add_...` functions. Problems are collected, so that
+/// they can be reported together. Devices get their PCI addresses at the end, when all are known.
 class CommandLineParts {
  public:
   CommandLineParts(const VmConfig& vm, const QemuInfo& binary, const CommandLineContext& decided);
@@ -40,35 +40,35 @@ class CommandLineParts {
   void netdev(const Json& backend);
   void chardev(std::string options); ///< "TYPE,id=ID,...", values escaped
 
-  /// A device for the part of the description at `path` that says which one it is: this QEMU must know it. It has
-  /// `driver` and `id`. A PCI device that has no `bus` gets a place.
+  /// A device for the part of the description at `path` that selects it; this QEMU must support it. It has `driver` and
+  /// `id`. A PCI device without a `bus` is placed.
   void device(const std::string& path, Json properties);
   bool is_pci_device(std::string_view driver) const;
 
-  /// A name for a block node, made of the id of what it is for so that people recognise it, or of what fits of that and
-  /// a number. Nodes below it have the same name with a suffix; `suffixes` are those it will have.
+  /// A name for a block node: the recognisable id of what it is for, or as much of it as fits, and a number. Nodes
+  /// below it have the same name with a suffix; `suffixes` are those it will need.
   std::string node_name(const std::string& id, std::size_t index, const std::vector<std::string>& suffixes);
 
-  /// The descriptor that QEMU inherits for the part of the description at `path`; -1: there is none.
+  /// The descriptor that QEMU inherits for the part of the description at `path`; -1: none.
   int descriptor(std::string_view path) const;
   std::vector<int> descriptors(std::string_view path) const;
 
   /// The controller that USB devices are on; once, however often it is called.
   void add_usb_controller();
-  /// Gives a device the next free port of it, which is added before.
+  /// Assigns a device the next free port of that controller, adding it first.
   void plug_into_usb(Json& device);
-  /// The bus of the virtio-serial controller, or of the virtio-scsi controller: added by the first who asks.
+  /// The bus of the virtio-serial controller, or of the virtio-scsi controller: added by the first call.
   std::string virtio_serial_bus();
   std::string scsi_bus();
 
-  void invalid(std::string path, std::string text); ///< cannot be right for this machine
+  void invalid(std::string path, std::string text); ///< is invalid for this machine
   void invalid(std::string path, std::string_view found, std::string_view expected);
   void missing(std::string path, std::string text); ///< this QEMU does not have it
-  /// "this QEMU (PATH, version 7.2.22) has no WHAT": names the version that has it when that is known.
+  /// "this QEMU (PATH, version 7.2.22) has no WHAT": names the version that added it, if known.
   void missing_in_qemu(std::string path, std::string_view what, std::string_view since = {});
 
-  /// The whole, once. What is wrong is in the two lists, then: what cannot be right for this machine, and what this
-  /// QEMU does not have.
+  /// The complete command line; call it once. The problems are then in the two lists: what is invalid for this machine,
+  /// and what this QEMU lacks.
   std::vector<std::string> finish(Problems& invalid, Problems& missing);
 
  private:

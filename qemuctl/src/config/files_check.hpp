@@ -8,7 +8,7 @@
 
 namespace qemuctl::detail {
 
-/// @name What a VM needs of the host
+/// @name What a VM needs from the host
 /// @{
 /// Files, folders, programs, devices such as `/dev/vhost-net`.
 void find_missing_files(const VmConfig& config, Problems& problems);

@@ -18,7 +18,7 @@ namespace qemuctl::detail {
 
 inline constexpr int any_number = std::numeric_limits<int>::max();
 
-/// How vm.json is written: the one table of its keys.
+/// The format of vm.json: the one table of its keys.
 const Format<VmConfig>& vm_config_format();
 
 /// @name Its parts
@@ -57,7 +57,7 @@ Format<Variant> as_kind(Format<T> format) {
   return converted(std::move(format), [](T value) { return Variant(std::move(value)); });
 }
 
-/// An object that is often written as nothing but one word or value, which goes to `target`.
+/// An object that is often written as a single word or value, which goes to `target`.
 template<typename T, typename A, typename Target>
 Format<T> short_or_object(Format<A> short_form, Target T::*target, Format<T> whole) {
   auto converted_short = converted(std::move(short_form), [target](A value) {

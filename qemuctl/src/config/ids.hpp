@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The ids of what a description makes in QEMU.
+// The ids of the objects that a description creates in QEMU.
 #pragma once
 
 #include <qemuctl/vm_config.hpp>
@@ -12,7 +12,7 @@
 
 namespace qemuctl::detail {
 
-/// @name Ids of devices that are there once, or are numbered
+/// @name Ids of devices that are unique or numbered
 /// @{
 inline constexpr std::string_view usb_controller_id = "usb";
 inline constexpr std::string_view usb_tablet_id = "usb-tablet";
@@ -33,7 +33,7 @@ std::string serial_id(std::size_t index);
 std::string host_device_id(std::size_t index);
 std::string share_id(std::size_t index);
 std::string virtio_serial_port_id(std::size_t index);
-/// Of the SATA controllers that are no part of the machine.
+/// SATA controllers that are not part of the machine.
 std::string sata_controller_id(std::size_t index);
 /// An empty root port for hot plugging, from 0 on.
 std::string hotplug_port_id(std::size_t index);

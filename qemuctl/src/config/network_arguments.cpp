@@ -107,8 +107,8 @@ Json netdev(CommandLineParts&, const std::string&, const BridgeNetBackend& bridg
   return backend;
 }
 
-/// The addresses of devices, as many as are asked for. Those that are not given are made of the names, so that they
-/// are the same at each start and those of different VMs differ.
+/// The MAC addresses of the devices. Those not given are derived from the names, so that they are the same at every
+/// start and differ between VMs.
 class MacAddresses {
  public:
   explicit MacAddresses(const VmConfig& config) : vm_(config.name) {

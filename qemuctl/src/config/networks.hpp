@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the check, the command line and the launch have to agree on.
+// What the check, the command line and the launch must agree on.
 #pragma once
 
 #include <qemuctl/network_config.hpp>
@@ -36,7 +36,7 @@ struct StreamEnd {
   int reconnect = 0; ///< s
 };
 
-/// nullopt: the backend is no such thing, or a multicast group.
+/// nullopt: not such a backend, or a multicast group.
 inline std::optional<StreamEnd> stream_end(const NetworkBackend& backend) {
   if (const auto* stream = std::get_if<StreamNetBackend>(&backend))
     return StreamEnd{stream->path, stream->host, stream->port, stream->server, stream->reconnect};
@@ -45,13 +45,13 @@ inline std::optional<StreamEnd> stream_end(const NetworkBackend& backend) {
   return StreamEnd{socket->path, socket->host, socket->port, socket->server, socket->reconnect};
 }
 
-/// The launcher connects, so that a server that is not there is an error, which QEMU passes over. A client that tries
-/// again is QEMU's.
+/// The launcher connects, so that a missing server is an error, which QEMU would ignore. QEMU itself connects a client
+/// that retries.
 inline bool launcher_connects(const StreamEnd& end) {
   return !end.server && end.reconnect == 0;
 }
 
-/// "virtio" means the one of the machine's own bus.
+/// "virtio" means the variant for the machine's bus.
 inline bool is_virtio_net(std::string_view model) {
   return model == "virtio" || model.starts_with("virtio-net");
 }

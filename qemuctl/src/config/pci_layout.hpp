@@ -13,7 +13,7 @@
 
 namespace qemuctl::detail {
 
-/// A place on a PCI bus, as the properties of a device.
+/// An address on a PCI bus, as device properties.
 struct PciPlace {
   std::string bus;
   std::string addr; ///< "0x3", or "0x3.0x1" with a function
@@ -28,17 +28,17 @@ struct PciLayout {
 
 enum class PciNeed {
   anything,
-  root_port, ///< where the machine has them: what is right on the root bus cannot be unplugged
+  root_port, ///< if the machine has them: devices directly on the root bus cannot be unplugged
 };
 
 /// Places `devices` and `hotplug_ports` empty root ports.
 ///
-/// Devices take the slots of the root bus in their order, from the first on, and ports those from the last on, eight
-/// sharing a slot as its functions; so one more of either moves no other as long as there are slots. When there are
-/// not, the last devices go behind root ports of their own, or behind bridges on a machine with conventional PCI. (QEMU
-/// takes conventional devices behind root ports, too.) nullopt: the machine cannot have so many.
+/// Devices take the slots of the root bus in order from the first, and ports take them from the last, eight sharing a
+/// slot as its functions; so adding one of either moves no other as long as slots remain. After that, the last devices
+/// go behind root ports of their own, or behind bridges on a machine with conventional PCI. (QEMU accepts conventional
+/// devices behind root ports, too.) nullopt: the machine cannot hold that many.
 ///
-/// A root port has a chassis and slot number of its own: QEMU refuses a second one with the same.
+/// Each root port has its own chassis and slot number: QEMU rejects duplicates.
 std::optional<PciLayout> lay_out_pci(const PciRoot& root, const std::vector<PciNeed>& devices,
                                      std::size_t hotplug_ports);
 

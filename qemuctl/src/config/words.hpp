@@ -41,7 +41,7 @@ inline constexpr std::uint64_t max_memory_mib = std::uint64_t{1} << 30; ///< 1 P
 inline constexpr std::uint64_t max_throttle = 1'000'000'000'000'000;    ///< QEMU's THROTTLE_VALUE_MAX
 inline constexpr int max_port = 65535;
 inline constexpr int max_hotplug_ports = 200;
-inline constexpr int max_virtio_serial_ports = 31; ///< QEMU's default; it takes no more
+inline constexpr int max_virtio_serial_ports = 31; ///< QEMU's default and maximum
 
 /// QEMU's device for `display.video.type`, whose usual short names ("vga", "cirrus") are no devices; empty: none.
 std::string video_device(std::string_view video);
@@ -49,10 +49,10 @@ std::string video_device(std::string_view video);
 /// How many devices a USB controller can have without a hub; 0: not known.
 std::size_t usb_port_count(std::string_view controller) noexcept;
 
-/// The value of `-vnc` for `display.vnc.listen`; nullopt when it cannot be understood.
+/// The value of `-vnc` for `display.vnc.listen`; nullopt if invalid.
 std::optional<std::string> vnc_address(std::string_view listen);
 
-/// Valid UTF-8 and without NUL: what can be both part of JSON and a word of a command line.
+/// Valid UTF-8 without NUL, which fits both JSON and a command line.
 bool is_plain_text(std::string_view text) noexcept;
 
 bool is_valid_vm_name(std::string_view name) noexcept;
