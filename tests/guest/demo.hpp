@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// VMs with the demo guest, and what is typed there.
+// VMs with the demo guest, and typing into them.
 #pragma once
 
 #include "machine.hpp"
@@ -19,7 +19,7 @@
 
 namespace test {
 
-/// A guest takes 2 s on an idle machine; many times that when all tests run at once.
+/// A guest boots in 2 s on an idle machine, and takes many times that when all tests run at once.
 constexpr std::chrono::seconds patience{150};
 
 /// A VM with the demo guest and a serial port, with its files in `dir`. TCG.
@@ -28,7 +28,7 @@ qemuctl::VmConfig demo_vm(const std::filesystem::path& qemu, const TempDir& dir,
 /// For a VM that does not outlive the test and whose serial port becomes a `SerialConsole`.
 qemuctl::LaunchOptions with_console();
 
-/// The guest's serial console. What it writes is read only while somebody waits for something.
+/// The guest's serial console. Its output is read only during a wait.
 class SerialConsole {
  public:
   SerialConsole(asio::any_io_executor executor, qemuctl::Instance& vm) : port_(executor, vm.take_serial(0).release()) {}

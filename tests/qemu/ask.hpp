@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a VM with its CPUs stopped answers.
+// Queries to a VM with its CPUs stopped.
 #pragma once
 
 #include "run.hpp"
@@ -22,7 +22,7 @@
 
 namespace test {
 
-/// A VM called "test", described by a vm.json in `dir`, whose files are made there. TCG.
+/// A VM named "test", described by a vm.json in `dir`, where its files are created. TCG.
 qemuctl::VmConfig describe(const std::string& json, const TempDir& dir, const std::filesystem::path& qemu);
 
 struct Question {
@@ -34,7 +34,7 @@ Question property(const std::string& qom_path, const std::string& name);
 Question human(const std::string& command);
 Question status();
 
-/// A VM with its CPUs stopped. Killed at the end.
+/// A VM with its CPUs stopped. Killed on destruction.
 class PausedVm {
  public:
   explicit PausedVm(const qemuctl::VmConfig& config);
@@ -42,9 +42,9 @@ class PausedVm {
   PausedVm(const PausedVm&) = delete;
   PausedVm& operator=(const PausedVm&) = delete;
 
-  /// The reply's value; throws `qemuctl::Error` when QEMU refuses.
+  /// The reply's value; throws `qemuctl::Error` if QEMU replies with an error.
   qemuctl::Json operator()(const Question& question);
-  /// Waits for the next event of this name, from the start on.
+  /// Waits for the next event of this name since the start.
   qemuctl::Json wait_for(const std::string& event);
 
   qemuctl::Instance& instance() noexcept { return vm_; }
@@ -65,7 +65,7 @@ using Answers = std::function<qemuctl::Json(const Question&)>;
 /// Launches the VM, calls `use`, and kills it.
 void while_running(const qemuctl::VmConfig& config, const std::function<void(const Answers&)>& use);
 
-/// The answers of such a VM.
+/// The replies of such a VM.
 std::vector<qemuctl::Json> ask(const qemuctl::VmConfig& config, const std::vector<Question>& questions);
 
 } // namespace test

@@ -8,10 +8,10 @@
 
 namespace test {
 
-/// A pidfd of a process with `text` among its words; invalid when there is none.
+/// A pidfd of a process with `text` among its arguments; invalid if there is none.
 qemuctl::FileDescriptor process_with(const std::string& text);
 
-/// Waits for the process's end; false when it has not ended within 10 s.
+/// Waits for the process to end; false if it has not within 10 s.
 bool ends(const qemuctl::FileDescriptor& process);
 
 } // namespace test

@@ -6,8 +6,8 @@
 
 namespace test {
 
-/// Makes the files that `config` names and that are not there: small empty disk images in their formats, folders, and a
-/// kernel and a firmware that QEMU accepts but that do nothing.
+/// Creates the missing files that `config` names: small empty disk images in their formats, folders, and a kernel and
+/// firmware that QEMU accepts but that do nothing.
 void make_files(const qemuctl::VmConfig& config);
 
 } // namespace test

@@ -12,7 +12,7 @@
 
 namespace test {
 
-/// A VM without a guest, in a folder of its own. TCG, so that it is the same everywhere.
+/// A VM without a guest, in its own folder. TCG, so that it is the same everywhere.
 inline qemuctl::VmConfig small_vm(const std::filesystem::path& qemu, const TempDir& dir, std::string name = "vm") {
   qemuctl::VmConfig config;
   config.name = std::move(name);
@@ -23,7 +23,7 @@ inline qemuctl::VmConfig small_vm(const std::filesystem::path& qemu, const TempD
   return config;
 }
 
-/// Options of a launch whose VM does not outlive the test.
+/// Launch options for a VM that does not outlive the test.
 inline qemuctl::LaunchOptions for_test() {
   qemuctl::LaunchOptions options;
   options.kill_on_destruction = true;

@@ -7,8 +7,8 @@
 
 namespace test {
 
-/// Runs a program of the machine that a test needs (`qemu-img`, `openssl`, ...) and gives what it printed. Skips the
-/// case when it is not installed, and fails it, with what was printed, when the program does.
+/// Runs a program that a test needs (`qemu-img`, `openssl`, ...) and returns its output. Skips the case if it is not
+/// installed, and fails it, quoting the output, if the program fails.
 std::string run_command(const std::vector<std::string>& argv);
 
 } // namespace test

@@ -26,22 +26,22 @@ namespace {
 
 constexpr const char* marker = "QEMUCTL_TEST_PROCESS";
 
-/// Only a process that has memory, and that we may look into, has a program: no zombie, no thread of the kernel.
+/// Only a process that has memory, and that we may inspect, has a program: no zombie or kernel thread.
 bool has_program(const std::string& entry) {
   return access((entry + "/exe").c_str(), F_OK) == 0;
 }
 
-/// Waits for the end of `ancestor`, to which `watched` is a pidfd, and kills what it has left.
+/// Waits for the end of `ancestor`, whose pidfd is `watched`, and kills what it leaves behind.
 void guard(int ancestor, int watched) {
   setsid(); // away from the signals of a terminal
-  // Nothing of the ancestor's is kept open: others wait for the end of its output.
+  // Keep none of the ancestor's descriptors open: others wait for the end of its output.
   dup2(watched, 0);
   close_range(1, ~0U, 0);
   pollfd end{0, POLLIN, 0};
   while (poll(&end, 1, -1) < 0 && errno == EINTR) {
   }
   const int self = getpid();
-  constexpr int rounds = 200; // some may start others while they are looked for, and one that is killed takes a moment
+  constexpr int rounds = 200; // some may start others during the search, and a killed one takes a moment to die
   bool found = true;
   for (int round = 0; found && round < rounds; ++round) {
     found = false;
@@ -61,7 +61,7 @@ void mark_descendants(char** argv) {
   const char* mark = std::getenv(marker);
   if (mark && mark == self) return;
   setenv(marker, self.c_str(), 1);
-  // /proc shows the environment a program was started with: only so do forks that run no other program show the mark.
+  // /proc shows the environment at exec, so that even forks that exec nothing show the mark.
   execv("/proc/self/exe", argv);
 }
 
@@ -88,7 +88,7 @@ void kill_descendants_afterwards() {
     waitpid(child, nullptr, 0);
     return;
   }
-  // The guard is nobody's child, because who kills a process may kill its children with it, as ctest does.
+  // The guard is nobody's child, because killing a process may kill its children, too, as ctest does.
   if (fork() == 0) guard(self, watched.get());
   _exit(0);
 }

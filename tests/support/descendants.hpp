@@ -4,15 +4,15 @@
 
 namespace test {
 
-/// Marks this process so that its descendants can be told from others, also those that are no longer its children:
-/// starts it again, with a mark in the environment that they inherit, unless that is done. Call first of all.
+/// Marks this process so that its descendants can be recognised, even those that are no longer its children:
+/// re-executes it with a mark in the environment that they inherit, unless already done. Call this first.
 void mark_descendants(char** argv);
 
-/// True for what the marked process `ancestor` has started, directly or not, and for itself.
+/// True for processes that the marked process `ancestor` started, directly or not, and for itself.
 bool descends_from(int ancestor, int pid);
 
-/// Has the descendants of this marked process killed as soon as it is gone, however it ended: a VM is in a session of
-/// its own and would outlive a test that is killed. Call while there is one thread.
+/// Ensures that the descendants of this marked process are killed when it ends, however that happens: a VM has its own
+/// session and would outlive a killed test. Call this while there is only one thread.
 void kill_descendants_afterwards();
 
 } // namespace test

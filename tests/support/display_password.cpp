@@ -33,7 +33,7 @@ std::string vnc_response(const std::string& challenge, const std::string& passwo
     for (unsigned bit = 0; bit < 8; ++bit) reversed = reversed << 1 | (letter >> bit & 1);
     key += fmt::format("{:02x}", reversed);
   }
-  // OpenSSL has no DES by default any more; Triple DES with one key three times is the same.
+  // OpenSSL no longer enables DES by default; Triple DES with one key used three times is equivalent.
   const TempDir dir;
   return openssl({"enc", "-des-ede3", "-nopad", "-K", key + key + key}, dir, challenge);
 }

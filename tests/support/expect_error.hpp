@@ -13,7 +13,7 @@
 
 namespace test {
 
-/// Awaits `work` and returns the `Error` it throws; throws itself when it ends in any other way.
+/// Awaits `work` and returns the `Error` it throws; throws if it ends in any other way.
 template<typename T>
 asio::awaitable<qemuctl::Error> error_of(asio::awaitable<T> work) {
   std::optional<qemuctl::Error> error;
@@ -26,7 +26,7 @@ asio::awaitable<qemuctl::Error> error_of(asio::awaitable<T> work) {
   co_return *std::move(error);
 }
 
-/// Awaits `work` and tells whether it was cancelled; what else it throws is passed on.
+/// Awaits `work` and returns whether it was cancelled; other exceptions are passed on.
 template<typename T>
 asio::awaitable<bool> is_cancelled(asio::awaitable<T> work) {
   bool cancelled = false;

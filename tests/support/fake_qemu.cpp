@@ -32,14 +32,14 @@ constexpr const char* peripheral = "/machine/peripheral";
 constexpr const char* controller = "/machine/peripheral/xhci";
 constexpr int ports = 15;
 
-/// What QEMU refuses, as an exception within the server.
+/// A QEMU error reply, as an exception within the server.
 struct Refused {
   std::string qmp_class, text;
 };
 
 void send(int client, std::string text) {
   text += "\r\n";
-  // A client that has gone is seen when it is read from.
+  // A client that has gone is noticed when reading from it.
   static_cast<void>(::send(client, text.data(), text.size(), MSG_NOSIGNAL));
 }
 
@@ -213,7 +213,7 @@ bool FakeQemu::execute(int client, const Command& command, const Json& id) {
   if (fate == Fate::done_lost) return false;
   reply.set("id", id);
   send(client, reply.dump());
-  if (!deleted.empty()) send(client, deleted_event(deleted)); // after the answer, as from QEMU
+  if (!deleted.empty()) send(client, deleted_event(deleted)); // after the reply, as QEMU does
   return true;
 }
 
@@ -294,7 +294,7 @@ Json FakeQemu::answer(const Command& command, Fate fate, std::string& deleted) {
     const auto found = devices_.find(deleted);
     const bool usb = found == devices_.end() || found->second.properties.at("driver") == Json("usb-host");
     if (!usb && fate == Fate::refused) throw Refused{"GenericError", "Bus 'pcie.0' does not support hotplugging"};
-    if (!usb) { // its guest does not answer
+    if (!usb) { // its guest does not respond
       deleted.clear();
       return Json::object();
     }
@@ -302,7 +302,7 @@ Json FakeQemu::answer(const Command& command, Fate fate, std::string& deleted) {
       throw Refused{"DeviceNotFound", "Device '" + std::exchange(deleted, "") + "' not found"};
     return Json::object();
   }
-  if (command.name == "query-pci") { // what is not bound has no addresses
+  if (command.name == "query-pci") { // unbound devices have no addresses
     Json list = Json::array();
     for (const auto& [id, device] : devices_) {
       const Json region = Json::object({{"bar", 0}, {"type", "memory"}, {"address", device.bound ? 4096 : -1}});

@@ -21,34 +21,34 @@
 
 namespace test {
 
-/// What a QEMU 7.2 with an xHCI controller `xhci` of 15 ports says and does about USB devices, on a real socket, for
-/// what no real one does on demand: refuse, be silent, cut the connection. Its screen is that of a VM without a disk.
-/// One client at a time, the others wait.
+/// Imitates, on a real socket, how QEMU 7.2 with a 15-port xHCI controller `xhci` handles USB devices, for what no real
+/// one does on demand: refuse, be silent, cut the connection. Its screen is that of a VM without a disk. One client at
+/// a time; the others wait.
 ///
-/// It runs in a thread of its own until the end of the scope.
+/// Runs in its own thread until the end of the scope.
 class FakeQemu {
  public:
   struct Command {
     std::string name;
     qemuctl::Json arguments;
-    int count = 0; ///< how many commands of this name there have been, this one included
+    int count = 0; ///< number of commands of this name so far, including this one
     std::chrono::steady_clock::time_point when;
   };
-  /// What becomes of a command.
+  /// How a command ends.
   enum class Fate {
     done,
     unbound,   ///< `device_add`: done, but a USB device is not bound, and a PCI device not noticed by the guest
-    refused,   ///< with the text of QEMU for a device that is not there (yet)
-    ignored,   ///< never answered, and nothing after it until the client has left
+    refused,   ///< with QEMU's text for a device that is not there (yet)
+    ignored,   ///< never answered, nor anything after it until the client leaves
     cut,       ///< the connection ends, and nothing is done
-    pending,   ///< `device_del`: accepted, and done when `lose` says so
-    done_lost, ///< done, but the connection ends before its answer
+    pending,   ///< `device_del`: accepted, and done once `lose` is called
+    done_lost, ///< done, but the connection ends before the reply
   };
   /// Runs in the thread of the server.
   using Decide = std::function<Fate(const Command&)>;
 
   explicit FakeQemu(const std::filesystem::path& socket, Decide decide = {});
-  /// One whose monitor is a port of 127.0.0.1, so that its process is not known.
+  /// With its monitor on a port of 127.0.0.1, so that its process is not known.
   explicit FakeQemu(int tcp_port, Decide decide = {});
   ~FakeQemu();
   FakeQemu(const FakeQemu&) = delete;
@@ -57,16 +57,16 @@ class FakeQemu {
   const std::filesystem::path& socket() const noexcept { return path_; }
   /// All `device_add` so far.
   std::vector<Command> additions() const;
-  /// What is in the VM now: the properties by id.
+  /// The devices in the VM now: their properties by id.
   std::map<std::string, qemuctl::Json> devices() const;
-  /// How many commands of that name there have been.
+  /// The number of commands of that name so far.
   int count(std::string_view command) const;
-  /// Puts a device in, as somebody else does, or as one that QEMU began with. `properties` has its driver. One that is
-  /// "unseen" on its bus came there a moment after the look.
+  /// Adds a device as if somebody else had, or as one that QEMU started with. `properties` has its driver. An "unseen"
+  /// one appears on its bus a moment after the bus was examined.
   void have(const std::string& id, qemuctl::Json properties);
-  /// Takes a device out without having been asked, or some time after, and tells it.
+  /// Removes a device unasked, or some time after being asked, and reports it.
   void lose(const std::string& id);
-  /// Tells that a child of the device is gone, as QEMU does of some devices before it tells of the device.
+  /// Reports that a child of the device is gone, as QEMU does for some devices before the device itself.
   void lose_child(const std::string& id);
 
  private:
@@ -78,7 +78,7 @@ class FakeQemu {
   void listen_on(const sockaddr* address, socklen_t size);
   void serve();
   void serve_client(int client);
-  /// As recv; keeps a descriptor that comes with it.
+  /// Like recv; keeps a descriptor that comes along.
   ssize_t receive(int client, char* bytes, std::size_t size);
   bool wait_for(int fd) const;
   /// false: the connection ends.
@@ -99,7 +99,7 @@ class FakeQemu {
   std::thread thread_;
 };
 
-/// The fate of the first `count` commands of that name; then all goes well.
+/// The fate of the first `count` commands of that name; later ones succeed.
 FakeQemu::Decide first(std::string name, int count, FakeQemu::Fate fate);
 
 } // namespace test

@@ -23,7 +23,7 @@ bool FolderWatch::wait_until(const std::function<bool()>& condition, std::chrono
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd entry{inotify_.get(), POLLIN, 0};
     if (left.count() <= 0 || ::poll(&entry, 1, static_cast<int>(left.count())) == 0) return condition();
-    char events[4096]; // what they say does not matter
+    char events[4096]; // their content does not matter
     while (::read(inotify_.get(), events, sizeof events) > 0) {
     }
   }

@@ -10,12 +10,12 @@
 
 namespace test {
 
-/// Sees everything that happens to the files of a folder from when it is made on.
+/// Notices everything that happens to the files of a folder after its construction.
 class FolderWatch {
  public:
   explicit FolderWatch(const std::filesystem::path& folder);
 
-  /// Waits until `condition` holds, looking whenever something has happened; false when the time is over.
+  /// Waits until `condition` holds, checking after every change; false at the deadline.
   bool wait_until(const std::function<bool()>& condition, std::chrono::milliseconds timeout = std::chrono::seconds(60));
 
  private:

@@ -4,7 +4,7 @@
 
 namespace test {
 
-/// A TCP port of the loopback interface that nobody has at the moment.
+/// A TCP port of the loopback interface that is free at the moment.
 int free_tcp_port();
 
 } // namespace test

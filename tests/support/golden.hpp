@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Descriptions of VMs and the command lines they become: tests/data/golden.
+// Descriptions of VMs and their command lines: tests/data/golden.
 #pragma once
 
 #include <qemuctl/vm_config.hpp>
@@ -12,10 +12,10 @@
 
 namespace test {
 
-/// The folder of this checkout.
+/// The source folder.
 std::filesystem::path source_dir();
 
-/// With `UPDATE_GOLDEN=1` in the environment files with expected results are written instead of compared.
+/// With `UPDATE_GOLDEN=1` in the environment, files with expected results are written instead of compared.
 bool update_golden();
 
 std::string read_file(const std::filesystem::path& file);
@@ -24,9 +24,9 @@ void write_file(const std::filesystem::path& file, const std::string& text);
 struct Golden {
   std::string name;
   std::string vm_json;
-  std::filesystem::path argv_file;       ///< the words of the command line, one in each line, or `refused` and why
-  std::filesystem::path newer_argv_file; ///< of QEMU 10.0, where that one differs from QEMU 7.2's
-  std::string not_started;               ///< why it cannot be started by the tests, from `not-started`; empty: it can
+  std::filesystem::path argv_file;       ///< the words of the command line, one per line, or `refused` and why
+  std::filesystem::path newer_argv_file; ///< for QEMU 10.0, if it differs from QEMU 7.2
+  std::string not_started;               ///< why the tests cannot start it, from `not-started`; empty: they can
 
   static constexpr const char* refused = "refused: ";
 

@@ -20,7 +20,7 @@ namespace {
 using namespace std::chrono_literals;
 using test::read_proc_file;
 
-/// A thread that was joined and a process that was reaped may stay in /proc for a moment.
+/// Joined threads and reaped processes may stay in /proc for a moment.
 constexpr auto settle_time = 1s;
 bool leaked = false;
 
@@ -28,8 +28,8 @@ std::string first_line(std::string text) {
   return text.substr(0, text.find('\n'));
 }
 
-/// The state letter and the parent, from /proc/PID/stat; the name before them may hold anything, so it is skipped from
-/// behind.
+/// The state letter and the parent, from /proc/PID/stat; the name before them may contain anything, so its end is
+/// searched from the back.
 std::pair<char, int> state_and_parent(int pid) {
   const auto stat = read_proc_file("/proc/" + std::to_string(pid) + "/stat");
   const auto name_end = stat.rfind(')');
@@ -71,12 +71,12 @@ class LeakListener : public test::Listener {
 
  private:
   test::Holdings new_holdings() const {
-    // A VM that dies with its Instance is reaped by the next launch, of which there may be none in this case.
+    // A VM killed with its Instance is reaped by the next launch, which this case may not have.
     qemuctl::detail::reap_orphans();
     auto now = test::holdings();
     for (const auto& entry : before_) {
       const auto same = now.find(entry.first);
-      // A thread names itself, some time after it has begun.
+      // A thread names itself, some time after it starts.
       if (same != now.end() && (*same == entry || entry.first.starts_with("thread "))) now.erase(same);
     }
     return now;

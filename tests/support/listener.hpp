@@ -14,7 +14,7 @@
 
 namespace test {
 
-/// What is told of the run and its cases, in Catch2 2 and 3; see CATCH_REGISTER_LISTENER.
+/// Notifications about the run and its cases, in Catch2 2 and 3; see CATCH_REGISTER_LISTENER.
 #if __has_include(<catch2/reporters/catch_reporter_event_listener.hpp>)
 using Listener = Catch::EventListenerBase;
 #else

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the tests use of the machine: the QEMU binaries, the demo guest and the host in a VM.
+// What the tests need from the machine: the QEMU binaries, the demo guest and the host in a VM.
 #pragma once
 
 #include "catch.hpp"
@@ -13,7 +13,7 @@
 namespace test {
 
 /// Every qemu-system-x86_64 the tests run against: those in `QEMUCTL_TEST_QEMUS` (colon separated), else the one in
-/// `$PATH` and the one that `tools/setup --qemu10` made. Skips the case when there is none.
+/// `$PATH` and the one that `tools/setup --qemu10` built. Skips the case if there is none.
 const std::vector<std::filesystem::path>& qemus();
 
 /// The one for another architecture (in GOARCH style) in `$PATH`. Skips the case when there is none.
@@ -23,16 +23,16 @@ struct DemoGuest {
   std::filesystem::path kernel, initrd;
 };
 
-/// The guest that `tools/demo-guest` made in the build folder, or in `QEMUCTL_DEMO_GUEST`. Skips the case when it is
-/// not there.
+/// The guest that `tools/demo-guest` built in the build folder, or in `QEMUCTL_DEMO_GUEST`. Skips the case if it is
+/// missing.
 DemoGuest demo_guest();
 
 struct HostInAVm {
   std::filesystem::path kernel, initrd, modules;
 };
 
-/// What `tools/host-in-a-vm` made in the build folder, or in `QEMUCTL_HOST_IN_A_VM`. Skips the case when it is not
-/// there.
+/// What `tools/host-in-a-vm` built in the build folder, or in `QEMUCTL_HOST_IN_A_VM`. Skips the case if it is
+/// missing.
 HostInAVm host_in_a_vm();
 
 } // namespace test

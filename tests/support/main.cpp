@@ -16,10 +16,10 @@
 int main(int argc, char** argv) {
   test::mark_descendants(argv);
   test::kill_descendants_afterwards();
-  // With its first thread a program under the thread sanitizer gets another one for good, which no case has to answer
-  // for.
+  // With its first thread a program under the thread sanitizer gets another permanent one, which must not count as a
+  // case's leak.
   std::thread([] {}).join();
-  // Catch2 2 returns the number of failures, 3 has numbers for some outcomes (4: all was skipped).
+  // Catch2 2 returns the number of failures, 3 has numbers for some outcomes (4: everything was skipped).
   const int result = Catch::Session().run(argc, argv);
   constexpr int skipped = 77; // CTest's SKIP_RETURN_CODE
   if (test::any_leaked()) return 1;

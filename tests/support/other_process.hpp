@@ -6,10 +6,10 @@
 
 namespace test {
 
-/// A process that does nothing but hold the descriptors it inherits when it is made. Killed at the end.
+/// A process that does nothing but hold the descriptors it inherits. Killed on destruction.
 class OtherProcess {
  public:
-  /// `name`: what /proc/PID/comm says, at most 15 characters.
+  /// `name`: its /proc/PID/comm, at most 15 characters.
   explicit OtherProcess(const std::string& name);
   ~OtherProcess();
   OtherProcess(const OtherProcess&) = delete;

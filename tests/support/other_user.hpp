@@ -7,10 +7,10 @@
 
 namespace test {
 
-/// Skips the case unless it runs as root.
+/// Skips the case unless running as root.
 void need_root();
 
-/// What `function` returns when it is run by the user nobody, in a process of its own; or what it throws.
+/// Runs `function` as the user nobody, in its own process, and returns or throws what it does.
 std::string as_nobody(const std::function<std::string()>& function);
 
 } // namespace test

@@ -14,7 +14,7 @@ namespace test {
 
 std::string read_proc_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  // Not through stream buffer iterators: those throw when the process that a file in /proc tells of vanishes.
+  // No stream buffer iterators: those throw when the process that a /proc file describes vanishes.
   std::ostringstream text;
   text << file.rdbuf();
   return text.str();

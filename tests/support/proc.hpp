@@ -7,7 +7,7 @@
 
 namespace test {
 
-/// The text of a file in /proc; empty when what it tells of is gone, or is somebody else's.
+/// The text of a file in /proc; empty if its process is gone, or belongs to another user.
 std::string read_proc_file(const std::string& path);
 
 /// Calls back with every number that is a name in the folder: descriptors, threads, processes.

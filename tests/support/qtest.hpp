@@ -12,16 +12,16 @@
 
 namespace test {
 
-/// QEMU's own way to test devices (docs/devel/qtest.rst): reads and writes the ports of a machine without a guest.
+/// QEMU's protocol for testing devices (docs/devel/qtest.rst): accesses the I/O ports of a machine without a guest.
 class Qtest {
  public:
   /// A socket at `path`, to which a QEMU with `arguments()` connects.
   explicit Qtest(std::filesystem::path path);
 
   std::vector<std::string> arguments() const;
-  void accept(); ///< once that QEMU runs
+  void accept(); ///< once QEMU runs
 
-  /// Gives a SCSI command to the first drive on the first IDE channel of an i440fx machine (ATA8-ACS, PACKET).
+  /// Sends a SCSI command to the first drive on the first IDE channel of an i440fx machine (ATA8-ACS, PACKET).
   void atapi_packet(const std::array<std::uint8_t, 12>& packet);
 
  private:

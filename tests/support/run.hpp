@@ -27,10 +27,10 @@ asio::awaitable<void> keep_result(asio::awaitable<T> work, std::shared_ptr<std::
 
 } // namespace detail
 
-/// Runs `context` until `work` has ended and throws what it threw. Other coroutines of `context` make progress
-/// meanwhile and stay where they are afterwards.
+/// Runs `context` until `work` has ended and rethrows its exception. Other coroutines of `context` make progress
+/// meanwhile and stay suspended afterwards.
 ///
-/// `work` is cancelled when `deadline` passes, and the test fails: no test hangs.
+/// At `deadline`, `work` is cancelled and the test fails, so no test hangs.
 inline void run(asio::io_context& context, asio::awaitable<void> work,
                 std::chrono::milliseconds deadline = std::chrono::seconds(20)) {
   struct Outcome {
@@ -69,7 +69,7 @@ T run(asio::io_context& context, asio::awaitable<T> work,
   return std::move(*result).value();
 }
 
-/// The same for a function that makes the coroutine, usually a lambda. It lives until the coroutine has ended, so it
+/// The same for a function that returns the coroutine, usually a lambda. It lives until the coroutine has ended, so it
 /// may capture.
 template<std::invocable F>
 auto run(asio::io_context& context, F make, std::chrono::milliseconds deadline = std::chrono::seconds(20)) {

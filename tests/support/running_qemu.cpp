@@ -33,7 +33,7 @@ RunningQemu::RunningQemu(asio::io_context& context, const std::filesystem::path&
   options.output = STDERR_FILENO;
   process_.emplace(qemuctl::detail::Process::spawn(context_.get_executor(), options));
   its.reset();
-  // Its main loop answers once everything on the command line exists.
+  // Its main loop responds once everything on the command line exists.
   run(context_, qmp_.connect(std::move(ours)));
 }
 

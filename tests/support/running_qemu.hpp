@@ -15,7 +15,7 @@
 
 namespace test {
 
-/// A QEMU without a guest, ready to be used, and a private monitor of it. Killed at the end.
+/// A running QEMU without a guest, and a private monitor of it. Killed on destruction.
 class RunningQemu {
  public:
   RunningQemu(asio::io_context& context, const std::filesystem::path& binary,

@@ -19,7 +19,7 @@ namespace {
 
 using qemuctl::Json;
 
-/// Calls `use` with every way to spoil the part of a document at `place`, of which `whole` makes the document again.
+/// Calls `use` with every corruption of the part of a document at `place`, from which `whole` rebuilds the document.
 template<typename Use>
 void spoil(const Json& place, const std::function<Json(Json)>& whole, const Use& use) {
   const std::array<Json, 6> others{Json(), Json(true), Json(-1), Json("?"), Json::array(), Json::object()};

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// JSON Schemas that are made of the readers of files, against another implementation of JSON Schema.
+// Compares JSON Schemas derived from the file readers with another implementation of JSON Schema.
 #pragma once
 
 #include <qemuctl/json.hpp>
@@ -13,13 +13,13 @@
 
 namespace test {
 
-/// The text of a schema file: `schema` with a title, a line for each key so that a change can be read.
+/// The text of a schema file: `schema` with a title, one line per key so that diffs are readable.
 std::string schema_text(const qemuctl::Json& schema, const std::string& title);
 
-/// `document` with each of its parts spoilt in each of several ways.
+/// `document` with each of its parts corrupted in several ways.
 std::vector<qemuctl::Json> spoilt(const qemuctl::Json& document);
 
-/// Which of `documents` python3-jsonschema accepts by the schema in `file`. Skips the case when it is not there.
+/// Which of `documents` python3-jsonschema accepts for the schema in `file`. Skips the case if it is not installed.
 std::vector<bool> verdicts(const std::filesystem::path& file, const std::vector<qemuctl::Json>& documents);
 
 } // namespace test

@@ -28,7 +28,7 @@ namespace {
 constexpr int patience_ms = 10'000;
 constexpr std::size_t max_descriptors = 64;
 
-/// The test is over, and the script with it.
+/// The test has ended, which also ends the script.
 struct Stopped {};
 
 [[noreturn]] void fail(const char* what) {
@@ -88,7 +88,7 @@ QmpPeer::Command QmpPeer::receive() {
   std::string text;
   while (!text.ends_with('\n')) {
     wait_for(POLLIN);
-    // Never beyond the end of this command, so that the descriptors of the next one are not taken for its own.
+    // Never past the end of this command, so as not to take the descriptors of the next.
     char bytes[4096];
     const auto seen = recv(socket_.get(), bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
     if (seen < 0 && (errno == EAGAIN || errno == EINTR)) continue;
@@ -165,7 +165,7 @@ void QmpPeer::wait_until_closed() {
 }
 
 void QmpPeer::reset() {
-  // TCP sends a reset when it closes with this option; a Unix socket does so when something was left unread.
+  // TCP sends a reset when closed with this option; a Unix socket does so if something was left unread.
   const linger at_once{1, 0};
   setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   close();
@@ -228,7 +228,7 @@ void ScriptedQmpServer::serve(const std::vector<Script>& scripts) {
       QmpPeer peer(std::move(socket), stop_.get());
       script(peer);
     }
-  } catch (const Stopped&) { // the test ended first, which is its own affair
+  } catch (const Stopped&) { // the test ended first, which is fine
   } catch (...) {
     failure_ = std::current_exception();
   }

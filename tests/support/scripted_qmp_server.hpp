@@ -17,17 +17,17 @@
 
 namespace test {
 
-/// What a script sees of its client: plain blocking calls. Each throws when nothing happens for some seconds.
+/// A script's view of its client: plain blocking calls. Each throws if nothing happens for some seconds.
 class QmpPeer {
  public:
-  /// `stop`: a descriptor that becomes readable when the test is over; every wait ends then.
+  /// `stop`: a descriptor that becomes readable when the test ends, which ends every wait.
   QmpPeer(qemuctl::FileDescriptor socket, int stop) : socket_(std::move(socket)), stop_(stop) {}
 
   struct Command {
     std::string name;
     qemuctl::Json arguments;
     qemuctl::Json id;
-    std::vector<qemuctl::FileDescriptor> descriptors; ///< those that came with its bytes
+    std::vector<qemuctl::FileDescriptor> descriptors; ///< those that arrived with its bytes
   };
 
   /// The greeting of QEMU 7.2.
@@ -38,7 +38,7 @@ class QmpPeer {
 
   void send(std::string_view bytes);
   void send_in_pieces(std::string_view bytes, std::size_t piece);
-  /// The same, but a client that goes away meanwhile is no failure.
+  /// The same, but a client that goes away meanwhile is not a failure.
   void send_while_it_lasts(std::string_view bytes);
 
   void greet() { send(greeting); }
@@ -58,7 +58,7 @@ class QmpPeer {
 
   /// Sends and reads nothing more until the client closes.
   void stay_silent();
-  /// Reads what still comes until the client closes.
+  /// Reads until the client closes.
   void wait_until_closed();
 
   void close() { socket_.reset(); }
@@ -74,11 +74,11 @@ class QmpPeer {
   int stop_;
 };
 
-/// More text than a Unix socket takes while its peer reads nothing. No more than that: under a sanitizer, on a machine
-/// that is busy, every megabyte is seconds of a test's deadlines.
+/// Just more text than a Unix socket accepts while its peer reads nothing: under a sanitizer on a busy machine, every
+/// megabyte costs seconds of a test's deadlines.
 std::string more_than_a_socket_holds();
 
-/// A QMP server on a real socket, which runs a script for each client in a thread of its own, one after the other.
+/// A QMP server on a real socket, which runs a script for each client, one after the other, in its own thread.
 class ScriptedQmpServer {
  public:
   enum class Transport { unix_path, unix_abstract, unix_abstract_padded, tcp };
@@ -86,7 +86,7 @@ class ScriptedQmpServer {
 
   explicit ScriptedQmpServer(Script script, Transport transport = Transport::unix_path)
       : ScriptedQmpServer(std::vector<Script>{std::move(script)}, transport) {}
-  /// One script per client. With none it listens and never accepts.
+  /// One script per client. Without any it listens but never accepts.
   explicit ScriptedQmpServer(std::vector<Script> scripts, Transport transport = Transport::unix_path);
   ~ScriptedQmpServer();
   ScriptedQmpServer(const ScriptedQmpServer&) = delete;
@@ -95,7 +95,7 @@ class ScriptedQmpServer {
   const qemuctl::MonitorAddress& address() const noexcept { return address_; }
   const TempDir& folder() const noexcept { return folder_; }
 
-  /// Waits for the end of the scripts and throws what one of them threw.
+  /// Waits for the scripts to end and rethrows their exception, if any.
   void finish();
 
  private:

@@ -57,7 +57,7 @@ Server::Server(std::vector<std::string> argv, FileDescriptor listener, const std
     ::setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), 1);
   }
   if (listener) {
-    // dup2 onto itself would leave it to be closed.
+    // dup2 onto itself would leave it close-on-exec.
     const int copy = ::dup(listener.get());
     ::dup2(copy, 3);
     if (copy != 3) ::close(copy);

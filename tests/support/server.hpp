@@ -10,11 +10,11 @@
 
 namespace test {
 
-/// A program of the machine that serves a test until the end of the scope; killed then. Its output is the test's.
+/// An installed program that serves a test until the end of the scope, when it is killed. It shares the test's output.
 class Server {
  public:
-  /// Searched in `$PATH` and /usr/sbin; skips the case when it is not installed. `listener`, when there is one, is
-  /// handed to it as systemd would (sd_listen_fds(3)), so that nobody has to wait until it listens. `environment`:
+  /// Searched for in `$PATH` and /usr/sbin; skips the case if it is not installed. `listener`, if any, is passed to it
+  /// as by systemd (sd_listen_fds(3)), so that nobody has to wait until it listens. `environment`:
   /// "NAME=value".
   explicit Server(std::vector<std::string> argv, qemuctl::FileDescriptor listener = {},
                   const std::vector<std::string>& environment = {});
@@ -26,7 +26,7 @@ class Server {
   int pid_ = -1;
 };
 
-/// Sockets that listen: on a path, and on a free port of 127.0.0.1, which is stored in `port`.
+/// Listening sockets: on a path, and on a free port of 127.0.0.1, which is stored in `port`.
 qemuctl::FileDescriptor listen_on(const std::filesystem::path& path);
 qemuctl::FileDescriptor listen_on_loopback(int& port);
 

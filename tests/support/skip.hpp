@@ -6,8 +6,8 @@
 
 namespace test {
 
-/// Ends the test case as skipped: something that the case needs is not on this machine, and `reason` says what and how
-/// to get it.
+/// Ends the test case as skipped, because something it needs is missing on this machine; `reason` says what, and how to
+/// get it.
 ///
 /// With `QEMUCTL_NO_SKIP=1` in the environment, as in CI, the case fails instead.
 [[noreturn]] void skip(std::string_view reason);

@@ -7,8 +7,8 @@
 
 namespace test {
 
-/// A new empty folder, removed with everything in it at the end. Its path is short, because a socket's path must be
-/// below 108 bytes.
+/// A new empty folder, removed with its contents on destruction. Its path is short, because socket paths are limited to
+/// 107 bytes.
 class TempDir {
  public:
   TempDir();

@@ -17,7 +17,7 @@ VdeSwitch::VdeSwitch(const std::filesystem::path& folder) {
   const std::string command = fmt::format("exec vde_switch --sock {} >{}", folder.string(), output);
   input_ = ::popen(command.c_str(), "we");
   if (!input_) throw std::system_error(errno, std::generic_category(), "run vde_switch");
-  // Its answer to a command tells that it is ready.
+  // Its reply to a command shows that it is ready.
   std::fputs("ds/showinfo\n", input_);
   std::fflush(input_);
   output_.open(output);

@@ -8,7 +8,7 @@
 
 namespace test {
 
-/// A switch of VDE in a folder of its own. It ends with its input.
+/// A VDE switch in its own folder. It exits at the end of its input.
 class VdeSwitch {
  public:
   explicit VdeSwitch(const std::filesystem::path& folder);

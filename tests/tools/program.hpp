@@ -15,7 +15,7 @@ namespace test {
 
 /// A program run as a user runs it: with pipes as stdin, stdout and stderr, or with a terminal of its own.
 ///
-/// Every wait has a deadline and ends the case with all that was seen when it passes. The destructor kills the program.
+/// Every wait has a deadline, at which it fails the case and shows all output. The destructor kills the program.
 class Program {
  public:
   enum class Io { pipes, terminal };
@@ -28,26 +28,26 @@ class Program {
 
   int pid() const noexcept { return pid_; }
 
-  /// Waits until `text` comes on stdout (or the terminal), after what an earlier call has found, and returns what came
-  /// before it.
+  /// Waits until `text` appears on stdout (or the terminal), after the text found by an earlier call, and returns what
+  /// came before it.
   std::string wait_for(std::string_view text, Duration timeout = std::chrono::seconds(60));
   /// The same on stderr; with a terminal there is only one stream.
   std::string wait_for_error(std::string_view text, Duration timeout = std::chrono::seconds(60));
-  /// What came on stdout since the last call found something, up to the end of the line.
+  /// The rest of the current line on stdout, after the text found by the last call.
   std::string read_line() { return wait_for("\n"); }
   std::string read_error_line() { return wait_for_error("\n"); } ///< the same on stderr
 
-  void type(std::string_view keys); ///< to stdin; never blocks for long: the programs read it
+  void type(std::string_view keys); ///< to stdin; never blocks for long, as the programs read it
   void close_input();               ///< not with a terminal
   void close_output();              ///< the reader goes away
-  /// From now on the reader of stdout is there, but stuck; returns when the pipe is full.
+  /// From now on the reader of stdout is stuck; returns when the pipe is full.
   void stop_reading(Duration timeout = std::chrono::seconds(60));
   void send_signal(int signal);
 
   /// Waits for the end and returns the exit status, or minus the signal that killed it.
   int wait_for_end(Duration timeout = std::chrono::seconds(60));
 
-  /// All that was written so far.
+  /// Everything written so far.
   const std::string& output() const noexcept { return output_.text; }
   const std::string& errors() const noexcept { return errors_.text; }
 
@@ -67,7 +67,7 @@ class Program {
   using Deadline = std::chrono::steady_clock::time_point;
 
   std::string wait_for(Stream& stream, std::string_view text, Duration timeout);
-  /// Waits for output or the end; false when `deadline` has passed.
+  /// Waits for output or the end; false at `deadline`.
   bool receive_some(Deadline deadline);
   bool reap();
   [[noreturn]] void fail(const std::string& what) const;
@@ -75,7 +75,7 @@ class Program {
   std::string name_;
   qemuctl::FileDescriptor input_; ///< for a terminal, its other side is `output_.fd`
   Stream output_, errors_;
-  qemuctl::FileDescriptor terminal_; ///< the program's side, kept open: so it can be looked at afterwards
+  qemuctl::FileDescriptor terminal_; ///< the program's side, kept open for inspection afterwards
   qemuctl::FileDescriptor process_;
   int pid_ = -1;
   bool reads_output_ = true;

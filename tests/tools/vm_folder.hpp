@@ -13,13 +13,13 @@
 
 namespace test {
 
-/// A folder with a `vm.json`, and the VMs that are started with it: their sockets and logs are there, too. The
-/// destructor kills every QEMU that has to do with the folder, so that nothing outlives a case that failed.
+/// A folder with a `vm.json`, and with the sockets and logs of VMs started from it. The destructor kills every QEMU
+/// that uses the folder, so that nothing outlives a failed case.
 class VmFolder {
  public:
   enum class Guest {
     none, ///< nothing to boot: the power button is ignored
-    demo, ///< the demo guest, which heeds it; skips the case when it is not there
+    demo, ///< the demo guest, which obeys it; skips the case if it is missing
   };
   /// A `vm.json` for a VM named "vm".
   explicit VmFolder(const std::filesystem::path& qemu, Guest guest = Guest::none);
@@ -27,7 +27,7 @@ class VmFolder {
   VmFolder(const VmFolder&) = delete;
   VmFolder& operator=(const VmFolder&) = delete;
 
-  /// What is in `vm.json`; written by `vm_file`.
+  /// The content of `vm.json`; written by `vm_file`.
   qemuctl::Json config;
   /// Writes `config` and returns the path.
   std::string vm_file() const;
@@ -35,14 +35,14 @@ class VmFolder {
   std::string socket() const { return (folder_ / "vm.sock").string(); }
   std::filesystem::path path(const std::string& name) const { return folder_ / name; }
 
-  /// The QEMUs that run with this folder.
+  /// The QEMUs that use this folder.
   std::vector<int> vms() const;
 
  private:
   TempDir folder_;
 };
 
-/// Waits until the process has ended, which need not be a child. Fails the case at the deadline.
+/// Waits until the process, not necessarily a child, has ended. Fails the case at the deadline.
 void wait_until_gone(int pid);
 
 } // namespace test

@@ -12,7 +12,7 @@
 namespace test {
 
 /// Whether `text` is JSON by the grammar of RFC 8259, with numbers that fit a double and (what simdjson wants)
-/// exponents of at most 19 digits. Made from the grammar alone, to compare a parser with.
+/// exponents of at most 19 digits. Derived from the grammar alone, as a reference for a parser.
 bool is_json(std::string_view text);
 
 /// The same sequence for the same seed, on every machine.

@@ -10,11 +10,11 @@
 
 namespace test {
 
-/// A QEMU 7.2 for x86 of which nothing more is known, so that it is taken to have everything.
+/// A QEMU 7.2 for x86 of which nothing more is known, so that it is assumed to support everything.
 qemuctl::QemuInfo some_qemu();
 
-/// What is said about a vm.json, of which relative paths are relative to "/vm"; "not refused" when nothing is. Checks
-/// that the error is of `code`.
+/// The error for a vm.json whose relative paths are relative to "/vm", or "not refused". Checks that the error has
+/// `code`.
 std::string refusal(const std::string& vm_json, const qemuctl::QemuInfo& qemu = some_qemu(),
                     qemuctl::errc code = qemuctl::errc::invalid_argument);
 
