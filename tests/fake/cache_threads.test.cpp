@@ -32,5 +32,5 @@ TEST_CASE("Writers of one cache file do not disturb each other or its readers", 
     CHECK(bad == 0);
   }
   const fs::path folder = dir / "cache/qemuctl";
-  CHECK(std::distance(fs::directory_iterator(folder), fs::directory_iterator()) == 1); // no temporary file is left
+  CHECK(std::distance(fs::directory_iterator(folder), fs::directory_iterator()) == 1); // no temporary file remains
 }

@@ -82,7 +82,7 @@ TEST_CASE("the client that holds a monitor is identified by its process and PID"
   asio::io_context context(1);
   auto connection = std::make_shared<detail::ConnectAttempt>(context.get_executor(), "test", 5s);
   auto socket = test::run(context, detail::connect_to_monitor(connection, server.address()));
-  // Accepted: the greeting is there.
+  // Accepted: the greeting has arrived.
   pollfd greeted{socket.native_handle(), POLLIN, 0};
   REQUIRE(poll(&greeted, 1, 10'000) == 1);
   std::optional<test::OtherProcess> holder(std::in_place, "my client");
@@ -106,7 +106,7 @@ TEST_CASE("a monitor whose listen backlog is full is in use") {
   asio::io_context context(1);
   QmpClient first(context.get_executor());
   test::run(context, first.connect(server.address()));
-  // The kernel takes one more than the backlog of 1.
+  // The kernel accepts one more than the backlog of 1.
   std::vector<detail::StreamSocket> waiting;
   auto attempt = std::make_shared<detail::ConnectAttempt>(context.get_executor(), "test", 5s);
   for (int i = 0; i < 2; ++i) {

@@ -58,7 +58,7 @@ TEST_CASE("the client connects over every kind of socket and runs a command") {
 TEST_CASE("the client connects to a host name") {
   ScriptedQmpServer server([](QmpPeer& peer) { peer.negotiate(); }, Transport::tcp);
   const MonitorAddress named = TcpAddress{"localhost", std::get<TcpAddress>(server.address()).port};
-  asio::io_context context(1); // its end takes the resolver's thread with it
+  asio::io_context context(1); // destroying it also ends the resolver's thread
   test::run(context, [&]() -> asio::awaitable<void> {
     QmpClient client(context.get_executor());
     co_await client.connect(named);
@@ -163,7 +163,7 @@ TEST_CASE("a client connects only once") {
     co_await client.connect(server.address());
     const Error error = co_await test::error_of(client.connect(server.address()));
     CHECK(error.code() == errc::invalid_argument);
-    co_await client.execute("query-name"); // the connection is as good as before
+    co_await client.execute("query-name"); // the connection still works
   });
   server.finish();
 }
@@ -495,7 +495,7 @@ TEST_CASE("a TCP connection uses keepalive, so a peer host that disappears is no
       return value;
     };
     CHECK(option(SOL_SOCKET, SO_KEEPALIVE) == 1);
-    // A minute or so, and not the kernel's two hours.
+    // About a minute, not the kernel's two hours.
     const int probes =
         option(IPPROTO_TCP, TCP_KEEPIDLE) + option(IPPROTO_TCP, TCP_KEEPINTVL) * option(IPPROTO_TCP, TCP_KEEPCNT);
     CHECK(probes <= 90);

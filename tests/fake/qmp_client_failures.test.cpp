@@ -82,7 +82,7 @@ void play(Fault fault, QmpPeer& peer) {
   case Fault::silence:
     return peer.stay_silent();
   case Fault::garbage:
-    // Ends what was begun, a string or not, so that it is looked at.
+    // Completes what was begun, inside a string or not, so that it is parsed.
     peer.send_while_it_lasts("\x01\xff HTTP/1.1 400 Bad Request }}}} \" }}}}\r\n\r\n");
     return peer.stay_silent();
   case Fault::oversized:
@@ -116,7 +116,7 @@ errc expected_of_connect(Fault fault) {
 
 TEST_CASE("a failure at any step ends pending operations with the right error and leaves nothing behind") {
   const auto transport = GENERATE(ScriptedQmpServer::Transport::unix_path, ScriptedQmpServer::Transport::tcp);
-  // A Unix socket that closes with nothing unread cannot but end in good order.
+  // A Unix socket closed with nothing unread always ends cleanly.
   const bool resets = transport == ScriptedQmpServer::Transport::tcp;
   const int step_number = GENERATE(range(0, 9));
   const int fault_number = GENERATE(range(0, 6));
@@ -133,7 +133,7 @@ TEST_CASE("a failure at any step ends pending operations with the right error an
 
   constexpr auto deadline = 150ms;
   QmpClientOptions options;
-  // What is to be waited out has a short deadline; where it is not to be waited for, a long one would show.
+  // A short deadline where it must expire, a long one that would be noticed where it must not.
   options.greeting_timeout = step <= Step::inside_negotiated && !ends_connection(fault) ? deadline : 10s;
   options.max_message_bytes = max_message;
   const auto start = std::chrono::steady_clock::now();

@@ -86,7 +86,7 @@ struct Background {
 } // namespace
 
 TEST_CASE("destroying a client ends the calls in flight, whether or not they were sent") {
-  // The server reads nothing, so the large command stays in part and the one behind it in whole.
+  // The server reads nothing, so part of the large command and all of the next one remain here.
   std::promise<void> gone;
   ScriptedQmpServer server([&](QmpPeer& peer) {
     peer.negotiate();
@@ -107,7 +107,7 @@ TEST_CASE("destroying a client ends the calls in flight, whether or not they wer
   const auto start = std::chrono::steady_clock::now();
   client.reset();
   CHECK(std::chrono::steady_clock::now() - start < 1s);
-  CHECK_FALSE(sent.outcome->ended); // nobody is called back from within a destructor
+  CHECK_FALSE(sent.outcome->ended); // no handler runs inside a destructor
   CHECK(sent.wait(context).error.value().code() == errc::interrupted);
   CHECK(begun.wait(context).error.value().code() == errc::interrupted);
   CHECK(unsent.wait(context).error.value().code() == errc::disconnected);
@@ -143,7 +143,7 @@ TEST_CASE("a client may be destroyed while it connects, in any phase") {
 }
 
 TEST_CASE("a client may be destroyed while it waits for a TCP connection") {
-  // A full queue: Linux drops further connection requests, so this one neither succeeds nor fails.
+  // The backlog is full: Linux drops further connection requests, so this one neither succeeds nor fails.
   ScriptedQmpServer server(std::vector<ScriptedQmpServer::Script>{}, ScriptedQmpServer::Transport::tcp);
   asio::io_context context(1);
   std::vector<std::unique_ptr<QmpClient>> clients;
@@ -311,7 +311,7 @@ TEST_CASE("an io_context may be destroyed with operations of every kind pending"
     Background large(*context, client->execute("large", Json::object({{"text", test::more_than_a_socket_holds()}})));
     Background event(*context, events.next());
     Background closed(*context, client->wait_closed());
-    // As programs do it: the client lives in the coroutine that uses it.
+    // As in programs: the client lives in the coroutine that uses it.
     asio::co_spawn(
         *context,
         [](std::shared_ptr<QmpClient> owned) -> asio::awaitable<void> {
@@ -322,7 +322,7 @@ TEST_CASE("an io_context may be destroyed with operations of every kind pending"
     context->poll();
     if (client_goes_first) client.reset();
     events = {};
-    client.reset(); // now the coroutine's own reference is the last one, and dies with the io_context
+    client.reset(); // the coroutine now has the last reference, which dies with the io_context
     context.reset();
     CHECK_FALSE(command.outcome->ended);
   }

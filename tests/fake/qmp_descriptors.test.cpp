@@ -84,13 +84,13 @@ TEST_CASE("file descriptors arrive with their own command and are closed on our 
     char text[6] = {};
     CHECK(read(reading_end.get(), text, sizeof text) == 5);
     CHECK(std::string(text) == "hello");
-    CHECK(read(reading_end.get(), text, sizeof text) == 0); // the server has closed its copy, and none is left here
+    CHECK(read(reading_end.get(), text, sizeof text) == 0); // the server has closed its copy, and we have none
   });
   server.finish();
 }
 
 TEST_CASE("descriptors of commands in flight are not mixed up, even when the peer reads slowly") {
-  // A large command first, so that those behind it wait here and not in the kernel.
+  // A large command first, so that later ones wait here and not in the kernel.
   const std::string large = test::more_than_a_socket_holds();
   constexpr int count = 50;
   std::promise<void> gate;

@@ -163,7 +163,7 @@ TEST_CASE("waiting for an event ends with an event, at the deadline or when the 
     CHECK(lost.code() == errc::interrupted);
     const auto stop = co_await events.next();
     CHECK(stop.value().name == "STOP");
-    const auto shutdown = co_await events.next(0ms); // it is there already
+    const auto shutdown = co_await events.next(0ms); // already queued
     CHECK(shutdown.value().data.at("reason") == "host-qmp-quit");
     const auto over = co_await events.next();
     CHECK_FALSE(over);
@@ -247,7 +247,7 @@ TEST_CASE("a filter that subscribes takes no events from existing subscriptions"
       return true;
     });
     EventSubscription second = client.subscribe();
-    gone.reset(); // what could be cleared away is in front of the others
+    gone.reset(); // a removable entry precedes the others
     co_await client.connect(server.address());
     co_await client.execute("sync");
     for (EventSubscription* events : {&first, &second}) {

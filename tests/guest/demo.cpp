@@ -49,7 +49,7 @@ asio::awaitable<void> SerialConsole::prompt() {
 }
 
 asio::awaitable<std::string> SerialConsole::run(std::string line) {
-  // The terminal repeats the line, in which these words must not be.
+  // The terminal echoes the line, which must not contain these words.
   co_await type("echo BE''GIN; " + line + "; echo E''ND\n");
   co_await until("BEGIN\r\n");
   std::string output = co_await until("END\r\n");

@@ -145,7 +145,7 @@ QEMU_TEST_CASE("A guest that suspends itself to RAM is suspended until it is wok
         CHECK(status.state == State::suspended);
         co_await vm.wake_up();
         while (status.state != State::running) status = (co_await changes.next(patience)).value();
-        // What its kernel makes of that is its own affair: under TCG this one does not always get far.
+        // Whether its kernel resumes is not our concern: under TCG this one does not always get far.
         for (const std::string& name : names) {
           const auto event = events.try_next();
           REQUIRE(event);

@@ -58,7 +58,7 @@ QEMU_TEST_CASE("A guest is reachable over its TAP interface, and reaches the hos
         co_await console.prompt();
         const std::string pinged = co_await console.run(set_up("eth0", "192.0.2.2") + "; " + ping("192.0.2.1"));
         CHECK_THAT(pinged, ContainsSubstring("1 packets received"));
-        // The answers to those went the other way, so the host knows now who has the address.
+        // The replies went the other way, so the host now knows who has the address.
         const std::string neighbour = test::shell("ip neigh show 192.0.2.2");
         CHECK_THAT(neighbour, ContainsSubstring("dev tap7 lladdr 52:54:00:"));
         co_await vm.force_stop();

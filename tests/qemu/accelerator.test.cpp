@@ -133,10 +133,10 @@ QEMU_TEST_CASE("Whether KVM works is remembered per binary and CPU model", "[acc
   std::vector<fs::path> files;
   for (const auto& file : fs::directory_iterator(scene.dir / "cache/qemuctl"))
     if (file.path().filename().native().starts_with("kvm")) files.push_back(file.path());
-  if (first.accel != "kvm" && files.empty()) return; // refused without a signal, so it is asked again each time
+  if (first.accel != "kvm" && files.empty()) return; // it failed without a crash, so it is tried again each time
   REQUIRE(files.size() == 1);
 
-  // That the second answer comes from the file shows when the file lies.
+  // A tampered file shows that the second answer comes from it.
   std::string text;
   {
     std::ifstream in(files[0]);

@@ -141,7 +141,7 @@ QEMU_TEST_CASE("An object can be destroyed by its own callback, which is then th
   auto vm = std::make_unique<blocking::Instance>(blocking::Instance::attach(keeper.monitor()));
   vm->on_event([&](const Event&) {
     ++calls;
-    keeper.reset(); // more events, which are there when the callback returns
+    keeper.reset(); // more events, which are queued when the callback returns
     keeper.execute("query-status");
     vm.reset();
     destroyed.set_value();

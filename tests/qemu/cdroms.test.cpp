@@ -107,7 +107,7 @@ QEMU_TEST_CASE("changing the medium of a drive closes the old file") {
   VmConfig config = describe(R"({"cdroms": [{"id": "sata", "path": "a.iso"}, {"id": "empty"},
                                             {"id": "on-scsi", "interface": "scsi", "path": "b.iso"}]})",
                              dir, qemu);
-  // As other programs do it.
+  // As other programs do.
   config.extra_args = {"-drive", fmt::format("file={},if=none,id=old,media=cdrom,format=raw", (dir / "c.iso").string()),
                        "-device", "ide-cd,id=old-way,drive=old,bus=ide.5"};
   for (const char* name : {"c.iso", "new,1.iso"}) test::write_file(dir / name, "x");
@@ -141,7 +141,7 @@ QEMU_TEST_CASE("changing the medium of a drive closes the old file") {
     }
     const std::set<std::string> left = co_await nodes(vm);
     CHECK(std::ranges::includes(before, left));
-    co_await vm.eject("empty"); // which it is already
+    co_await vm.eject("empty"); // it already is
   });
 }
 
@@ -222,7 +222,7 @@ QEMU_TEST_CASE("a guest that has locked the drive is asked to open the tray") {
     Instance vm = co_await Instance::launch(config, paused());
     guest.accept();
     guest.atapi_packet(lock_drive);
-    // What a guest does when it is asked to, as soon as QEMU has been.
+    // What a guest does when asked, as soon as QEMU has been.
     EventSubscription events = vm.subscribe_events();
     bool done = false;
     asio::co_spawn(

@@ -164,7 +164,7 @@ QEMU_TEST_CASE("a reconnecting character device finds a server that starts later
       describe(R"({"chardevs": [{"id": "a", "backend": "socket", "path": "later", "reconnect": 1}]})", dir, qemu);
   PausedVm vm(config);
   const FileDescriptor listener = listen_on(dir / "later");
-  // QEMU's main loop has its timers run between answers.
+  // QEMU's main loop runs its timers between replies.
   pollfd event{listener.get(), POLLIN, 0};
   REQUIRE(::poll(&event, 1, 20'000) == 1);
   CHECK(accept_on(listener));
@@ -227,7 +227,7 @@ QEMU_TEST_CASE("a virtio-serial controller takes exactly as many ports as it has
       chardev.backend = "null";
       config.virtio_serial->ports.emplace_back().chardev = id;
     };
-    for (int port = 1; port < max; ++port) add(); // port 0 is a console's
+    for (int port = 1; port < max; ++port) add(); // port 0 is reserved for a console
     add();
     config.virtio_serial->ports.back().type = "virtconsole";
     CHECK(ask(config, {test::status()})[0].at("status") == Json("prelaunch"));

@@ -69,7 +69,7 @@ class RunningQemu {
     options.output = STDERR_FILENO;
     process_.emplace(Process::spawn(context_.get_executor(), options));
     its.reset();
-    // Its main loop answers once everything on the command line exists.
+    // Its main loop responds once everything on the command line exists.
     test::run(context_, qmp_.connect(std::move(ours)));
   }
   ~RunningQemu() {
@@ -93,7 +93,7 @@ class RunningQemu {
     return process.monitors[0];
   }
 
-  /// The address of the same, after a connection to it has led to this very process.
+  /// The address of that monitor, after checking that it leads to this very process.
   MonitorAddress checked_address() {
     const QemuProcess::Monitor found = monitor();
     INFO(found.description);
@@ -368,7 +368,7 @@ QEMU_TEST_CASE("A monitor of a QEMU with another root directory is reached throu
   test::need_root();
   const fs::path root = qemu.parent_path().parent_path().parent_path();
   const fs::path loader = "usr/lib64/ld-linux-x86-64.so.2";
-  if (root == "/" || !fs::exists(root / loader)) return; // only a QEMU with all of its libraries can be locked up so
+  if (root == "/" || !fs::exists(root / loader)) return; // only a QEMU with all of its libraries can run in a chroot
   const test::TempDir dir;
   const std::string socket = "/qemuctl-test-" + std::to_string(::getpid()) + ".sock";
   const fs::path launcher =

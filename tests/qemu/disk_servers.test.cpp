@@ -51,7 +51,7 @@ void use_disk(const VmConfig& config, bool read_only = false) {
     CHECK(blocks.at(0).at("inserted").at("image").at("virtual-size") == Json(disk_size));
     answer(human("qemu-io -d disk0 \"read -v 0 512\""));
     if (!read_only) answer(human("qemu-io -d disk0 \"write -P 0x5a 4096 512\""));
-    answer({"quit", {}}); // it prints to its stdout, and writes that when it ends
+    answer({"quit", {}}); // it flushes its stdout on exit
   });
   const std::string log = test::read_file(std::filesystem::path(config.socket_dir) / "test.log");
   CHECK_THAT(log, ContainsSubstring("71 65 6d 75 63 74 6c 00")); // "qemuctl"
@@ -113,7 +113,7 @@ class IscsiTarget {
   explicit IscsiTarget(const test::TempDir& dir)
       : control_("TGT_IPC_SOCKET=" + (dir / "tgtd").string()), watch_(dir.path()),
         server_({"tgtd", "--foreground", "--iscsi", "portal=127.0.0.1:3260"}, {}, {control_}) {
-    // Its socket is there when it has begun; what is asked then is answered when it is ready.
+    // Its socket exists once it starts; requests are answered once it is ready.
     REQUIRE(watch_.wait_until([&] { return std::filesystem::exists(dir / "tgtd.0"); }));
     admin({"--mode", "target", "--op", "new", "--tid", "1", "--targetname", target});
     admin({"--mode", "logicalunit", "--op", "new", "--tid", "1", "--lun", "1", "--backing-store",
@@ -161,7 +161,7 @@ QEMU_TEST_CASE("a disk can be an export of an NBD server on a TCP port") {
   const test::Server server(nbd_server(dir, {"--read-only"}), test::listen_on_loopback(port));
   const std::string backend = fmt::format(R"("type": "nbd", "host": "127.0.0.1", "port": {})", port);
   use_disk(describe(disk(backend, R"(, "readOnly": true, "cache": "none")"), dir, qemu), true);
-  // What cannot be written is no disk that can.
+  // A read-only export cannot be a writable disk.
   CHECK_THROWS_WITH(test::ask(describe(disk(backend), dir, qemu), {}), ContainsSubstring("read-only"));
 }
 
@@ -235,7 +235,7 @@ QEMU_TEST_CASE("QEMU accepts every option of a Ceph image, and only the cluster 
     return std::string("not refused");
   };
   CHECK_THAT(refusal(), ContainsSubstring("error connecting"));
-  // It would have said so: this is what is behind the options of the image.
+  // It would have complained: this comes after the options of the image.
   test::write_file(dir / "ceph.conf", "[global\n");
   CHECK_THAT(refusal(), ContainsSubstring("error reading conf file"));
 }

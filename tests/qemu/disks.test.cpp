@@ -95,7 +95,7 @@ QEMU_TEST_CASE("a disk with automatic read-only is read-only when its file canno
     {"id": "a", "backend": {"type": "file", "path": "a.img", "autoReadOnly": true}},
     {"id": "b", "backend": {"type": "file", "path": "b.img", "autoReadOnly": true}}]})",
                              dir, qemu);
-  // Nobody may open this one for writing, not even the superuser.
+  // Nobody can open this one for writing, not even root.
   std::filesystem::remove(dir / "a.img");
   std::filesystem::create_symlink("/proc/sys/kernel/ostype", dir / "a.img");
   const Json reply = ask(config, {blocks})[0];
@@ -165,7 +165,7 @@ QEMU_TEST_CASE("disks of one group share its limits, and other disks have their 
   while_running(config, [](const Answers& answer) {
     const Json reply = answer(blocks);
     const auto group_of = [&](const std::string& id) {
-      // QEMU tells the name of a node's group only as a part of this.
+      // QEMU reports the name of a node's group only as part of this.
       const std::string options = medium(reply, id).at("file").as_string();
       REQUIRE(options.starts_with("json:"));
       return parse_json(options.substr(5)).at("throttle-group").as_string();
@@ -300,7 +300,7 @@ QEMU_TEST_CASE("file names with special characters reach QEMU unchanged") {
   for (std::size_t i = 0; i < reply.size(); ++i) {
     INFO(paths[i]);
     const Json& image = reply.at(i).at("inserted").at("image");
-    // QEMU shows some names as options in JSON.
+    // QEMU shows some names as JSON options.
     const std::string shown = image.at("filename").as_string();
     CHECK((shown == paths[i] || shown.starts_with("json:")));
     CHECK(reply.at(i).at("inserted").at("drv") == Json("raw"));

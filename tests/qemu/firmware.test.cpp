@@ -71,7 +71,7 @@ QEMU_TEST_CASE("a VM's variable store is created once and then kept") {
   test::write_file(dir / "new folder/vars", changed);
   test::ask(config, {});
   CHECK(test::read_file(dir / "new folder/vars") == changed);
-  // Nothing else is left of the copy.
+  // The copy leaves nothing else behind.
   CHECK(std::distance(std::filesystem::directory_iterator(dir / "new folder"), {}) == 1);
 }
 

@@ -27,7 +27,7 @@ std::string expected(const test::Golden& golden, const std::filesystem::path& qe
 
 std::string start(const test::Golden& golden, const std::filesystem::path& qemu) {
   const test::TempDir dir;
-  std::filesystem::create_directory(dir / "vm"); // the demo's files are beside its folder
+  std::filesystem::create_directory(dir / "vm"); // the demo's files are next to its folder
   VmConfig config = golden.config(dir / "vm");
   config.qemu_path = qemu.string();
   config.socket_dir = dir.path().string();

@@ -170,7 +170,7 @@ QEMU_TEST_CASE("A QEMU whose socket was taken over by another one is not mistake
 QEMU_TEST_CASE("A QEMU without a monitor is an error that says how to add one") {
   test::run([&]() -> asio::awaitable<void> {
     ForeignQemu foreign(co_await asio::this_coro::executor, qemu, test::words());
-    // A process has its command line a moment after it has its PID.
+    // A process gets its command line a moment after its PID.
     while (detail::read_command_line(foreign.pid()).empty()) std::this_thread::yield();
     try {
       Instance vm = co_await Instance::attach_by_pid(foreign.pid());
@@ -206,7 +206,7 @@ QEMU_TEST_CASE("The end of an attached VM is reported with its true cause") {
     const VmStatus end = co_await vm.wait();
     CHECK(end.state == (signal == SIGTERM ? State::shutdown : State::crashed));
     CHECK_FALSE(end.process_alive);
-    // And it was never unknown on the way.
+    // And it was never unknown in between.
     while (auto change = co_await changes.next(5s)) CHECK(change->state != State::unknown);
   });
 }
@@ -275,7 +275,7 @@ QEMU_TEST_CASE("A VM behind TCP whose QEMU outlives its guest is not considered 
     MonitorAddress address = TcpAddress{"127.0.0.1", port_of_net(chardevs)};
     Instance vm = co_await Instance::attach(std::move(address));
     StatusSubscription changes = vm.subscribe_status();
-    co_await local.human_monitor_command("o/b 0xcf9 6"); // a reset by the guest, which here means to shut down
+    co_await local.human_monitor_command("o/b 0xcf9 6"); // a reset by the guest, which shuts down here
     co_await status_with(changes, State::shutdown);
     const VmStatus asked = co_await vm.query_status();
     CHECK(asked.state == State::shutdown);
@@ -383,7 +383,7 @@ QEMU_TEST_CASE("A QEMU that ends while its monitors are being tried is reported 
     const auto executor = co_await asio::this_coro::executor;
     ForeignQemu foreign(executor, qemu, with_monitors(dir / "a.sock", dir / "b.sock"));
     { Instance vm = co_await attach_when_up(UnixPath{(dir / "b.sock").string()}); }
-    ::kill(foreign.pid(), SIGSTOP); // it takes a connection, and says nothing
+    ::kill(foreign.pid(), SIGSTOP); // it accepts a connection, but stays silent
     asio::co_spawn(
         executor,
         [&]() -> asio::awaitable<void> {

@@ -434,12 +434,12 @@ QEMU_TEST_CASE("A guest that never releases a PCI device makes the unplug time o
     VmConfig config = test::small_vm(qemu, dir);
     config.extra_args = test::words("-device", R"({"driver":"pcie-root-port","id":"rp0","chassis":1,"slot":1})");
     LaunchOptions options = test::for_test();
-    options.paused = true; // nobody in the guest to answer
+    options.paused = true; // nobody in the guest to respond
     Instance vm = co_await Instance::launch(config, std::move(options));
     co_await vm.device_add(parse_json(R"({"driver": "e1000e", "id": "nic", "bus": "rp0", "addr": "0x0"})"));
     const UnplugResult first = co_await vm.device_del("nic", 200ms);
     CHECK(first == UnplugResult::timed_out);
-    // Asking again waits for the same answer instead of failing on "already in the process of unplug".
+    // Asking again waits for the same response instead of failing on "already in the process of unplug".
     const UnplugResult second = co_await vm.device_del("nic", 200ms);
     CHECK(second == UnplugResult::timed_out);
     // A reset completes what is pending.

@@ -118,11 +118,11 @@ QEMU_TEST_CASE("A cancelled launch leaves nothing behind") {
   asio::co_spawn(
       context,
       [&]() -> asio::awaitable<void> {
-        // Not kill_on_destruction: there is no Instance yet that could be destroyed.
+        // Not kill_on_destruction: there is no Instance to destroy yet.
         Instance vm = co_await Instance::launch(config);
       },
       asio::bind_cancellation_slot(cancel.slot(), [&](std::exception_ptr failure) { outcome = failure; }));
-  // The log tells when the process is there.
+  // The log shows when the process exists.
   const auto deadline = std::chrono::steady_clock::now() + 20s;
   while (!std::filesystem::exists(dir / "vm.log") || std::filesystem::file_size(dir / "vm.log") == 0) {
     REQUIRE(std::chrono::steady_clock::now() < deadline);
@@ -171,7 +171,7 @@ QEMU_TEST_CASE("A socket that somebody else listens on is not taken, and a stale
   CHECK_THAT(error.what(), ContainsSubstring(fmt::format("process {}", ::getpid())));
   CHECK(std::filesystem::exists(path));
 
-  ::shutdown(foreign.get(), SHUT_RDWR); // nobody listens any more, but the file stays
+  ::shutdown(foreign.get(), SHUT_RDWR); // nobody listens anymore, but the file remains
   test::run([&]() -> asio::awaitable<void> {
     Instance vm = co_await Instance::launch(test::small_vm(qemu, dir), test::for_test());
     CHECK(vm.state() == State::running);

@@ -68,7 +68,7 @@ QEMU_TEST_CASE("A VM whose guest has ended is stopped although QEMU would stay")
     config.extra_args = test::words("-action", "shutdown=pause,reboot=shutdown");
     Instance vm = co_await Instance::launch(config, test::for_test());
     StatusSubscription changes = vm.subscribe_status();
-    // Writing to the reset register is what a guest does to reboot; here that means to shut down.
+    // A guest reboots by writing to the reset register, which shuts down here.
     co_await vm.human_monitor_command("o/b 0xcf9 6");
     const VmStatus ended = co_await status_with(changes, State::shutdown);
     CHECK(ended.process_alive);
@@ -153,7 +153,7 @@ QEMU_TEST_CASE("A guest that has panicked is not asked to shut down: QEMU is tol
 QEMU_TEST_CASE("Stopping a VM also ends a QEMU that a script started as its child") {
   const test::TempDir dir;
   const std::filesystem::path script = dir / "qemu-wrapper";
-  // To learn about QEMU it is started without a name, and then it may be killed.
+  // The probe starts QEMU without a name, and may kill it.
   std::ofstream(script) << fmt::format("#!/bin/sh\ncase \"$*\" in *-name*) '{0}' \"$@\"; exit $?;; esac\n"
                                        "exec '{0}' \"$@\"\n",
                                        qemu.string());

@@ -42,7 +42,7 @@ QEMU_TEST_CASE("Pause, resume and reset are reported as QEMU reports them") {
     co_await status_with(changes, State::running);
     co_await vm.pause();
     co_await status_with(changes, State::paused);
-    // The CPUs stay stopped, and QEMU calls that "prelaunch": not running, not paused.
+    // The CPUs stay stopped, which QEMU calls "prelaunch": neither running nor paused.
     co_await vm.reset();
     const VmStatus after_reset = co_await status_with(changes, State::prelaunch);
     CHECK(after_reset.run_state == "prelaunch");
@@ -67,7 +67,7 @@ QEMU_TEST_CASE("A VM that is told to quit is shutdown, with the reason") {
     CHECK(end.reason == "host-qmp-quit");
     CHECK_FALSE(end.process_alive);
     CHECK(end.exit_code == 0);
-    // The last thing a subscription delivers is the end, and then it ends too.
+    // A subscription delivers the end last, and then ends, too.
     std::optional<VmStatus> last;
     while (auto change = co_await changes.next(5s)) last = change;
     REQUIRE(last);
@@ -106,7 +106,7 @@ QEMU_TEST_CASE("A guest panic is a crash, whatever QEMU does next") {
     config.extra_args = test::words("-device", "pvpanic", "-action", "panic=" + action);
     Instance vm = co_await Instance::launch(config, test::for_test());
     StatusSubscription changes = vm.subscribe_status();
-    // What a guest's kernel does: it tells the device at port 0x505.
+    // As a guest's kernel does: notify the device at port 0x505.
     co_await vm.human_monitor_command("o/b 0x505 1");
     const VmStatus status = co_await status_with(changes, State::crashed);
     if (action == "pause") {
@@ -149,7 +149,7 @@ QEMU_TEST_CASE("A guest stopped by its watchdog is paused, with the reason, unti
     Instance vm = co_await Instance::launch(config, test::for_test());
     StatusSubscription changes = vm.subscribe_status();
     EventSubscription barks = vm.subscribe_events(events_named(test::words("WATCHDOG")));
-    // What a guest's driver does: it sets the timer, here to the shortest time.
+    // As a guest's driver does: set the timer, here to its minimum.
     co_await vm.human_monitor_command("o/b 0x443 0xf");
     const VmStatus status = co_await status_with(changes, State::paused);
     CHECK(status.run_state == "watchdog");
@@ -177,7 +177,7 @@ QEMU_TEST_CASE("A QEMU that does not respond is unknown when queried, and known 
     CHECK(silent.process_alive);
     CHECK_THAT(silent.reason, Catch::Matchers::ContainsSubstring("no reply within"));
     co_await status_with(changes, State::unknown);
-    // Nobody asks again, and no event tells.
+    // Nobody asks again, and no event arrives.
     ::kill(*vm.pid(), SIGCONT);
     const VmStatus back = co_await status_with(changes, State::running);
     CHECK(back.reason.empty());

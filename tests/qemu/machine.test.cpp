@@ -114,13 +114,13 @@ QEMU_TEST_CASE("secrets reach QEMU as written") {
   test::write_file(dir / "key,file", secret);
   test::write_file(dir / "passphrase", secret);
   const std::string image = dir / "encrypted";
-  // Not qemu-img: it measures how fast the machine is, and gives up where the clock of CPU time is coarse.
+  // Not qemu-img: it benchmarks the machine, and gives up where the CPU clock is coarse.
   const std::string make = fmt::format("truncate -s 4M '{1}' && cryptsetup luksFormat --batch-mode --type luks1 "
                                        "--pbkdf-force-iterations 1000 '{1}' '{0}'",
                                        (dir / "passphrase").string(), image);
   REQUIRE(std::system(make.c_str()) == 0);
   for (const char* id : {"text", "encoded", "file"}) {
-    // Opened only with the right key.
+    // Opens only with the right key.
     const Json node = Json::object({{"driver", "luks"},
                                     {"node-name", "encrypted"},
                                     {"key-secret", id},

@@ -66,7 +66,7 @@ QEMU_TEST_CASE("QEMU's monitor is in use while another process is connected, whi
   CHECK(error.code() == errc::monitor_in_use);
   CHECK_THAT(error.what(), ContainsSubstring("virsh (PID " + std::to_string(holder->pid()) + ")"));
 
-  // A client that is patient enough is served when the other one leaves.
+  // A patient client is served when the other one leaves.
   QmpClient patient(vm.context.get_executor());
   bool connected = false;
   asio::co_spawn(vm.context, patient.connect(vm.address()), [&](std::exception_ptr failed) { connected = !failed; });

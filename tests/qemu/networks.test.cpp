@@ -79,7 +79,7 @@ QEMU_TEST_CASE("user networks have their MAC addresses and port forwards") {
   CHECK_THAT(answers[1].as_string(), ContainsSubstring("HOST_FORWARD"));
   CHECK_THAT(answers[2].as_string(), ContainsSubstring("net1-netdev"));
   CHECK_THAT(answers[3].as_string(), StartsWith("52:54:00:"));
-  CHECK(answers[3] != Json("52:54:00:12:34:57")); // QEMU's own, which the second device of every VM would have
+  CHECK(answers[3] != Json("52:54:00:12:34:57")); // QEMU's default, which the second device of every VM would get
 }
 
 QEMU_TEST_CASE("a user network has the configured addresses, and forwards to them") {
@@ -208,7 +208,7 @@ QEMU_TEST_CASE("the socket of a running VM is not taken over, and one left by a 
   {
     PausedVm server(on_network("server", backend, dir, qemu));
     CHECK_THAT(refusal(on_network("thief", backend, dir, qemu)), ContainsSubstring("listens on " + path.string()));
-    // Who looked whether somebody listens was a client for a moment.
+    // Checking for a listener made us a client for a moment.
     server.wait_for("NETDEV_STREAM_DISCONNECTED");
     PausedVm client(on_network("client", R"({"type": "stream", "path": "net.sock"})", dir, qemu));
     server.wait_for("NETDEV_STREAM_CONNECTED");

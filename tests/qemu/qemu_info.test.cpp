@@ -60,7 +60,7 @@ QEMU_TEST_CASE("What QEMU reports is cached until the binary changes, and a dama
   std::ifstream in(files[0]);
   const std::string text{std::istreambuf_iterator<char>(in), {}};
 
-  // That the second answer comes from the file shows when the file lies.
+  // A tampered file shows that the second answer comes from it.
   const std::string lie = std::regex_replace(text, std::regex(R"("package": ?"[^"]*")"), R"("package":"remembered")");
   std::ofstream(files[0]) << lie;
   CHECK(probe(qemu).package == "remembered");

@@ -64,7 +64,7 @@ QEMU_TEST_CASE("the client talks to QEMU over every kind of monitor") {
     const Error error = test::run(context, [&] { return test::error_of(client.execute("no-such-command")); });
     CHECK(error.code() == errc::command_failed);
     CHECK(error.diagnostics().qmp_class == "CommandNotFound");
-    // The largest reply there is.
+    // QEMU's largest reply.
     const Json schema = test::run(context, client.execute("query-qmp-schema"));
     CHECK(schema.size() > 1'000);
   }

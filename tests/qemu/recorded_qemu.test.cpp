@@ -25,10 +25,10 @@ void compare(const std::string& name, const std::filesystem::path& qemu) {
   const auto file = test::source_dir() / "tests/data/qemu" /
                     fmt::format("{}-{}.{}.json", name, info.version.major, info.version.minor);
   if (test::update_golden()) test::write_file(file, printed(info));
-  if (!std::filesystem::exists(file)) return; // a version that nothing was recorded of
+  if (!std::filesystem::exists(file)) return; // a version without a recording
   const QemuInfo recorded = detail::qemu_info_from_json(qemu, parse_json(test::read_file(file)));
   CHECK(recorded.version.major == info.version.major);
-  // Updates of a distribution add nothing of what differs between versions.
+  // Distribution updates add no features that differ between versions.
   CHECK(recorded.features == info.features);
   CHECK(recorded.pci_devices == info.pci_devices);
   CHECK(recorded.objects == info.objects);

@@ -95,7 +95,7 @@ void make_files(const qemuctl::VmConfig& config) {
     if (chardev.backend == "pipe") make_fifo(chardev.path);
   for (const qemuctl::CdromConfig& cdrom : config.cdroms) make_file(cdrom.path, std::string(image_size, '\0'));
   if (config.efi) {
-    // No firmware, but the size of one.
+    // Not firmware, but the size of one.
     make_file(config.efi->code, std::string(image_size, '\0'));
     make_file(config.efi->vars_template, std::string(128 * 1024, '\xFF'));
   }

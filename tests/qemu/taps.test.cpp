@@ -104,7 +104,7 @@ QEMU_TEST_CASE("a TAP interface is created, brought up and added to its bridge, 
     CHECK_FALSE(made->multi_queue);
     CHECK(made->master == find_interface("br7")->index);
     CHECK(made->mtu == 1400);
-    // A bridge has the lowest address of its ports and the smallest MTU.
+    // A bridge takes the lowest address and the smallest MTU of its ports.
     CHECK_THAT(test::shell("ip link show br7"),
                ContainsSubstring("0a:00:00:00:00:01") && ContainsSubstring("mtu 1400"));
     CHECK_THAT(test::shell("ip link show tap7"), ContainsSubstring("link/ether fe:"));
@@ -177,7 +177,7 @@ QEMU_TEST_CASE("a TAP interface has the configured number of queues, and the dev
   tap.queues = 4;
   test::while_running(vm_with(qemu, dir, tap), [](const test::Answers& answers) {
     CHECK(find_interface("tap7")->multi_queue);
-    // Disabled until a driver in the guest takes them.
+    // Disabled until a driver in the guest enables them.
     CHECK_THAT(test::shell("ip -details link show tap7"), ContainsSubstring("multi_queue numqueues 1 numdisabled 3 "));
     CHECK(answers(test::property("/machine/peripheral/net0", "mq")) == Json(true));
     CHECK(answers(test::property("/machine/peripheral/net0", "vectors")) == Json(10));
@@ -238,7 +238,7 @@ QEMU_TEST_CASE("a frame sent into the interface arrives in QEMU") {
     std::memset(to.sll_addr, 0xff, ETH_ALEN);
     REQUIRE(::sendto(packets.get(), payload.data(), payload.size(), 0, reinterpret_cast<const sockaddr*>(&to),
                      sizeof to) == static_cast<ssize_t>(payload.size()));
-    // QEMU's main loop reads the frame and answers; each answer gives it another turn.
+    // QEMU's main loop reads the frame and replies; each query gives it another turn.
     for (int i = 0; i < 1000 && test::read_file(dump).find(payload) == std::string::npos; ++i) answers(test::status());
     CHECK_THAT(test::read_file(dump), ContainsSubstring(payload));
   });
@@ -309,7 +309,7 @@ QEMU_TEST_CASE("QEMU's helper adds a port to a bridge") {
   const test::NetworkNamespace space;
   const test::TempDir dir;
   test::shell("ip link add br7 type bridge");
-  // It reads which bridges it may touch from a fixed place, which is made for it alone.
+  // It reads the allowed bridges from a fixed path, which is created for it alone.
   test::write_file(dir / "helper",
                    fmt::format("#!/bin/sh\nexec unshare --mount sh -ec 'mount -t tmpfs none /etc; mkdir /etc/qemu; "
                                "echo allow br7 >/etc/qemu/bridge.conf; exec {} \"$@\"' sh \"$@\"\n",

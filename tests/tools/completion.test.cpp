@@ -36,7 +36,7 @@ esac
     std::filesystem::permissions(program, std::filesystem::perms::owner_all);
   }
   std::string folder() const { return folder_.path().string(); }
-  /// Whether a shell has run what is in a name.
+  /// Whether a shell has executed the content of a name.
   bool touched() const { return std::filesystem::exists(folder_ / "qemuctl.touched"); }
 
  private:
@@ -80,7 +80,7 @@ void check(Offered offered) {
 TEST_CASE("fish completes qemuctl commands and the names the service reports") {
   const Names names;
   check([&](const std::string& line) {
-    // A line for each, with its description after a tab.
+    // One line each, with the description after a tab.
     return sorted(test::run_command({"env", "HOME=" + names.folder(), "XDG_CONFIG_HOME=" + names.folder(),
                                      "XDG_DATA_HOME=" + names.folder(), "fish", "--no-config", "-c",
                                      "set PATH $argv[1] $PATH; source $argv[2]; complete -C $argv[3] | cut -f 1",
@@ -96,9 +96,9 @@ TEST_CASE("fish completes qemuctl commands and the names the service reports") {
 
 TEST_CASE("zsh completes qemuctl commands and the names the service reports") {
   const Names names;
-  test::run_command({"zsh", "--version"}); // skips the case when there is none
+  test::run_command({"zsh", "--version"}); // skips the case if there is none
   test::Program zsh({"/usr/bin/env", "HOME=" + names.folder(), "TERM=dumb", "zsh", "-f"}, test::Program::Io::terminal);
-  // Ctrl-G puts all that is offered into the line.
+  // Ctrl-G inserts all completions into the line.
   zsh.type("path=(" + names.folder() + " $path); fpath=(" +
            std::filesystem::path(completion("_qemuctl")).parent_path().string() +
            " $fpath); stty cols 500; autoload -Uz compinit; compinit -u -D; zle -C all complete-word _generic; "
@@ -106,7 +106,7 @@ TEST_CASE("zsh completes qemuctl commands and the names the service reports") {
            "bindkey '^G' all; echo rea''dy\n");
   zsh.wait_for("ready\r\n");
   check([&](const std::string& line) {
-    zsh.type(line + "\x07\x01print -r -- '<<' \x05'>>'\n"); // Ctrl-A and Ctrl-E: around all of it
+    zsh.type(line + "\x07\x01print -r -- '<<' \x05'>>'\n"); // Ctrl-A and Ctrl-E: around the whole line
     zsh.wait_for("\n<< ");
     const std::string all = zsh.wait_for(">>\r\n");
     return sorted(all.substr(std::min(line.rfind(' ') + 1, all.size())));

@@ -58,7 +58,7 @@ QEMU_TEST_CASE("the console is interactive, and after the leave key Ctrl-C works
   program.wait_for_raw_mode(true);
   program.wait_for(prompt);
 
-  // The port serves one client, and the public monitor is free: who comes second is told what is the matter.
+  // The port serves one client, while the public monitor is free: a second client gets a clear error.
   Program second(console({"--attach-pid", std::to_string(std::stoi(pid))}));
   CHECK(second.wait_for_end() == 1);
   CHECK_THAT(second.errors(), ContainsSubstring("another client uses it"));
@@ -66,7 +66,7 @@ QEMU_TEST_CASE("the console is interactive, and after the leave key Ctrl-C works
   program.type("echo $((6*7))\r");
   program.wait_for("\n42\r\n");
   program.wait_for(prompt);
-  // Ctrl-C is the guest's while the console is connected: it stops what runs there.
+  // While the console is connected, Ctrl-C goes to the guest and interrupts what runs there.
   program.type("sh -c 'echo sleep''ing; exec sleep 1000'\r");
   program.wait_for("\nsleeping\r\n");
   program.type(ctrl_c);
@@ -102,7 +102,7 @@ QEMU_TEST_CASE("SIGTERM during a console session shuts the guest down and restor
   const termios before = program.terminal_settings();
   program.wait_for(prompt);
   program.send_signal(SIGTERM);
-  // In raw mode a line of our own begins and ends with a carriage return, so it is not staggered.
+  // In raw mode our own lines start and end with a carriage return, so they are not staggered.
   program.wait_for("\r\nqemuctl-run: asking vm to shut down; press Ctrl-C again to force it\r\n");
   program.wait_for("qemuctl-demo: power button pressed");
   CHECK(program.wait_for_end() == 0);
@@ -139,7 +139,7 @@ QEMU_TEST_CASE("between pipes the guest's output goes to stdout, and the end of 
   program.close_input();
   program.wait_for("qemuctl-demo: up");
   program.wait_for_error("state: running");
-  // What a script does: it has seen what it waited for, so the VM may go.
+  // As a script does: it has seen what it waited for, so the VM may end.
   program.send_signal(SIGTERM);
   program.wait_for_error("event: POWERDOWN");
   program.wait_for("qemuctl-demo: power button pressed");
@@ -161,7 +161,7 @@ QEMU_TEST_CASE("with --attach-pid the console finds the serial port, and leaving
   program.wait_for("qemuctl-demo: up");
   program.wait_for(prompt);
 
-  // The monitor serves one client: a second is told so, and does not hang.
+  // The monitor serves one client: a second gets an error and does not hang.
   Program second(console({"--attach-pid", std::to_string(pid)}));
   CHECK(second.wait_for_end() == 1);
   CHECK_THAT(second.errors(), ContainsSubstring("qemuctl-run") && ContainsSubstring(std::to_string(program.pid())));
@@ -179,7 +179,7 @@ QEMU_TEST_CASE("the console of a guest that reads nothing can be left like any o
   const int pid = read_pid(program.wait_for("state: running"));
   program.wait_for_raw_mode(true);
   REQUIRE(::kill(pid, SIGSTOP) == 0);
-  program.type(std::string(2 * 1024 * 1024, 'x')); // more than is kept for it
+  program.type(std::string(2 * 1024 * 1024, 'x')); // more than is buffered
   program.wait_for("the guest does not read what you type; it is dropped");
   program.type(leave_key);
   program.wait_for("left the console");
@@ -193,7 +193,7 @@ QEMU_TEST_CASE("a run that was stopped and continued sets raw mode again") {
   const termios before = program.terminal_settings();
   program.wait_for("state: running");
   program.wait_for_raw_mode(true);
-  program.change_terminal_settings(before); // as a shell does for a job that was stopped
+  program.change_terminal_settings(before); // as a shell does for a stopped job
   program.send_signal(SIGCONT);
   program.wait_for_raw_mode(true);
 }

@@ -111,7 +111,7 @@ TEST_CASE("the console copies both ways, and still from the guest after the end 
   Fixture fixture;
   write_all(fixture.guest, "login: ");
   CHECK(fixture.read(fixture.stdout_pipe.read, 7) == "login: ");
-  write_all(fixture.standard_input.keyboard(), "root\x1d\n"); // the leave key is one for terminals only
+  write_all(fixture.standard_input.keyboard(), "root\x1d\n"); // the leave key works on terminals only
   CHECK(fixture.read(fixture.guest, 6) == "root\x1d\n");
   fixture.standard_input.keyboard().reset();
   write_all(fixture.guest, "# ");

@@ -80,7 +80,7 @@ TEST_CASE("the examples report errors and exit with 1") {
 }
 
 TEST_CASE("the hotplug story runs to its end") {
-  static_cast<void>(test::host_in_a_vm()); // skips where there is none
+  static_cast<void>(test::host_in_a_vm()); // skips if there is none
   test::Program story(
       {QEMUCTL_EXAMPLES_DIR "/06_hotplug_story", QEMUCTL_TEST_MACHINE_DIR "/host-in-a-vm", QEMUCTL_HOTPLUGD});
   CHECK(story.wait_for_end(std::chrono::seconds(170)) == 0);

@@ -98,7 +98,7 @@ TEST_CASE("a write returns only when everything is written") {
   auto [reader, writer] = make_pipe();
   StandardStream stream(io.get_executor(), writer.get());
   OutputQueue queue(stream.descriptor(), limit);
-  const std::string data(3 * limit, 'x'); // the limit is for those who do not wait
+  const std::string data(3 * limit, 'x'); // the limit applies only without waiting
   bool written = false;
   asio::co_spawn(io, queue.write(data), [&](const std::exception_ptr&) { written = true; });
   io.poll();

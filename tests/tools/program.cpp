@@ -86,7 +86,7 @@ Program::Program(std::vector<std::string> argv, Io io) : name_(argv.at(0)) {
     input_ = output_.fd.duplicate();
     terminal_.reset(::open(path.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC));
     if (!terminal_) throw_errno("open a terminal");
-    // The first terminal a session's leader opens becomes its own, so Ctrl-C reaches the program as a signal.
+    // The first terminal a session leader opens becomes its controlling one, so Ctrl-C reaches the program as a signal.
     flags |= POSIX_SPAWN_SETSID;
     posix_spawn_file_actions_addopen(&spawn.actions, 0, path.c_str(), O_RDWR, 0);
     posix_spawn_file_actions_adddup2(&spawn.actions, 0, 1);
@@ -116,7 +116,7 @@ Program::Program(std::vector<std::string> argv, Io io) : name_(argv.at(0)) {
 
 Program::~Program() {
   if (ended_) return;
-  ::kill(pid_, SIGKILL); // not reaped yet, so the number is still its own
+  ::kill(pid_, SIGKILL); // not reaped yet, so the PID is still its own
   ::waitpid(pid_, nullptr, 0);
 }
 
@@ -169,7 +169,7 @@ std::string Program::wait_for(Stream& stream, std::string_view text, Duration ti
       stream.found = at + text.size();
       return before;
     }
-    if (ended_) { // what it wrote last may still be in the pipe
+    if (ended_) { // its last output may still be in the pipe
       pollfd more{stream.fd.get(), POLLIN, 0};
       if (!stream.fd || ::poll(&more, 1, 0) <= 0 || !stream.receive())
         fail(fmt::format("ended with status {} without \"{}\"", status_, text));
@@ -236,7 +236,7 @@ void Program::change_terminal_settings(const termios& settings) {
 }
 
 void Program::wait_for_raw_mode(bool raw, Duration timeout) {
-  // The kernel tells nobody when a terminal's settings change, so this has to look again and again.
+  // The kernel does not announce changes of a terminal's settings, so poll.
   const Deadline deadline = std::chrono::steady_clock::now() + timeout;
   while (((terminal_settings().c_lflag & ICANON) == 0) != raw) {
     if (std::chrono::steady_clock::now() > deadline) fail("did not change the terminal's mode in time");

@@ -224,7 +224,7 @@ QEMU_TEST_CASE("Ctrl-C ends a QEMU that stays after its guest has shut down") {
   Program program(qemuctl_run({folder.vm_file()}), Program::Io::terminal);
   const int pid = read_introduction(program);
   program.wait_for("state: running");
-  // What a guest does to reboot, which here means to shut down.
+  // How a guest reboots, which shuts down here.
   qemuctl::blocking::Instance::attach(qemuctl::UnixPath{folder.socket()}).human_monitor_command("o/b 0xcf9 6");
   program.wait_for("state: shutdown");
   CHECK(runs(pid));
@@ -254,7 +254,7 @@ QEMU_TEST_CASE("SIGTERM and SIGHUP ask the guest to shut down, and a second SIGH
   program.send_signal(SIGHUP);
   program.wait_for("event: POWERDOWN");
   program.send_signal(SIGHUP);
-  // Something else that is seen after the signal: by then it has had its effect, if any.
+  // Something else noticed after the signal: by then the signal has had its effect, if any.
   qemuctl::blocking::Instance::attach(qemuctl::UnixPath{folder.socket()}).pause();
   program.wait_for("state: paused");
   CHECK_THAT(program.errors(), !ContainsSubstring("forcing"));
@@ -302,7 +302,7 @@ QEMU_TEST_CASE("the option --detach prints three lines and leaves the VM running
 
   Program follower(qemuctl_run({"--attach-pid", std::to_string(pid)}));
   follower.wait_for("state: running");
-  REQUIRE(::kill(pid, SIGTERM) == 0); // which QEMU takes as an order to end, so nothing has gone wrong
+  REQUIRE(::kill(pid, SIGTERM) == 0); // which QEMU takes as a request to exit, so this is no failure
   follower.wait_for("state: shutdown");
   CHECK(follower.wait_for_end() == 0);
   test::wait_until_gone(pid);
@@ -314,7 +314,7 @@ QEMU_TEST_CASE("several signals at once end a run like one") {
   Program follower(qemuctl_run({"--attach", folder.socket()}));
   read_introduction(follower);
   follower.wait_for("state: running");
-  // As timeout(1) does it; all of them are there when it goes on.
+  // As timeout(1) does; all of them are pending when it continues.
   for (const int signal : {SIGSTOP, SIGTERM, SIGINT, SIGCONT}) follower.send_signal(signal);
   CHECK(follower.wait_for_end() == 0);
   CHECK(runs(pid));
@@ -348,7 +348,7 @@ QEMU_TEST_CASE("the output of --dry-run starts the VM when pasted into a shell")
   CHECK(std::count(line.begin(), line.end(), '\n') == 1);
 
   Program shell({"/bin/sh", "-c", "exec " + line});
-  // Only looking again tells when QEMU listens on its monitor; the file is there a moment before.
+  // Poll until QEMU listens on its monitor; the file exists a moment earlier.
   const auto deadline = std::chrono::steady_clock::now() + 30s;
   const auto listens = [&] {
     return std::ranges::any_of(

@@ -74,7 +74,7 @@ std::vector<int> VmFolder::vms() const {
     if (std::from_chars(name.data(), name.data() + name.size(), pid).ec != std::errc{}) continue;
     const std::string words = read_file(entry.path() / "cmdline");
     if (words.find("qemu-system") == std::string::npos) continue;
-    // What the library launches inherits its sockets, so its folder need not be among its words; its log is there.
+    // QEMU inherits its sockets from the library, so its arguments need not name the folder; but its log is there.
     std::error_code gone;
     const std::string log = std::filesystem::read_symlink(entry.path() / "fd/1", gone);
     const std::string folder = folder_.path().string() + "/";

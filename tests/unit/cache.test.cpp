@@ -96,7 +96,7 @@ TEST_CASE("Cached answers to different questions are kept apart", "[cache]") {
   CHECK(cache_load(other_subject) == Json(2));
   CHECK(cache_load(other_kind) == Json(3));
 
-  // Even when one file is put in the place of another, as if their names collided.
+  // Even if one file replaces another, as if their names collided.
   const auto files = cache.files();
   REQUIRE(files.size() == 3);
   const std::string first = read(files[0]);
@@ -146,7 +146,7 @@ TEST_CASE("A cache that cannot be written is not an error", "[cache]") {
     CHECK_FALSE(cache_load(key).has_value());
   }
   const EmptyCache cache;
-  cache_store(key, std::string(std::size_t{5} << 20, 'x')); // too large to be kept
+  cache_store(key, std::string(std::size_t{5} << 20, 'x')); // too large to cache
   CHECK_FALSE(cache_load(key).has_value());
   CHECK(cache.files().empty());
 }
@@ -183,7 +183,7 @@ TEST_CASE("The recorded state of a program changes with its content and its modu
   fs::last_write_time(dir / "usr/lib/x86_64-linux-gnu/qemu", fs::file_time_type::clock::now() + std::chrono::hours(1));
   CHECK(program_state(program) != touched);
 
-  // The folder is the one of the program itself, not of a link to it.
+  // The folder of the program itself, not of a link to it.
   fs::create_symlink(program, dir / "link");
   CHECK(program_state(dir / "link") == program_state(program));
 

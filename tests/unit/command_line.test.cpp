@@ -290,7 +290,7 @@ TEST_CASE("a feature of a newer QEMU is rejected, and the version that added it 
   CHECK_THAT(refusal([](VmConfig& c) { c.display.type = "gtk"; }, qemu, errc::not_supported),
              ContainsSubstring("display.type: ") && ContainsSubstring("display \"gtk\""));
   CHECK(refusal(audio("pa", ""), qemu) == "not refused");
-  qemu.features = {"audiodev/none", "audiodev/pa"}; // a newer one tells which it has
+  qemu.features = {"audiodev/none", "audiodev/pa"}; // a newer one lists its own
   CHECK_THAT(refusal(audio("alsa", ""), qemu, errc::not_supported), ContainsSubstring("audio backend \"alsa\""));
 }
 

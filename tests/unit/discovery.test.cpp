@@ -118,7 +118,7 @@ TEST_CASE("A kernel thread is rejected as such", "[discovery]") {
 }
 
 TEST_CASE("A QEMU started through the dynamic loader is recognised", "[discovery]") {
-  // The loader itself is the program here; a shell plays QEMU.
+  // The loader is the program here, and a shell stands in for QEMU.
   const test::TempDir dir;
   const std::string qemu = dir / "qemu-system-x86_64";
   std::filesystem::create_symlink("/bin/sh", qemu);

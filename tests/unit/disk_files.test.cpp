@@ -79,7 +79,7 @@ TEST_CASE("an image that does not have its stated format is rejected") {
              ContainsSubstring("disks[0].backend.path: ") && ContainsSubstring("is no image of format \"qcow2\""));
   CHECK_THAT(refusal(Image("a.img", "vhdxfile", "vmdk").config),
              ContainsSubstring("disks[0].backend.format: ") && ContainsSubstring("begins as one of \"vhdx\" does"));
-  // Known by its end only.
+  // Recognisable by its end only.
   CHECK(refusal(Image("a.img", "x", "vpc").config) == "not refused");
 }
 
@@ -94,7 +94,7 @@ TEST_CASE("devices have paths below /dev, and nothing else does") {
   CHECK(detail::file_driver("/dev/shm/disk") == "file");
   CHECK(detail::file_driver("/dev/fdset/1") == "file");
   CHECK(detail::file_driver("/data/dev/x") == "file");
-  // What is behind it is not known here.
+  // Its target is not known here.
   image.file().path = "/dev/fdset/1";
   CHECK(refusal(image.config) == "not refused");
 }
@@ -109,7 +109,7 @@ TEST_CASE("a disk with automatic read-only is read-only if its file cannot be wr
   image.file().auto_read_only = true;
   CHECK(detail::is_read_only(image.disk()));
   CHECK(refusal(image.config) == "not refused");
-  // There are no such disks.
+  // Such disks do not exist.
   image.disk().interface = "sata";
   CHECK_FALSE(detail::is_read_only(image.disk()));
   CHECK_THAT(refusal(image.config), ContainsSubstring("have read-only disks"));

@@ -42,7 +42,7 @@ struct Folders {
     test::write_file(dir / name, "x");
     return dir / name;
   }
-  /// The name of the firmware for these needs; empty: there is none.
+  /// The name of the firmware for these needs; empty: none.
   std::string find(const std::string& machine = "q35", bool secure_boot = false,
                    const std::string& architecture = "x86_64") const {
     const auto found = find_firmware(list, FirmwareNeeds{architecture, machine, secure_boot});

@@ -24,7 +24,7 @@ namespace {
 /// QEMU as it was recorded by tests/qemu/golden.test.cpp.
 QemuInfo recorded_qemu(const std::string& binary, const std::string& version) {
   const auto file = test::source_dir() / "tests/data/qemu" / fmt::format("{}-{}.json", binary, version);
-  if (!std::filesystem::exists(file)) { // of other architectures: nothing is known but the version
+  if (!std::filesystem::exists(file)) { // other architectures: only the version is known
     QemuInfo qemu;
     qemu.path = "/usr/bin/" + binary;
     qemu.version = {7, 2, 22};
@@ -84,7 +84,7 @@ TEST_CASE("golden command lines are unchanged") {
       if (test::update_golden()) test::write_file(golden.argv_file, old_lines);
       CHECK(old_lines == test::read_file(golden.argv_file));
       if (binary != "qemu-system-x86_64") continue;
-      // The file for the newer QEMU is there only where it differs.
+      // The file for the newer QEMU exists only if it differs.
       const std::string new_lines = command_line(config, recorded_qemu(binary, "10.0"));
       if (test::update_golden()) {
         std::filesystem::remove(golden.newer_argv_file);

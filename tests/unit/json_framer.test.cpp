@@ -24,7 +24,7 @@ Messages drain(JsonFramer& framer) {
 Messages in_pieces(JsonFramer& framer, std::string_view stream, std::size_t first, std::size_t size) {
   Messages messages;
   while (!stream.empty()) {
-    const std::string piece(stream.substr(0, first)); // a copy of its own, so that reading beyond it is seen by ASan
+    const std::string piece(stream.substr(0, first)); // a separate copy, so that ASan notices reads beyond it
     framer.append(piece);
     std::ranges::move(drain(framer), std::back_inserter(messages));
     stream.remove_prefix(piece.size());
@@ -123,7 +123,7 @@ TEST_CASE("Reading a stream takes time linear in its length, even byte by byte")
   JsonFramer framer(large.size(), 10);
   CHECK(in_pieces(framer, large, 1, 1) == Messages{large});
 
-  // Many small messages behind one that is never complete while they are read.
+  // Many small messages after one that is still incomplete while they are read.
   std::string small;
   for (int i = 0; i < 500'000; ++i) small += "{}\r\n";
   framer.append(small);

@@ -177,7 +177,7 @@ TEST_CASE("devices without a MAC address get a unique one that stays the same") 
   for (const char* name : {"b", "aa", "ab", "vm-1", "vm-2"})
     for (const std::string& address : addresses(fmt::format(R"({{"name": "{}", "networks": [{{}}, {{}}]}})", name)))
       CHECK(of_all.insert(address).second);
-  // An address that somebody else has already is not made once more.
+  // An address already in use is not generated again.
   const std::string taken = first[1];
   CHECK(addresses(fmt::format(R"({{"name": "a", "networks": [{{"macAddr": "{}"}}, {{}}]}})", taken))[1] != taken);
 }

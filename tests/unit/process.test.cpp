@@ -267,7 +267,7 @@ TEST_CASE("A binary that cannot be executed is an error with the reason, and lea
 TEST_CASE("A child inherits only the given descriptors, from 3 on", "[process]") {
   Pipe first;
   Pipe second;
-  const int leaky = ::fcntl(first.read.get(), F_DUPFD, 0); // an embedding program may have some of these
+  const int leaky = ::fcntl(first.read.get(), F_DUPFD, 0); // an embedding program may leak some
   REQUIRE(leaky >= 0);
   const FileDescriptor guard(leaky);
 
@@ -275,7 +275,7 @@ TEST_CASE("A child inherits only the given descriptors, from 3 on", "[process]")
   options.inherited = {first.write.get(), second.write.get()};
   std::istringstream listing(output_of(options));
   const std::set<std::string> numbers{std::istream_iterator<std::string>(listing), {}};
-  // The last one is what ls reads the folder through.
+  // The last one is ls's own, for reading the folder.
   CHECK(numbers == std::set<std::string>{"0", "1", "2", "3", "4", "5"});
 }
 
@@ -300,7 +300,7 @@ TEST_CASE("Inherited descriptors keep their order even when old and new numbers 
 }
 
 TEST_CASE("Inherited descriptors keep their order when their numbers are reversed", "[process]") {
-  // In a child, because those numbers are taken in the test program.
+  // In a child, because those numbers are in use in the test program.
   const pid_t pid = ::fork();
   REQUIRE(pid >= 0);
   if (pid == 0) {
@@ -378,7 +378,7 @@ TEST_CASE("Everything but the exit status works in a program that ignores SIGCHL
 
 TEST_CASE("200 children leave no descriptor and no zombie behind", "[process]") {
   asio::io_context context(1);
-  run_to_end(context, shell("true")); // the context has all of its own descriptors now
+  run_to_end(context, shell("true")); // the context now has all of its own descriptors
   const std::size_t before = open_descriptors();
   for (int round = 0; round < 200; ++round) {
     SpawnOptions options;
@@ -391,7 +391,7 @@ TEST_CASE("200 children leave no descriptor and no zombie behind", "[process]") 
 
 TEST_CASE("A child that outlives its object is reaped by the next spawn", "[process]") {
   asio::io_context context(1);
-  run_to_end(context, shell("true")); // the context has all of its own descriptors now
+  run_to_end(context, shell("true")); // the context now has all of its own descriptors
   const std::size_t before = open_descriptors();
   std::vector<int> pids;
   for (int round = 0; round < 5; ++round)
@@ -416,14 +416,14 @@ TEST_CASE("Several threads can start children at once", "[process]") {
       threads.emplace_back([&] {
         asio::io_context context(1);
         for (int round = 0; round < 25; ++round) {
-          Process::spawn(context.get_executor(), shell("true")); // left to itself
+          Process::spawn(context.get_executor(), shell("true")); // abandoned
           if (run_to_end(context, shell("exit 5")).exit_code == 5) ++good;
         }
       });
   }
   CHECK(good == 100);
   while (::waitpid(-1, nullptr, 0) > 0) {
-  } // those that nobody started a child after
+  } // those that no later spawn has reaped
   asio::io_context context(1);
   run_to_end(context, shell("true"));
 }
@@ -456,7 +456,7 @@ TEST_CASE("Watching a child started by other code does not reap it", "[process]"
     asio::io_context context(1);
     Process watched = Process::watch(context.get_executor(), pid);
     CHECK(watched.send_signal(SIGKILL));
-    CHECK(test::run(context, watched.wait()).signal == SIGKILL); // the kernel tells the parent, and leaves it to it
+    CHECK(test::run(context, watched.wait()).signal == SIGKILL); // its parent can still reap it
     run_to_end(context, shell("true"));
   }
   int status = 0;

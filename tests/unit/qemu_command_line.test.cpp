@@ -245,7 +245,7 @@ TEST_CASE("The name of the VM is taken from -name", "[discovery]") {
   CHECK(parse({"-name", "debug-threads=on,guest=demo"}).name == "demo");
   CHECK(parse({"-name", "a,,b"}).name == "a,b");
   CHECK(parse({"-name", "guest=a=b"}).name == "a=b");
-  CHECK(parse({"-name", "demo", "-name", "debug-threads=on"}).name == "demo"); // they add up
+  CHECK(parse({"-name", "demo", "-name", "debug-threads=on"}).name == "demo"); // they accumulate
   CHECK(parse({"-name", "first", "-name", "second"}).name == "second");
   CHECK(parse({"-name", "-S"}).name == "-S");
 }

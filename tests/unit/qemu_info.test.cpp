@@ -81,7 +81,7 @@ TEST_CASE("QEMU is searched for in the folders of PATH, in order", "[qemu_info]"
   const fs::path b = make_program(dir / "b/qemu-system-s390x");
   CHECK(find_qemu("s390x") == b);
 
-  fs::create_directories(dir / "a/qemu-system-s390x"); // a folder is no program
+  fs::create_directories(dir / "a/qemu-system-s390x"); // a folder is not a program
   CHECK(find_qemu("s390x") == b);
   fs::remove(dir / "a/qemu-system-s390x");
   const fs::path a = make_program(dir / "a/qemu-system-s390x");
@@ -149,7 +149,7 @@ TEST_CASE("A program that is not a QEMU is rejected with how it ended", "[qemu_i
 
 TEST_CASE("The error quotes the output of a program that is not a QEMU", "[qemu_info]") {
   CHECK(probe_error("echo usage: >&2; echo '  none'; exit 1").diagnostics().server_text == "usage:\n  none");
-  // A program that prints without end does not get to fill the memory: what is too much is lost.
+  // A program that prints endlessly must not fill the memory: the excess is dropped.
   const std::string text = probe_error("yes | head -c 10000000; echo the end; exit 1").diagnostics().server_text;
   CHECK(text.starts_with("y\ny\n"));
   CHECK_THAT(text, !ContainsSubstring("the end"));

@@ -81,7 +81,7 @@ TEST_CASE("A probe gets its options and a monitor, and starts stopped", "[qemu_p
 }
 
 TEST_CASE("A probe leaves no core file", "[qemu_probe]") {
-  // It runs before the limit is set, so it waits for the first command.
+  // It starts before the limit is set, so it waits for the first command.
   const FakeQemu qemu(greets_and("read -r line <&3; ulimit -c; exit 1"));
   const Error error = test::run([&]() -> asio::awaitable<Error> {
     QemuProbe probe = co_await QemuProbe::start(qemu.path(), {}, 10s);
@@ -114,7 +114,7 @@ TEST_CASE("A cancelled probe is killed", "[qemu_probe]") {
   context.run_for(10s);
   REQUIRE(failed);
   CHECK_THROWS_AS(std::rethrow_exception(failed), std::system_error);
-  // Its end is collected by the next start; that it is dead shows in that it can be waited for.
+  // The next spawn would reap it; being able to wait for it shows that it is dead.
   Process next = Process::spawn(context.get_executor(), [] {
     SpawnOptions options;
     options.argv = {"/bin/sleep", "0.2"};

@@ -51,7 +51,7 @@ struct Conversation {
   explicit Conversation(QmpSession::Limits limits = {}) : session(limits, "ab") {}
 
   Lines feed(std::string_view bytes) {
-    const std::string piece(bytes); // a copy of its own, so that reading beyond it is seen by ASan
+    const std::string piece(bytes); // a separate copy, so that ASan notices reads beyond it
     session.receive(piece);
     Lines lines;
     while (auto action = session.next_action()) lines.push_back(std::visit(Describe{}, *action));

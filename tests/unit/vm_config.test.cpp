@@ -90,7 +90,7 @@ TEST_CASE("existing files are accepted") {
 }
 
 TEST_CASE("a disk that is not writable must be read-only") {
-  if (::geteuid() == 0) return; // root may write everything
+  if (::geteuid() == 0) return; // root can write anything
   test::TempDir dir;
   test::write_file(dir / "disk", "x");
   std::filesystem::permissions(dir / "disk", std::filesystem::perms::owner_read);

@@ -394,7 +394,7 @@ TEST_CASE("missing files are reported together with the other errors of a file")
                         ContainsSubstring("drives[0].file: " + (dir / "none.qcow2").string()) &&
                         ContainsSubstring("boot.kernel: " + (dir / "none").string()));
   CHECK_THROWS_WITH(load("{\"name\": \"a b\", " + drives + "}"), ContainsSubstring("3 problems"));
-  CHECK_NOTHROW(load("{" + drives + "}")); // the launch looks for them
+  CHECK_NOTHROW(load("{" + drives + "}")); // the launch checks them
 }
 
 TEST_CASE("a VM without a name is named after its file") {

@@ -73,7 +73,7 @@ TEST_CASE("A process that was killed or failed has crashed") {
   CHECK(detail::final_status(killed(9), std::nullopt, true).state == State::crashed);
   CHECK(detail::final_status(killed(9), std::nullopt, true).signal == 9);
   CHECK(detail::final_status(exited(1), std::nullopt, false).state == State::crashed);
-  // Not our child: the kernel does not tell how it ended, but QEMU announces every orderly end.
+  // Not our child: its exit status is not known, but QEMU announces every clean exit.
   CHECK(detail::final_status(ProcessExit{}, std::nullopt, true).state == State::crashed);
 }
 
@@ -129,6 +129,6 @@ TEST_CASE("Only a guest that ended normally has shut down by itself") {
   CHECK_FALSE(by_itself("host-qmp-quit"));
   CHECK_FALSE(by_itself("host-signal"));
   CHECK_FALSE(detail::guest_shut_down(detail::final_status(killed(9), std::nullopt, true)));
-  // How a VM looks that was attached to after its guest had ended.
+  // A VM attached to after its guest had ended.
   CHECK(detail::guest_shut_down(detail::running_status(Json::object({{"status", "shutdown"}}))));
 }
