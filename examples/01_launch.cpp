@@ -7,7 +7,7 @@
 
 int main(int argc, char** argv) try {
   qemuctl::VmConfig config = qemuctl::load_vm_config(argc > 1 ? argv[1] : "vm.json");
-  config.memory.size_mib = 512; // what vm.json can say, a program can say, too
+  config.memory.size_mib = 512; // a program can set anything that vm.json can
 
   auto vm = qemuctl::blocking::Instance::launch(config);
   std::cout << vm.name() << " is " << to_string(vm.state()) << " as process " << *vm.pid() << ". Enter ends it.\n";

@@ -34,14 +34,14 @@ asio::awaitable<void> run(qemuctl::VmConfig config) {
   qemuctl::LaunchOptions options;
   options.on_warning = [](std::string_view text) { std::cerr << "warning: " << text << std::endl; };
   qemuctl::Instance vm = co_await qemuctl::Instance::launch(std::move(config), std::move(options));
-  // Made before anything else is awaited, these miss nothing. They end when the VM does.
+  // Created before anything else is awaited, these miss nothing. They end with the VM.
   asio::co_spawn(executor, print_states(vm.subscribe_status()), asio::detached);
   asio::co_spawn(executor, print_events(vm.subscribe_events()), asio::detached);
 
   asio::signal_set ctrl_c(executor, SIGINT);
   ctrl_c.async_wait([&](const std::error_code& canceled, int) {
     if (canceled) return;
-    // Presses the power button; a guest that takes longer is ended.
+    // Presses the power button; a guest that takes longer is forced off.
     asio::co_spawn(executor, vm.stop(30s), [](std::exception_ptr failure, qemuctl::StopResult how) {
       if (!failure) std::cout << "stopped: " << to_string(how) << std::endl;
     });

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// 03_attach PID|SOCKET: attaches to a QEMU that runs already, whoever started it, and asks it some questions. The VM
-// goes on as before.
+// 03_attach PID|SOCKET: attaches to a running QEMU, whoever started it, and queries it. The VM keeps running
+// undisturbed.
 #include <qemuctl/blocking.hpp>
 
 #include <algorithm>
@@ -26,7 +26,7 @@ int main(int argc, char** argv) try {
   std::cout << vm.name() << " at " << to_string(vm.monitor()) << " is " << to_string(vm.query_status().state)
             << "\nQEMU " << qemu.major << '.' << qemu.minor << '.' << qemu.micro << '\n';
 
-  // Any QMP command will do; these have no call of their own.
+  // Any QMP command works; these have no function of their own.
   const qemuctl::Json cpus = vm.execute("query-cpus-fast");
   const qemuctl::Json memory = vm.execute("query-memory-size-summary");
   std::cout << cpus.size() << " CPUs, " << memory.at("base-memory").as_uint() / (1024 * 1024) << " MiB\n";

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// 04_launch_with_hotplug vm.json rules.json: launches a VM and keeps the USB devices in it that the rules name, until
-// the VM ends. Ctrl-C ends this program, and the VM goes on.
+// 04_launch_with_hotplug vm.json rules.json: launches a VM and keeps the USB devices that match the rules attached to
+// it until it ends. Ctrl-C ends this program, while the VM keeps running.
 #include <hotplug/engine.hpp>
 #include <qemuctl/instance.hpp>
 #include <qemuctl/vm_config_json.hpp>

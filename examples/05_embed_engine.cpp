@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// 05_embed_engine PID VENDOR: keeps the USB devices of a vendor ("046d") in a QEMU that runs already, by rules written
-// in C++, and tells what happens to them. Ends with that QEMU.
+// 05_embed_engine PID VENDOR: keeps the USB devices of a vendor ("046d") attached to a running QEMU, by rules written
+// in C++, and prints what happens to them. Ends with that QEMU.
 #include <hotplug/engine.hpp>
 
 #include <asio/co_spawn.hpp>

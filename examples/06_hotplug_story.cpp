@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// 06_hotplug_story HOST-IN-A-VM QEMUCTL-HOTPLUGD: shows hotplug at work on any machine. Boots this machine's own system
-// in a VM (HOST-IN-A-VM is the folder that tools/host-in-a-vm makes), starts the service and two QEMUs in there, plugs
-// hardware into that host and pulls it again, and prints what the service says. `tools/quickstart --hotplug` runs it.
+// 06_hotplug_story HOST-IN-A-VM QEMUCTL-HOTPLUGD: demonstrates hotplug on any machine. Boots this machine's own system
+// in a VM (HOST-IN-A-VM is the folder that tools/host-in-a-vm builds), starts the service and two QEMUs in it, plugs
+// hardware into that host, pulls it again, and prints the service's log. `tools/quickstart --hotplug` runs it.
 #include <qemuctl/command_line.hpp>
 #include <qemuctl/error.hpp>
 #include <qemuctl/instance.hpp>
@@ -38,7 +38,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr auto whole_story = 180s; // a third of that on a slow machine
+constexpr auto whole_story = 180s; // even a slow machine needs only a third of that
 
 constexpr const char* configuration = R"({
   "vms": [{"name": "office", "socket": "/run/office.qmp"}, {"name": "media", "socket": "/run/media.qmp"}],
@@ -94,10 +94,10 @@ class Host {
     agent_.emplace(co_await asio::this_coro::executor);
     const asio::local::stream_protocol::endpoint endpoint((folder_ / "agent").string());
     co_await agent_->async_connect(endpoint, asio::use_awaitable);
-    co_await answer(); // that it is up
+    co_await answer(); // once it is up
   }
 
-  /// Runs a command of the shell in the host. What it printed; throws when it failed.
+  /// Runs a shell command in the host and returns its output; throws if it fails.
   asio::awaitable<std::string> run(std::string command) {
     command.push_back('\0');
     co_await asio::async_write(*agent_, asio::buffer(command), asio::use_awaitable);
@@ -126,7 +126,7 @@ class Host {
   asio::awaitable<void> end() { co_await vm_->force_stop(); }
 
  private:
-  /// A line with exit status and number of bytes, and those bytes.
+  /// Reads a line with the exit status and a byte count, and then those bytes.
   asio::awaitable<std::string> answer() {
     const std::size_t line =
         co_await asio::async_read_until(*agent_, asio::dynamic_buffer(received_), '\n', asio::use_awaitable);
@@ -212,7 +212,7 @@ class Story {
                        name + ".qmp,server=on,wait=off -daemonize -pidfile /run/" + name + ".pid");
   }
 
-  /// Prints what the service says, until it says this. Waits in the host for it.
+  /// Prints the service's log up to this text, waiting for it inside the host.
   asio::awaitable<void> expect(std::string text) {
     const std::string seen = std::to_string(lines_);
     const std::string rest = "tail -n +$((" + seen + " + 1)) /run/log";
