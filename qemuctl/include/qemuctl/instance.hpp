@@ -207,8 +207,8 @@ class Instance {
 
   /// Status changes from now on, starting with the current status. `capacity` at least 1.
   StatusSubscription subscribe_status(std::size_t capacity = 256);
-  /// QMP events from now on. Subscribe right after `launch` or `attach` returns, without suspending in between, to miss
-  /// none.
+  /// QMP events from now on; earlier ones are not delivered. A subscription made right after `launch` or `attach`
+  /// returns, without suspending in between, misses none since then.
   EventSubscription subscribe_events(EventFilter filter = {}, std::size_t capacity = 1'024);
 
   /// Waits until QEMU has ended (or, if its process is not known, until its monitor is gone) and says how. The state is
@@ -288,7 +288,7 @@ class Instance {
 
   /// @name Devices
   /// @{
-  /// `properties` contains `driver` and `id`; values have the types of QEMU's properties (QEMU 9.2 rejects others).
+  /// `properties` contains `driver` and `id`; values have the types of QEMU's properties (since 9.2 it rejects others).
   asio::awaitable<void> device_add(Json properties);
   /// Requests an unplug and returns when DEVICE_DELETED arrives, the guest rejects it, or `timeout` expires, even if
   /// QEMU has not replied by then. An id may be reused only after `deleted`. Throws `timed_out` if nothing could be
