@@ -142,6 +142,46 @@ TEST_CASE("a card that is plugged into the host goes to its VM, and may be pulle
   for (const Json& each : list.at("pci_devices").as_array()) CHECK(each.at("did") != Json("10d3"));
 }
 
+TEST_CASE("a virtual function that a card gets goes to its VM, and the card itself stays with the host meanwhile") {
+  PciHost host({"-device", "nvme-subsys,id=subsystem", "-device",
+                R"({"driver": "nvme", "id": "disk", "bus": "rp0", "subsys": "subsystem", "serial": "one",
+                "sriov_max_vfs": 1, "sriov_vq_flexible": 2, "sriov_vi_flexible": 1})"});
+  host.host.output_of("modprobe nvme; udevadm trigger --action=add --subsystem-match=pci; udevadm settle");
+  host.host.wait_until("test -d /sys/bus/pci/drivers/nvme/0*");
+  const std::string card = host.host.output_of("cd /sys/bus/pci/drivers/nvme; ls -d 0*");
+  const std::string folder = "/sys/bus/pci/devices/" + card;
+  host.more_rules = PciHost::rules_for(R"({"vendorId": "1b36", "deviceId": "0010"})"); // also the card itself
+  // As in the case before, a VM that lets go of what is in its ports without a guest.
+  host.start_vm("a", std::string(two_ports) + " -S -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off");
+  host.start_daemon("[]"); // without -a, so what is there stays with the host
+  for (int time = 0; time < 2; ++time) {
+    host.host.output_of("echo 1 >" + folder + "/sriov_numvfs");
+    const std::string function = host.host.output_of("basename $(readlink " + folder + "/virtfn0)");
+    host.wait_for_cards(1);
+    CHECK_THAT(host.host.ids_of(host.vm("a"), "vfio-pci").at(0), ContainsSubstring(function.substr(5, 2) + ".00.1"));
+    CHECK(host.driver_of(function) == "vfio-pci");
+
+    const test::CommandResult refused =
+        host.host.run(std::string(QEMUCTL_CLI) + " --socket " + test::HotplugHost::api_path + " pci attach " + card);
+    CHECK(refused.status != 0);
+    CHECK_THAT(refused.output, ContainsSubstring("its virtual function " + function + " is VM a's"));
+    CHECK(host.driver_of(card) == "nvme");
+
+    host.host.output_of("echo 0 >" + folder + "/sriov_numvfs"); // which ends when the VM has let go of it
+    host.wait_for_cards(0);
+    host.host.wait_until("test ! -e /sys/bus/pci/devices/" + function + " && test ! -e " + lent + function);
+    CHECK(host.driver_of(card) == "nvme");
+  }
+  // The card is pulled out with its function. QEMU 10.0, as the machine that the host is, dies of that.
+  const Json version = host.host.await(host.host.machine().execute("query-version"));
+  if (version.at("qemu").at("major").as_int() >= 10) return;
+  host.host.output_of("echo 1 >" + folder + "/sriov_numvfs");
+  host.wait_for_cards(1);
+  host.host.pull("disk");
+  host.wait_for_cards(0);
+  host.host.wait_until("test ! -e " + folder + std::string(" && test -z \"$(ls ") + lent + ")\"");
+}
+
 TEST_CASE("an IOMMU group of two goes to a VM only as a whole") {
   // The IOMMU cannot tell apart what is behind a bridge to PCI without Express.
   PciHost host({"-device", R"({"driver": "pcie-pci-bridge", "id": "bridge", "bus": "rp0"})", "-device",
