@@ -189,7 +189,7 @@ void Engine::Impl::on_event(DeviceEvent event) {
     const bool plugged = std::exchange(looked, true);
     for (const UsbHub& each : snapshot->hubs) on_hub(each);
     for (Device& device : snapshot->devices) on_arrived(std::move(device), plugged);
-    if (!plugged) loans.remove_gone();
+    if (!plugged) remove_gone(loans);
   }
   changed();
 }
@@ -250,7 +250,7 @@ void Engine::Impl::on_removed(const std::string& sys_path) {
   for (const Notification& notification : difference(&state, nullptr)) publish(notification);
   const bool was_pci = kind_of(state.device) == DeviceKind::pci;
   if (const auto* usb = std::get_if<UsbDevice>(&state.device))
-    authorization_journal.remove(fmt::format("{}@{}", usb->sys_name, usb->address));
+    authorization_journal.remove(detail::authorization_before(*usb).name());
   if (found->second.loan) loans.remove(found->second.loan->address); // it comes back as a new one, with any driver
   devices.erase(found);
   if (was_pci) apply_pci_rules();

@@ -4,6 +4,7 @@
 // Which USB devices the host may use: none that nobody has said so of.
 #include "engine_impl.hpp"
 #include "guard.hpp"
+#include "sysfs_attribute.hpp"
 #include "sysfs_writer.hpp"
 #include "usb_authorization.hpp"
 
@@ -14,6 +15,7 @@
 
 namespace hotplug {
 
+using detail::AuthorizationBefore;
 using detail::TrackedDevice;
 using std::chrono::steady_clock;
 
@@ -21,9 +23,19 @@ namespace {
 
 constexpr const char* lock_name = "usb-authorization";
 
-std::string journal_name(const UsbDevice& device) {
-  // Not that of another device in the same port, which has another number.
-  return fmt::format("{}@{}", device.sys_name, device.address);
+/// What a root hub had, new devices on it have again; what is wrong is returned.
+std::string restore_hub(const AuthorizationBefore& before) {
+  const std::string attribute = detail::default_authorization_file(before.sys_name);
+  const std::string now = detail::read_attribute(attribute);
+  return now.empty() || now == before.value ? std::string() : detail::write_attribute(attribute, before.value);
+}
+
+/// Whether it is still the device that was there before, and the host could use it then. What the host could not use
+/// stays as it is: it may use it by now.
+bool was_taken_from_host(const AuthorizationBefore& before) {
+  return before.value == "1" &&
+         detail::read_attribute("/sys/bus/usb/devices/" + before.sys_name + "/devnum") == before.address &&
+         detail::read_attribute(detail::authorization_file(before.sys_name)) == "0";
 }
 
 } // namespace
@@ -56,7 +68,7 @@ void Engine::Impl::take_over_hub(const std::string& root_hub) {
   const std::string before = detail::read_attribute(attribute);
   if (before.empty()) return;
   try {
-    authorization_journal.add(root_hub, before);
+    authorization_journal.add({root_hub, {}, before});
   } catch (const qemuctl::Error& error) { // without it the host would not get it back
     log(LogLevel::error, "{}: USB devices are authorised without being looked at: {}", root_hub, error.what());
     return;
@@ -76,16 +88,21 @@ void Engine::Impl::on_hub(const UsbHub& hub) {
 }
 
 asio::awaitable<void> Engine::Impl::authorize_hub(std::string sys_name) {
+  const std::string problem = co_await write_authorization(sys_name, true);
+  if (!problem.empty()) log(LogLevel::warning, "hub {} is not authorised: {}", sys_name, problem);
+}
+
+asio::awaitable<std::string> Engine::Impl::write_authorization(std::string sys_name, bool authorized) {
   std::vector<detail::SysfsWrite> writes;
-  writes.push_back({detail::authorization_file(sys_name), "1", false});
-  detail::SysfsOutcome outcome;
+  writes.push_back({detail::authorization_file(sys_name), authorized ? "1" : "0", false});
   try {
-    outcome = co_await detail::write_sysfs(executor, std::move(writes), options.driver_timeout);
+    const detail::SysfsOutcome outcome =
+        co_await detail::write_sysfs(executor, std::move(writes), options.driver_timeout);
+    co_return outcome.problem;
   } catch (const std::system_error& error) {
     if (detail::is_cancelled(error)) throw;
-    outcome.problem = error.what();
+    co_return error.what();
   }
-  if (!outcome.problem.empty()) log(LogLevel::warning, "hub {} is not authorised: {}", sys_name, outcome.problem);
 }
 
 std::optional<bool> Engine::Impl::authorization_of(const TrackedDevice& device) const {
@@ -93,7 +110,6 @@ std::optional<bool> Engine::Impl::authorization_of(const TrackedDevice& device) 
   const auto* usb = std::get_if<UsbDevice>(&device.state.device);
   if (!usb) return std::nullopt;
   detail::AuthorizationCase facts;
-  facts.authorized = usb->authorized;
   const detail::VmPtr vm = device.state.target ? find_vm(*device.state.target) : nullptr;
   const LinkState link = vm ? vm->state.link : LinkState::ended;
   const bool runs = link == LinkState::connected || link == LinkState::connecting || link == LinkState::yielded;
@@ -132,26 +148,23 @@ asio::awaitable<void> Engine::Impl::authorize(std::string sys_path, bool wanted)
   TrackedDevice* device = step.device();
   if (!device) co_return;
   const UsbDevice usb = std::get<UsbDevice>(device->state.device);
-  std::vector<detail::SysfsWrite> writes;
-  writes.push_back({detail::authorization_file(usb.sys_name), wanted ? "1" : "0", false});
-  detail::SysfsOutcome outcome;
+  std::string problem;
   try {
-    authorization_journal.add(journal_name(usb), usb.authorized ? "1" : "0");
-    outcome = co_await detail::write_sysfs(executor, std::move(writes), options.driver_timeout);
-  } catch (const std::system_error& error) {
-    outcome.problem = error.what();
+    authorization_journal.add(detail::authorization_before(usb));
+    problem = co_await write_authorization(usb.sys_name, wanted);
+  } catch (const qemuctl::Error& error) { // without it the host would not get it back
+    problem = error.what();
   }
   device = step.device();
   if (!device || detail::host_key(device->state.device) != detail::host_key(usb)) co_return;
-  if (outcome.problem.empty()) {
+  if (problem.empty()) {
     std::get<UsbDevice>(device->state.device).authorized = wanted;
     log(LogLevel::debug, "{} is {}", short_description(usb), wanted ? "authorised" : "not authorised any more");
     co_return;
   }
   device->authorize_at = steady_clock::now() + pause_after_failure;
-  device->problem = {
-      ProblemKind::kernel,
-      fmt::format("it cannot be {}: {}", wanted ? "authorised" : "taken away from the host", outcome.problem)};
+  device->problem = {ProblemKind::kernel,
+                     fmt::format("it cannot be {}: {}", wanted ? "authorised" : "taken away from the host", problem)};
   log(LogLevel::warning, "{}: {}", short_description(usb), device->problem.text);
   if (wanted) note_failure(*device);
 }
@@ -160,36 +173,22 @@ asio::awaitable<void> Engine::Impl::restore_authorization() {
   const auto self = shared_from_this();
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation()); // each write has a deadline
   restoring = true;
-  for (const auto& [name, value] : authorization_journal.all()) {
+  for (const AuthorizationBefore& before : authorization_journal.all()) {
     if (authorization.enable && !stopped) break; // it has been switched on again meanwhile
-    const std::size_t at = name.find('@');
     std::string problem;
-    if (at == std::string::npos) {
-      const std::string attribute = detail::default_authorization_file(name);
-      const std::string now = detail::read_attribute(attribute);
-      if (!now.empty() && now != value) problem = detail::write_attribute(attribute, value);
-    } else if (value == "1") { // what was not authorised before stays as it is: the host may use it by now
-      const std::string sys_name = name.substr(0, at), attribute = detail::authorization_file(sys_name);
-      const std::string address = detail::read_attribute("/sys/bus/usb/devices/" + sys_name + "/devnum");
-      if (address == name.substr(at + 1) && detail::read_attribute(attribute) == "0") {
-        std::vector<detail::SysfsWrite> writes;
-        writes.push_back({attribute, "1", false});
-        try {
-          const detail::SysfsOutcome outcome =
-              co_await detail::write_sysfs(executor, std::move(writes), options.driver_timeout);
-          problem = outcome.problem;
-        } catch (const std::system_error& error) {
-          problem = error.what();
-        }
-        for (auto& [path, device] : devices)
-          if (auto* usb = std::get_if<UsbDevice>(&device.state.device); usb && usb->sys_name == sys_name)
-            usb->authorized = detail::read_attribute(attribute) == "1"; // of which the kernel tells nobody
-      }
+    if (before.address.empty()) {
+      problem = restore_hub(before);
+    } else if (was_taken_from_host(before)) {
+      problem = co_await write_authorization(before.sys_name, true);
+      for (auto& [path, device] : devices) // of which the kernel tells nobody
+        if (auto* usb = std::get_if<UsbDevice>(&device.state.device); usb && usb->sys_name == before.sys_name)
+          usb->authorized = detail::read_attribute(detail::authorization_file(before.sys_name)) == "1";
     }
     if (problem.empty())
-      authorization_journal.remove(name);
+      authorization_journal.remove(before.name());
     else
-      log(LogLevel::error, "{} does not get back what it had for \"authorized\" ({}): {}", name, value, problem);
+      log(LogLevel::error, "{} does not get back what it had for \"authorized\" ({}): {}", before.sys_name,
+          before.value, problem);
   }
   restoring = false;
   if (!authorization.enable || stopped) authorization_claim = {};

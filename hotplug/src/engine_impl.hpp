@@ -297,6 +297,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   void take_over_hub(const std::string& root_hub);
   void on_hub(const UsbHub& hub);
   asio::awaitable<void> authorize_hub(std::string sys_name);
+  /// What is wrong; empty: it is written.
+  asio::awaitable<std::string> write_authorization(std::string sys_name, bool authorized);
   std::optional<bool> authorization_of(const detail::TrackedDevice& device) const;
   /// What no VM is to have is the host's, or nobody's.
   void follow_authorization(detail::time_point now, detail::time_point& next);

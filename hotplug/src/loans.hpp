@@ -2,11 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <filesystem>
+#include "journal.hpp"
+
 #include <optional>
 #include <string>
-#include <utility>
-#include <vector>
 
 namespace hotplug::detail {
 
@@ -16,27 +15,17 @@ struct Loan {
   std::string driver;            ///< the one to give it back to; empty: it had none
   std::string override_before{}; ///< what its `driver_override` was; empty: nothing
   bool operator==(const Loan&) const = default;
+
+  static constexpr const char* operation = "note the driver of a device";
+  const std::string& name() const { return address; }
+  std::string text() const; ///< a line for each driver
+  static std::optional<Loan> parse(const std::string& name, const std::string& text);
 };
 
-/// The journal of what was taken from which driver: a file for each device, written before the device is taken and
-/// removed after it is back. It outlives the engine but not the host, whose drivers begin anew when it boots.
-class Loans {
- public:
-  /// The folder is made when something is written.
-  explicit Loans(std::filesystem::path folder) : folder_(std::move(folder)) {}
+/// What was taken from which driver.
+using Loans = Journal<Loan>;
 
-  /// What is written of this device; nullopt: nothing.
-  std::optional<Loan> find(const std::string& address) const;
-  /// All of them; those that cannot be read are left out.
-  std::vector<Loan> all() const;
-  /// The file is complete or not there, whatever happens. Throws `qemuctl::Error`.
-  void add(const Loan& loan) const;
-  void remove(const std::string& address) const;
-  /// Removes what is written of devices that were pulled meanwhile.
-  void remove_gone() const;
-
- private:
-  std::filesystem::path folder_;
-};
+/// Removes what is written of devices that were pulled meanwhile.
+void remove_gone(const Loans& loans);
 
 } // namespace hotplug::detail

@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <filesystem>
-#include <map>
+#include "journal.hpp"
+
+#include <hotplug/usb_device.hpp>
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,7 +14,6 @@ namespace hotplug::detail {
 
 /// What decides whether the host may use a USB device.
 struct AuthorizationCase {
-  bool authorized = true;
   bool in_vm = false;      ///< or on its way there
   bool was_in_vm = false;  ///< since it was plugged in
   bool has_rule = false;   ///< one that sends it to VMs
@@ -25,22 +26,23 @@ struct AuthorizationCase {
 /// Whether it is to be authorised; nullopt: it stays as it is. Pure.
 std::optional<bool> wanted_authorization(const AuthorizationCase& facts);
 
-/// The journal of what was changed: a file for each hub and device with the value it had, written before the change. It
-/// outlives the engine but not the host.
-class AuthorizationJournal {
- public:
-  /// The folder is made when something is written.
-  explicit AuthorizationJournal(std::filesystem::path folder) : folder_(std::move(folder)) {}
+/// What a hub or a device had for "authorized" before it was changed.
+struct AuthorizationBefore {
+  std::string sys_name;
+  std::string address{}; ///< of a device, because the next one in that port has another; empty: a root hub
+  std::string value;
+  bool operator==(const AuthorizationBefore&) const = default;
 
-  /// The values that were written down, by the names in sysfs.
-  std::map<std::string, std::string> all() const;
-  /// Keeps what is there already. Throws `qemuctl::Error`.
-  void add(const std::string& name, const std::string& value) const;
-  void remove(const std::string& name) const;
-
- private:
-  std::filesystem::path folder_;
+  static constexpr const char* operation = "note what USB devices were authorised";
+  std::string name() const { return address.empty() ? sys_name : sys_name + "@" + address; }
+  std::string text() const { return value + "\n"; }
+  static std::optional<AuthorizationBefore> parse(const std::string& name, const std::string& text);
 };
+
+/// What a device has now.
+AuthorizationBefore authorization_before(const UsbDevice& device);
+
+using AuthorizationJournal = Journal<AuthorizationBefore>;
 
 /// @name Sysfs
 /// @{
@@ -50,10 +52,6 @@ std::vector<std::string> root_hubs();
 std::string default_authorization_file(const std::string& root_hub);
 /// "/sys/bus/usb/devices/3-1/authorized"
 std::string authorization_file(const std::string& sys_name);
-/// Without its end of line; empty: there is none.
-std::string read_attribute(const std::string& file);
-/// What is wrong; empty: it is written. For what the kernel does at once.
-std::string write_attribute(const std::string& file, const std::string& value);
 /// @}
 
 } // namespace hotplug::detail

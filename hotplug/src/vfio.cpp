@@ -4,7 +4,7 @@
 
 #include "duration_text.hpp"
 #include "file_watch.hpp"
-#include "usb_authorization.hpp"
+#include "sysfs_attribute.hpp"
 
 #include <asio/experimental/awaitable_operators.hpp>
 #include <asio/steady_timer.hpp>

@@ -212,7 +212,9 @@ TEST_CASE("what is lent is known to the next engine") {
   loans.add({"0000:01:00.0", "e1000e"});
   loans.add({"0000:02:00.0", "", "uio_pci_generic"});
   CHECK(Loans(dir / "lent").find("0000:01:00.0") == Loan{"0000:01:00.0", "e1000e"});
-  CHECK(loans.all().size() == 2);
+  CHECK(test::read_file(dir / "lent/0000:02:00.0") == "\nuio_pci_generic\n");
+  loans.add({"0000:01:00.0", "vfio-pci"}); // what it had before is not forgotten
+  CHECK(loans.all() == std::vector<Loan>{{"0000:01:00.0", "e1000e"}, {"0000:02:00.0", "", "uio_pci_generic"}});
   loans.remove("0000:01:00.0");
   CHECK_FALSE(loans.find("0000:01:00.0"));
   CHECK(loans.find("0000:02:00.0") == Loan{"0000:02:00.0", "", "uio_pci_generic"});

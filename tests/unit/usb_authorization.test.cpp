@@ -3,13 +3,12 @@
 #include "usb_authorization.hpp"
 
 #include "catch.hpp"
+#include "golden.hpp"
 #include "temp_dir.hpp"
 
 #include <hotplug/usb_device.hpp>
 
-#include <fstream>
-#include <map>
-#include <string>
+#include <vector>
 
 using namespace hotplug;
 using hotplug::detail::AuthorizationCase;
@@ -43,10 +42,15 @@ TEST_CASE("the journal of authorisations keeps what was so in the beginning") {
   const test::TempDir dir;
   const detail::AuthorizationJournal journal(dir / "usb-authorization");
   CHECK(journal.all().empty());
-  journal.add("usb1", "1");
-  journal.add("usb1", "0"); // an engine that was killed has written this
-  journal.add("1-3@7", "0");
-  CHECK(journal.all() == std::map<std::string, std::string>{{"1-3@7", "0"}, {"usb1", "1"}});
+  journal.add({"usb1", {}, "1"});
+  journal.add({"usb1", {}, "0"}); // an engine that was killed has written this
+  UsbDevice disk;
+  disk.sys_name = "1-3";
+  disk.address = 7;
+  disk.authorized = false;
+  journal.add(detail::authorization_before(disk));
+  CHECK(test::read_file(dir / "usb-authorization/1-3@7") == "0\n");
+  CHECK(journal.all() == std::vector<detail::AuthorizationBefore>{{"1-3", "7", "0"}, {"usb1", {}, "1"}});
   journal.remove("usb1");
   CHECK(journal.all().size() == 1);
 }
