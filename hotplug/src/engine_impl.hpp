@@ -323,6 +323,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   std::set<std::string> devices_for_start(const std::string& vm) const;
   asio::awaitable<StartArguments> request_start_arguments(std::string vm, StartOptions how);
   asio::awaitable<qemuctl::VmConfig> with_start_devices(qemuctl::VmConfig config);
+  /// The VM has not started: nothing is kept for it until it would have.
+  void release_start_devices(const std::string& vm);
 
   // engine_vms.cpp
   asio::awaitable<void> serve(detail::VmPtr vm);

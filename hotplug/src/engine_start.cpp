@@ -138,6 +138,11 @@ asio::awaitable<qemuctl::VmConfig> Engine::Impl::with_start_devices(qemuctl::VmC
   co_return config;
 }
 
+void Engine::Impl::release_start_devices(const std::string& vm) {
+  for (const std::string& path : devices_for_start(vm)) devices.at(path).promised_until.reset();
+  changed();
+}
+
 asio::awaitable<StartArguments> Engine::prepare_start(std::string vm, StartOptions options) {
   return impl_->request_start_arguments(std::move(vm), std::move(options));
 }

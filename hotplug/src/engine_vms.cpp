@@ -371,7 +371,13 @@ asio::awaitable<Instance> Engine::Impl::launch_vm(VmPtr vm) {
   };
   qemuctl::VmConfig config = qemuctl::load_vm_config(vm->entry.config);
   config = co_await with_start_devices(std::move(config));
-  co_return co_await Instance::launch(std::move(config), std::move(how));
+  const std::string name = config.name;
+  try {
+    co_return co_await Instance::launch(std::move(config), std::move(how));
+  } catch (...) {
+    release_start_devices(name);
+    throw;
+  }
 }
 
 /// Launches a VM that is to be started with the engine; nullptr when it runs already.

@@ -324,6 +324,34 @@ TEST_CASE("a card that a VM starts with is the VM's from the beginning, and the 
   CHECK(host.host.output_of(std::string("ls ") + lent).empty());
 }
 
+TEST_CASE("a card that a VM was to start with is given back at once when the VM does not start") {
+  PciHost host;
+  const std::string card = host.plug_card("e1000e", "one", "rp0");
+  host.wait_for_driver(card, "e1000e");
+  // What is wrong with it only QEMU sees, when the card is prepared.
+  host.host.write_file("/tmp/b.json", R"({"name": "b", "machine": {"type": "q35", "accel": "tcg"}, "memory": 64,
+    "extraArgs": ["-device", "no-such-device"], "hotplug": {"atStart": true}})");
+  host.more_rules = parse_json(R"({"pciPassthrough": [{"targetVm": "b", "allow": [{"address": ")" + card + R"("}]}]})");
+  host.start_daemon("[]", {R"({"name": "b", "config": "/tmp/b.json"})"});
+  // The service looks at what its QEMU can do first, which takes its time in a VM.
+  const test::CommandResult started = host.host.run(
+      std::string(QEMUCTL_CLI) + " --socket " + test::HotplugHost::api_path + " vm start b", std::chrono::minutes(3));
+  CHECK(started.status == 1);
+  CHECK_THAT(started.output, ContainsSubstring("no-such-device"));
+  host.wait_for_log(card + ": vfio-pci has it now");
+  host.wait_for_driver(card, "e1000e", std::chrono::seconds(20)); // it is not kept for a QEMU that may still come
+  host.host.wait_until(std::string("test -z \"$(ls ") + lent + ")\"");
+  host.signal_daemon("TERM");
+
+  host.host.write_file("/tmp/rules.json", host.more_rules.dump());
+  const test::CommandResult run =
+      host.host.run(std::string(QEMUCTL_RUN) + " -v /tmp/b.json --hotplug /tmp/rules.json", std::chrono::minutes(3));
+  CHECK(run.status == 1);
+  CHECK_THAT(run.output, ContainsSubstring("no-such-device") && ContainsSubstring(card + " is back with the host"));
+  CHECK(host.driver_of(card) == "e1000e");
+  CHECK(host.host.output_of(std::string("ls ") + lent).empty());
+}
+
 TEST_CASE("a card goes to its VM when udev is through with the node of its group") {
   PciHost host;
   const std::string card = host.plug_card("e1000e", "one", "rp0");
