@@ -94,7 +94,8 @@ std::string summary(std::size_t vms, const Config& config) {
 }
 
 int check(const std::filesystem::path& file, const Config& config) {
-  for (const std::string& warning : hotplug::detail::last_input_warnings(devices_of_host(), hotplug::Rules(config)))
+  for (const std::string& warning : hotplug::detail::last_input_warnings(
+           devices_of_host(), hotplug::detail::inputs_of_host(), hotplug::Rules(config)))
     fmt::print(stderr, "qemuctl-hotplugd: warning: {}\n", warning);
   fmt::print("{}: good: {}\n", file.string(), summary(config.vms.size(), config));
   return good;

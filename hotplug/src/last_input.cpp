@@ -16,26 +16,27 @@ namespace hotplug::detail {
 
 namespace {
 
-/// A kind of device that a person operates the host with, as USB and as udev know it.
+/// A kind of device that a person operates the host with.
 struct Means {
   const char* name;
-  UsbClass interface; ///< of the boot protocol, which every usual one has
-  std::vector<const char*> properties;
+  UsbClass boot_interface; ///< which firmware can use, and which is known also while the host may not use the device
+  std::vector<std::string> kinds; ///< udev's names for it
 };
 
-bool is_one(const Device& device, const Means& means) {
+bool is_one(const Device& device, const std::vector<HostInput>& inputs, const Means& means) {
   if (const auto* usb = std::get_if<UsbDevice>(&device))
-    return std::ranges::find(usb->interfaces, means.interface) != usb->interfaces.end();
-  const auto* input = std::get_if<InputDevice>(&device);
-  return input && std::ranges::any_of(means.properties, [&](const char* property) {
-           const auto found = input->properties.find(property);
-           return found != input->properties.end() && found->second == "1";
+    if (std::ranges::find(usb->interfaces, means.boot_interface) != usb->interfaces.end()) return true;
+  const std::string& path = sys_path_of(device);
+  return kind_of(device) != DeviceKind::pci && std::ranges::any_of(inputs, [&](const HostInput& input) {
+           return (input.sys_path == path || input.sys_path.starts_with(path + "/")) &&
+                  std::ranges::any_of(means.kinds, [&](const auto& kind) { return input.kinds.contains(kind); });
          });
 }
 
 } // namespace
 
-std::vector<std::string> last_input_warnings(const std::vector<Device>& devices, const Rules& rules) {
+std::vector<std::string> last_input_warnings(const std::vector<Device>& devices, const std::vector<HostInput>& inputs,
+                                             const Rules& rules) {
   // With a controller everything behind it leaves the host.
   std::vector<PciDevice> cards;
   for (const Device& device : devices)
@@ -55,7 +56,7 @@ std::vector<std::string> last_input_warnings(const std::vector<Device>& devices,
     std::vector<std::string> taken;
     bool stays = false;
     for (const Device& device : devices) {
-      if (!is_one(device, means)) continue;
+      if (!is_one(device, inputs, means)) continue;
       const std::vector<std::string> vms = vms_of(device);
       stays = stays || vms.empty();
       if (!vms.empty()) taken.push_back(fmt::format("{} (to {})", short_description(device), fmt::join(vms, " or ")));

@@ -1,11 +1,12 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
+#include "udev_handles.hpp"
+
 #include <hotplug/udev_source.hpp>
 
 #include <asio/posix/stream_descriptor.hpp>
 #include <asio/use_awaitable.hpp>
 #include <fcntl.h>
-#include <libudev.h>
 #include <unistd.h>
 
 #include <array>
@@ -20,21 +21,17 @@
 
 namespace hotplug {
 
+using detail::UdevDeviceHandle;
+using detail::UdevEnumerateHandle;
+using detail::UdevHandle;
+using detail::UdevMonitorHandle;
+
 namespace {
 
 /// 16 MiB: thousands of events of about 1 KiB each. Beyond that the kernel drops some, and tells.
 constexpr int receive_buffer = 16 << 20;
 /// The longest descriptors there are in practice have some KiB; a device may claim 64 KiB for each configuration.
 constexpr std::size_t max_descriptors = 1 << 20;
-
-template<typename T, T* (*Release)(T*)>
-struct Releaser {
-  void operator()(T* object) const noexcept { Release(object); }
-};
-using ContextHandle = std::unique_ptr<udev, Releaser<udev, udev_unref>>;
-using MonitorHandle = std::unique_ptr<udev_monitor, Releaser<udev_monitor, udev_monitor_unref>>;
-using DeviceHandle = std::unique_ptr<udev_device, Releaser<udev_device, udev_device_unref>>;
-using EnumerateHandle = std::unique_ptr<udev_enumerate, Releaser<udev_enumerate, udev_enumerate_unref>>;
 
 std::string text(const char* value) {
   return value ? value : "";
@@ -164,7 +161,7 @@ struct UdevSource::Impl {
 
   DeviceSnapshot look() {
     DeviceSnapshot snapshot;
-    const EnumerateHandle enumerate(udev_enumerate_new(context.get()));
+    const UdevEnumerateHandle enumerate(udev_enumerate_new(context.get()));
     if (!enumerate) fail(ENOMEM, "look for devices");
     for (const Source& source : sources) udev_enumerate_add_match_subsystem(enumerate.get(), source.subsystem);
     // What udev is still busy with is told of by an event.
@@ -172,7 +169,7 @@ struct UdevSource::Impl {
     if (const int error = udev_enumerate_scan_devices(enumerate.get()); error < 0) fail(-error, "look for devices");
     udev_list_entry* entry = nullptr;
     udev_list_entry_foreach(entry, udev_enumerate_get_list_entry(enumerate.get())) {
-      const DeviceHandle device(udev_device_new_from_syspath(context.get(), udev_list_entry_get_name(entry)));
+      const UdevDeviceHandle device(udev_device_new_from_syspath(context.get(), udev_list_entry_get_name(entry)));
       const Source* source = device ? source_of(device.get()) : nullptr;
       if (!source) continue;
       if (std::optional<Device> found = source->read(device.get()))
@@ -187,7 +184,7 @@ struct UdevSource::Impl {
   std::optional<DeviceEvent> receive() {
     for (;;) {
       errno = 0;
-      const DeviceHandle device(udev_monitor_receive_device(monitor.get()));
+      const UdevDeviceHandle device(udev_monitor_receive_device(monitor.get()));
       if (!device) {
         if (errno == EINTR) continue;
         if (errno != ENOBUFS) return std::nullopt;
@@ -207,15 +204,15 @@ struct UdevSource::Impl {
   void drain() {
     for (;;) {
       errno = 0;
-      const DeviceHandle device(udev_monitor_receive_device(monitor.get()));
+      const UdevDeviceHandle device(udev_monitor_receive_device(monitor.get()));
       if (!device && errno != EINTR && errno != ENOBUFS) return;
     }
   }
 
   static std::string_view text_view(const char* value) { return value ? value : std::string_view(); }
 
-  ContextHandle context;
-  MonitorHandle monitor;
+  UdevHandle context;
+  UdevMonitorHandle monitor;
   asio::posix::stream_descriptor socket;
   bool looked = false;
 };

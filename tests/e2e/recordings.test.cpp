@@ -57,6 +57,16 @@ TEST_CASE("the recordings of tests/data/udev are made anew", "[.][recordings]") 
            host.output_of(script("gadget") + " " + name));
 }
 
+TEST_CASE("the recording of a pointer with its events in tests/data/udev is made anew", "[.][recordings]") {
+  test::HostVm host;
+  host.plug(usb("usb-tablet", "tablet", "5"));
+  const std::string find = "readlink -f /sys/class/input/event*/ | grep /usb1/1-5/";
+  host.wait_until(find);
+  const std::string events = host.output_of(find);
+  host.wait_for_device(events);
+  record(host, "pointer", "the events of QEMU's usb-tablet", events);
+}
+
 TEST_CASE("the recordings of cards and of the keyboard in tests/data/udev are made anew", "[.][recordings]") {
   test::HostVm::Options options;
   options.qemu_arguments = {"-device", "intel-iommu,intremap=on,caching-mode=on",

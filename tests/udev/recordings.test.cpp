@@ -1,8 +1,12 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
+#include "golden.hpp"
+#include "host_inputs.hpp"
 #include "pci_group.hpp"
+#include "program.hpp"
 #include "run.hpp"
+#include "temp_dir.hpp"
 #include "testbed.hpp"
 
 #include <hotplug/udev_source.hpp>
@@ -82,6 +86,25 @@ TEST_CASE("a recorded pointer is on the USB 2 side of its connector") {
   CHECK(tablet.product_name == "QEMU USB Tablet");
   CHECK(tablet.speed == 480);
   CHECK(tablet.interfaces == Interfaces{{0x03, 0x00, 0x00}});
+}
+
+TEST_CASE("a recorded pointer that firmware cannot use is known by its events, and missed when it is the last one") {
+  const UsbDevice pointer = device_of("pointer");
+  CHECK(pointer.interfaces == Interfaces{{3, 0, 0}});
+  test::Testbed host;
+  host.load("pointer");
+  const std::vector<detail::HostInput> inputs = detail::inputs_of_host();
+  REQUIRE(inputs.size() == 1);
+  CHECK(inputs[0].sys_path.starts_with(pointer.sys_path + "/1-5:1.0/"));
+  CHECK(inputs[0].kinds.contains("ID_INPUT_MOUSE"));
+
+  const test::TempDir dir;
+  test::write_file(dir / "config.json", R"({"vms": [{"name": "gui", "socket": "/gui"}],
+    "usbPassthrough": [{"targetVm": "gui", "allow": [{"vendorId": "0627"}]}]})");
+  test::Program check({QEMUCTL_HOTPLUGD, "--check", "-c", (dir / "config.json").string()});
+  CHECK(check.wait_for_end() == 0);
+  CHECK_THAT(check.errors(), ContainsSubstring("warning: the rules leave this host no pointer: they take") &&
+                                 ContainsSubstring("QEMU USB Tablet (to gui)"));
 }
 
 TEST_CASE("two recorded keyboards in a hub are alike but for the port they are in") {

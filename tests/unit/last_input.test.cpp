@@ -15,17 +15,25 @@ namespace {
 
 UsbDevice usb(const std::string& name, std::vector<UsbClass> interfaces) {
   UsbDevice device;
+  device.sys_path = "/sys/" + name;
   device.sys_name = device.product_name = name;
   device.interfaces = std::move(interfaces);
   return device;
 }
 
-InputDevice input(const std::string& name, const std::string& property) {
+InputDevice input(const std::string& name) {
   InputDevice device;
+  device.sys_path = "/sys/" + name;
   device.sys_name = device.name = name;
-  device.properties[property] = "1";
   return device;
 }
+
+/// What udev knows of the host's.
+const std::vector<detail::HostInput> inputs{
+    {"/sys/AT keyboard", {"ID_INPUT_KEY", "ID_INPUT_KEYBOARD"}},
+    {"/sys/Touchpad", {"ID_INPUT_TOUCHPAD"}},
+    {"/sys/Power Button", {"ID_INPUT_KEY"}},
+    {"/sys/Tablet/1-5:1.0/0003:0627:0001.0001/input/input4/event3", {"ID_INPUT_MOUSE"}}};
 
 /// What is called so goes to a VM.
 Rules rules_for(const std::string& product, const std::string& name) {
@@ -46,14 +54,24 @@ Rules rules_for(const std::string& product, const std::string& name) {
 } // namespace
 
 TEST_CASE("rules that take the last keyboard or the last pointer of the host are told of") {
-  const std::vector<Device> devices{usb("Receiver", {{3, 1, 1}, {3, 1, 2}}), input("AT keyboard", "ID_INPUT_KEYBOARD"),
-                                    input("Touchpad", "ID_INPUT_TOUCHPAD"), input("Power Button", "ID_INPUT_KEY")};
-  CHECK(detail::last_input_warnings(devices, rules_for("Receiver", "nothing")).empty());
-  const std::vector<std::string> keyboard = detail::last_input_warnings(devices, rules_for("Receiver", "AT"));
+  const std::vector<Device> devices{usb("Receiver", {{3, 1, 1}, {3, 1, 2}}), input("AT keyboard"), input("Touchpad"),
+                                    input("Power Button")};
+  CHECK(detail::last_input_warnings(devices, inputs, rules_for("Receiver", "nothing")).empty());
+  const std::vector<std::string> keyboard = detail::last_input_warnings(devices, inputs, rules_for("Receiver", "AT"));
   REQUIRE(keyboard.size() == 1);
   CHECK_THAT(keyboard[0], ContainsSubstring("no keyboard") && ContainsSubstring("Receiver") &&
                               ContainsSubstring("AT keyboard") && ContainsSubstring("(to gui)"));
-  CHECK(detail::last_input_warnings(devices, rules_for("Receiver", "AT|Touch")).size() == 2);
+  CHECK(detail::last_input_warnings(devices, inputs, rules_for("Receiver", "AT|Touch")).size() == 2);
+}
+
+TEST_CASE("a USB device that only the host's drivers know as a pointer counts as one") {
+  const std::vector<Device> devices{usb("Tablet", {{3, 0, 0}}), usb("Tablet hub", {{3, 0, 0}}), input("AT keyboard")};
+  const std::vector<std::string> warnings =
+      detail::last_input_warnings(devices, inputs, rules_for("Tablet", "nothing"));
+  REQUIRE(warnings.size() == 1);
+  CHECK_THAT(warnings[0], ContainsSubstring("no pointer") && ContainsSubstring("Tablet (to gui)") &&
+                              !ContainsSubstring("Tablet hub"));
+  CHECK(detail::last_input_warnings(devices, inputs, rules_for("Tablet hub", "nothing")).empty());
 }
 
 TEST_CASE("who takes a USB controller takes the keyboard behind it") {
@@ -70,14 +88,14 @@ TEST_CASE("who takes a USB controller takes the keyboard behind it") {
   config.pci_rules[0].vms = {"gui"};
   config.pci_rules[0].allow.emplace_back().address = other.sys_name;
   const std::vector<Device> devices{keyboard, controller, other};
-  CHECK(detail::last_input_warnings(devices, Rules(config)).empty());
+  CHECK(detail::last_input_warnings(devices, inputs, Rules(config)).empty());
   config.pci_rules[0].iommu_add_all = true;
-  const std::vector<std::string> warnings = detail::last_input_warnings(devices, Rules(config));
+  const std::vector<std::string> warnings = detail::last_input_warnings(devices, inputs, Rules(config));
   REQUIRE(warnings.size() == 1);
   CHECK_THAT(warnings[0], ContainsSubstring("no keyboard") && ContainsSubstring("(to gui)"));
 }
 
 TEST_CASE("a host that has no keyboard anyway cannot lose it") {
-  CHECK(detail::last_input_warnings({input("Power Button", "ID_INPUT_KEY")}, rules_for("x", "Power")).empty());
-  CHECK(detail::last_input_warnings({}, rules_for(".*", ".*")).empty());
+  CHECK(detail::last_input_warnings({input("Power Button")}, inputs, rules_for("x", "Power")).empty());
+  CHECK(detail::last_input_warnings({}, inputs, rules_for(".*", ".*")).empty());
 }
