@@ -266,11 +266,14 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // engine_pci.cpp
   /// To all PCI devices: what becomes of one depends on the others of its group.
   void apply_pci_rules();
+  /// Its rule says `force`.
+  bool is_forced(const detail::TrackedDevice& device) const;
   /// What the host would miss if it lost the device; empty: nothing, or its rule insists.
   detail::Problem host_use(const detail::TrackedDevice& device) const;
   /// The other engine that has it; empty: this one. What that one had lent is known then. Throws `qemuctl::Error`.
   detail::Problem take_claim(detail::TrackedDevice& device, const std::string& for_whom);
-  /// The virtual functions that would be gone with the driver of a card, when somebody would miss them.
+  /// The virtual functions that would be gone with the driver of a card; empty: it has none, or nobody would miss them
+  /// and its rule insists.
   detail::Problem virtual_function_use(const detail::TrackedDevice& device) const;
   /// Why the device, which is no VM's yet, is not to be taken from the host now. When it is, it is claimed.
   detail::Problem take_obstacle(const std::string& vm, detail::TrackedDevice& device);

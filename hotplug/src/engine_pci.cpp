@@ -11,6 +11,7 @@
 #include <hotplug/explanation.hpp>
 
 #include <asio/this_coro.hpp>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
@@ -63,14 +64,19 @@ void Engine::Impl::apply_pci_rules() {
   }
 }
 
+bool Engine::Impl::is_forced(const TrackedDevice& device) const {
+  return device.state.rule && rules.rule(kind_of(device.state.device), *device.state.rule).force;
+}
+
 Problem Engine::Impl::host_use(const TrackedDevice& device) const {
-  if (device.state.rule && rules.rule(kind_of(device.state.device), *device.state.rule).force) return {};
+  if (is_forced(device)) return {};
   return guarded(detail::host_use_of(sys_path_of(device.state.device)));
 }
 
 Problem Engine::Impl::virtual_function_use(const TrackedDevice& device) const {
   if (!std::holds_alternative<PciDevice>(device.state.device)) return {};
-  for (const std::string& address : detail::virtual_functions_of(sys_path_of(device.state.device)))
+  const std::vector<std::string> functions = detail::virtual_functions_of(sys_path_of(device.state.device));
+  for (const std::string& address : functions)
     for (const auto& [path, each] : devices) {
       if (sys_name_of(each.state.device) != address) continue;
       const auto& vm = each.state.vm ? each.state.vm : each.state.target;
@@ -79,7 +85,12 @@ Problem Engine::Impl::virtual_function_use(const TrackedDevice& device) const {
                 fmt::format("its virtual function {} is VM {}'s, and would be gone with its driver", address, *vm)};
       if (Problem use = host_use(each); !use.empty()) return {use.kind, fmt::format("{}: {}", address, use.text)};
     }
-  return {};
+  if (functions.empty() || is_forced(device)) return {};
+  // Some drivers leave them there, and then vfio-pci does not take the card.
+  return {ProblemKind::guarded,
+          fmt::format("it has virtual functions ({}), which would not come back with its driver: write 0 to its "
+                      "sriov_numvfs, or set \"force\": true in its rule",
+                      fmt::join(functions, ", "))};
 }
 
 Problem Engine::Impl::take_claim(TrackedDevice& device, const std::string& for_whom) {
@@ -103,7 +114,7 @@ Problem Engine::Impl::take_obstacle(const std::string& vm, TrackedDevice& device
 
 bool Engine::Impl::start_probe(TrackedDevice& device) {
   if (device.probed_until > steady_clock::now()) return false;
-  if (device.state.rule && rules.rule(kind_of(device.state.device), *device.state.rule).force) return false;
+  if (is_forced(device)) return false;
   std::vector<std::string> nodes = detail::block_nodes_of(sys_path_of(device.state.device));
   if (nodes.empty()) return false;
   device.busy = true;

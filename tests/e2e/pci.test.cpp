@@ -153,7 +153,14 @@ TEST_CASE("a virtual function that a card gets goes to its VM, and the card itse
   host.more_rules = PciHost::rules_for(R"({"vendorId": "1b36", "deviceId": "0010"})"); // also the card itself
   // As in the case before, a VM that lets go of what is in its ports without a guest.
   host.start_vm("a", std::string(two_ports) + " -S -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off");
+  host.host.output_of("echo 1 >" + folder + "/sriov_numvfs");
   host.start_daemon("[]"); // without -a, so what is there stays with the host
+  const auto attach_card = [&] {
+    return host.host.run(std::string(QEMUCTL_CLI) + " --socket " + test::HotplugHost::api_path + " pci attach " + card);
+  };
+  CHECK_THAT(attach_card().output, ContainsSubstring("it has virtual functions (0000:01:00.1)"));
+  CHECK(host.driver_of(card) == "nvme");
+  host.host.output_of("echo 0 >" + folder + "/sriov_numvfs");
   for (int time = 0; time < 2; ++time) {
     host.host.output_of("echo 1 >" + folder + "/sriov_numvfs");
     const std::string function = host.host.output_of("basename $(readlink " + folder + "/virtfn0)");
@@ -161,8 +168,7 @@ TEST_CASE("a virtual function that a card gets goes to its VM, and the card itse
     CHECK_THAT(host.host.ids_of(host.vm("a"), "vfio-pci").at(0), ContainsSubstring(function.substr(5, 2) + ".00.1"));
     CHECK(host.driver_of(function) == "vfio-pci");
 
-    const test::CommandResult refused =
-        host.host.run(std::string(QEMUCTL_CLI) + " --socket " + test::HotplugHost::api_path + " pci attach " + card);
+    const test::CommandResult refused = attach_card();
     CHECK(refused.status != 0);
     CHECK_THAT(refused.output, ContainsSubstring("its virtual function " + function + " is VM a's"));
     CHECK(host.driver_of(card) == "nvme");
@@ -172,6 +178,9 @@ TEST_CASE("a virtual function that a card gets goes to its VM, and the card itse
     host.host.wait_until("test ! -e /sys/bus/pci/devices/" + function + " && test ! -e " + lent + function);
     CHECK(host.driver_of(card) == "nvme");
   }
+  CHECK_THAT(attach_card().output, ContainsSubstring("is in VM a now"));
+  host.host.output_of(std::string(QEMUCTL_CLI) + " --socket " + test::HotplugHost::api_path + " pci detach " + card);
+  host.wait_for_driver(card, "nvme");
   // The card is pulled out with its function. QEMU 10.0, as the machine that the host is, dies of that.
   const Json version = host.host.await(host.host.machine().execute("query-version"));
   if (version.at("qemu").at("major").as_int() >= 10) return;

@@ -107,7 +107,7 @@ TEST_CASE("what another engine has given back is noted anew before it is taken")
   CHECK(qemu.count("device_add") == 0);
 }
 
-TEST_CASE("a card stays with the host while a virtual function of it is a VM's") {
+TEST_CASE("a card stays with the host while it has virtual functions, also when its rule insists and one is a VM's") {
   Host host;
   host.add_vm("a");
   host.add_vm("b");
@@ -130,6 +130,11 @@ TEST_CASE("a card stays with the host while a virtual function of it is a VM's")
   };
   host.wait_until("it is degraded", [&] { return !problem().empty(); });
   CHECK_THAT(problem(), ContainsSubstring("its virtual function 0000:00:05.1 is VM b's"));
+  Config other = host.config;
+  other.pci_rules[0].force = other.pci_rules[1].enabled = false;
+  host.engine->reload(other);
+  host.wait_until("the reason is another one",
+                  [&] { return problem().find("it has virtual functions (0000:00:05.1)") != std::string::npos; });
   CHECK_FALSE(std::filesystem::exists(host.dir / "lent" / physical));
 }
 
