@@ -94,7 +94,7 @@ asio::awaitable<void> Engine::Impl::authorize_hub(std::string sys_name) {
 
 asio::awaitable<std::string> Engine::Impl::write_authorization(std::string sys_name, bool authorized) {
   std::vector<detail::SysfsWrite> writes;
-  writes.push_back({detail::authorization_file(sys_name), authorized ? "1" : "0", false});
+  writes.push_back({detail::authorization_file(sys_name), authorized ? "1" : "0"});
   try {
     const detail::SysfsOutcome outcome =
         co_await detail::write_sysfs(executor, std::move(writes), options.driver_timeout);

@@ -34,15 +34,10 @@ struct Failure {
   std::int32_t index = 0, error = 0;
 };
 
-/// 0, or the error. The file is not kept open.
-int write_once(const SysfsWrite& write) {
-  if (write.probe) {
-    // What the kernel uses it has for itself alone. Nothing else that may be wrong with the device counts here.
-    const int probed = ::open(write.file.c_str(), O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
-    const int error = probed < 0 && errno == EBUSY ? EBUSY : 0;
-    if (probed >= 0) ::close(probed);
-    return error;
-  }
+/// What the child does with each of them; returns 0 or the error. Keeps no file open.
+using Step = int (*)(const SysfsWrite&);
+
+int write_to(const SysfsWrite& write) {
   const int fd = ::open(write.file.c_str(), O_WRONLY | O_CLOEXEC);
   if (fd < 0) return errno;
   const ssize_t size = ::write(fd, write.text.data(), write.text.size());
@@ -52,8 +47,16 @@ int write_once(const SysfsWrite& write) {
   return error;
 }
 
+int probe(const SysfsWrite& node) {
+  // What the kernel uses it has for itself alone. Nothing else that may be wrong with the device counts here.
+  const int fd = ::open(node.file.c_str(), O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
+  const int error = fd < 0 && errno == EBUSY ? EBUSY : 0;
+  if (fd >= 0) ::close(fd);
+  return error;
+}
+
 /// Only what may be called between fork and exec in a program with threads.
-[[noreturn]] void child(const std::vector<SysfsWrite>& writes, int report, int parent) {
+[[noreturn]] void child(const std::vector<SysfsWrite>& writes, Step step, int report, int parent) {
   // Whoever comes after this program is not to find somebody still writing.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(2);
@@ -62,7 +65,7 @@ int write_once(const SysfsWrite& write) {
   if (report != report_fd) ::dup2(report, report_fd);
   ::syscall(SYS_close_range, report_fd + 1, ~0U, 0);
   for (std::size_t i = 0; i < writes.size(); ++i) {
-    const int error = write_once(writes[i]);
+    const int error = step(writes[i]);
     if (error == 0 || writes[i].may_fail) continue;
     const Failure failure{static_cast<std::int32_t>(i), error};
     if (::write(report_fd, &failure, sizeof failure) < 0) ::_exit(2);
@@ -87,63 +90,78 @@ std::optional<Failure> read_failure(int report, std::size_t writes) {
 }
 
 /// With all signals blocked, so that no handler of this program runs in the child.
-int fork_child(const std::vector<SysfsWrite>& writes, int report) {
+int fork_child(const std::vector<SysfsWrite>& writes, Step step, int report) {
   sigset_t all, before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   const int self = ::getpid();
   const int pid = ::fork();
   const int error = errno;
-  if (pid == 0) child(writes, report, self);
+  if (pid == 0) child(writes, step, report, self);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) throw std::system_error(error, std::system_category(), "start a helper process");
   return pid;
+}
+
+/// How the child ended, and at which of the writes it failed.
+struct ChildOutcome {
+  SysfsOutcome outcome; ///< with a problem, unless all is done or a step failed
+  std::optional<Failure> failure;
+};
+
+asio::awaitable<ChildOutcome> run_child(asio::any_io_executor executor, std::vector<SysfsWrite> writes, Step step,
+                                        std::chrono::milliseconds timeout) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0)
+    throw std::system_error(errno, std::system_category(), "start a helper process");
+  const FileDescriptor read_end(ends[0]);
+  FileDescriptor write_end(ends[1]);
+  Process process = Process::adopt(executor, fork_child(writes, step, write_end.get()));
+  write_end.reset();
+
+  ChildOutcome result;
+  std::string& problem = result.outcome.problem;
+  std::optional<qemuctl::detail::ProcessExit> end =
+      co_await process.wait_until(std::chrono::steady_clock::now() + timeout);
+  if (!end) {
+    process.send_signal(SIGKILL);
+    end = co_await process.wait_until(std::chrono::steady_clock::now() + death);
+    problem = fmt::format("the kernel did not do it within {} ({})", qemuctl::detail::duration_text(timeout),
+                          files_of(writes));
+    if (!end) {
+      problem += fmt::format(", and keeps process {}, which asked for it", process.pid());
+      result.outcome.stuck = std::move(process);
+    }
+  } else if (end->exit_code != 0) {
+    result.failure = read_failure(read_end.get(), writes.size());
+    if (!result.failure) problem = fmt::format("the helper process ended: {}", end->describe());
+  }
+  co_return result;
 }
 
 } // namespace
 
 asio::awaitable<SysfsOutcome> write_sysfs(asio::any_io_executor executor, std::vector<SysfsWrite> writes,
                                           std::chrono::milliseconds timeout) {
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0)
-    throw std::system_error(errno, std::system_category(), "start a helper process");
-  const FileDescriptor read_end(ends[0]);
-  FileDescriptor write_end(ends[1]);
-  Process process = Process::adopt(executor, fork_child(writes, write_end.get()));
-  write_end.reset();
-
-  SysfsOutcome outcome;
-  std::optional<qemuctl::detail::ProcessExit> end =
-      co_await process.wait_until(std::chrono::steady_clock::now() + timeout);
-  if (!end) {
-    process.send_signal(SIGKILL);
-    end = co_await process.wait_until(std::chrono::steady_clock::now() + death);
-    outcome.problem = fmt::format("the kernel did not do it within {} ({})", qemuctl::detail::duration_text(timeout),
-                                  files_of(writes));
-    if (!end) {
-      outcome.problem += fmt::format(", and keeps process {}, which asked for it", process.pid());
-      outcome.stuck = std::move(process);
-    }
-    co_return outcome;
-  }
-  if (end->exit_code == 0) co_return outcome;
-  if (const std::optional<Failure> failure = read_failure(read_end.get(), writes.size())) {
+  auto [outcome, failure] = co_await run_child(std::move(executor), writes, write_to, timeout);
+  if (failure) {
     const SysfsWrite& write = writes[static_cast<std::size_t>(failure->index)];
-    outcome.in_use = write.probe;
-    outcome.problem = write.probe ? fmt::format("the kernel has {} in use", write.file)
-                                  : fmt::format("writing \"{}\" to {}: {}", write.text, write.file,
-                                                std::generic_category().message(failure->error));
-  } else {
-    outcome.problem = fmt::format("the helper process ended: {}", end->describe());
+    outcome.problem = fmt::format("writing \"{}\" to {}: {}", write.text, write.file,
+                                  std::generic_category().message(failure->error));
   }
-  co_return outcome;
+  co_return std::move(outcome);
 }
 
 asio::awaitable<SysfsOutcome> probe_block_devices(asio::any_io_executor executor, std::vector<std::string> nodes,
                                                   std::chrono::milliseconds timeout) {
   std::vector<SysfsWrite> probes;
-  for (std::string& node : nodes) probes.push_back({std::move(node), {}, false, true});
-  return write_sysfs(std::move(executor), std::move(probes), timeout);
+  for (const std::string& node : nodes) probes.push_back({node, {}});
+  auto [outcome, failure] = co_await run_child(std::move(executor), std::move(probes), probe, timeout);
+  if (failure) {
+    outcome.in_use = true;
+    outcome.problem = fmt::format("the kernel has {} in use", nodes[static_cast<std::size_t>(failure->index)]);
+  }
+  co_return std::move(outcome);
 }
 
 } // namespace hotplug::detail

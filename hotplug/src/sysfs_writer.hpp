@@ -17,13 +17,12 @@ namespace hotplug::detail {
 struct SysfsWrite {
   std::string file, text;
   bool may_fail = false; ///< goes on with the next one
-  bool probe = false;    ///< of a block device: nothing is written, but it fails when the kernel uses it
 };
 
 /// How a sequence of writes ended.
 struct SysfsOutcome {
   std::string problem; ///< empty: all were done
-  bool in_use = false; ///< the problem is that the kernel uses a block device
+  bool in_use = false; ///< of a probe: the problem is that the kernel uses one of them
   /// The process that does not end, because the kernel does not let it: what it was to write may still happen.
   std::optional<qemuctl::detail::Process> stuck;
 };

@@ -132,17 +132,16 @@ std::string group_node(int group) {
 
 std::vector<SysfsWrite> writes_to_take(const std::string& address, const std::string& driver_now) {
   std::vector<SysfsWrite> writes;
-  writes.push_back({folder_of(address) + "/driver_override", std::string(vfio_driver) + "\n", false});
-  if (!driver_now.empty()) writes.push_back({fmt::format("{}/{}/unbind", drivers, driver_now), address, false});
-  writes.push_back({"/sys/bus/pci/drivers_probe", address, false});
+  writes.push_back({folder_of(address) + "/driver_override", std::string(vfio_driver) + "\n"});
+  if (!driver_now.empty()) writes.push_back({fmt::format("{}/{}/unbind", drivers, driver_now), address});
+  writes.push_back({"/sys/bus/pci/drivers_probe", address});
   return writes;
 }
 
 std::vector<SysfsWrite> writes_to_give_back(const Loan& loan, const std::string& driver_now) {
   std::vector<SysfsWrite> writes;
-  writes.push_back({folder_of(loan.address) + "/driver_override", loan.override_before + "\n", false});
-  if (driver_now == vfio_driver)
-    writes.push_back({fmt::format("{}/{}/unbind", drivers, driver_now), loan.address, false});
+  writes.push_back({folder_of(loan.address) + "/driver_override", loan.override_before + "\n"});
+  if (driver_now == vfio_driver) writes.push_back({fmt::format("{}/{}/unbind", drivers, driver_now), loan.address});
   if (loan.driver.empty() || (driver_now != vfio_driver && !driver_now.empty())) return writes;
   // The one that it had, where several know it. One that is not there any more is found, or not, by the kernel.
   writes.push_back({fmt::format("{}/{}/bind", drivers, loan.driver), loan.address, true});
