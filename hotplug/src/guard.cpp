@@ -25,6 +25,7 @@ std::vector<fs::path> entries(const fs::path& folder) {
   std::error_code ec;
   for (fs::directory_iterator entry(folder, ec), end; !ec && entry != end; entry.increment(ec))
     found.push_back(entry->path());
+  std::ranges::sort(found);
   return found;
 }
 
@@ -111,12 +112,14 @@ class Host {
     if (const auto mount = mounts_.find(first_line(root_ / "sys/class/block" / name / "dev")); mount != mounts_.end())
       return fmt::format("{} is mounted on {}", via, mount->second);
     if (swaps_.contains(name)) return fmt::format("{} is swap space", via);
+    std::string part; // of several LVM volumes the one that is mounted says more
     for (const fs::path& holder : entries(root_ / "sys/class/block" / name / "holders")) {
       const std::string above = holder.filename().string();
       std::string use = depth < max_depth ? use_of_disk(above, base, depth + 1) : std::string();
-      return use.empty() ? fmt::format("{} is part of {}", via, description(above)) : use;
+      if (!use.empty()) return use;
+      if (part.empty()) part = fmt::format("{} is part of {}", via, description(above));
     }
-    return {};
+    return part;
   }
 
   /// "mapper/vg-home" of "dm-1".

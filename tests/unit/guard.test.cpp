@@ -107,6 +107,13 @@ TEST_CASE("what is built on a disk keeps it with the host") {
   CHECK(host.use() == "/dev/sdb2 is part of the LVM volume /dev/mapper/vg-home");
   host.write("proc/self/mountinfo", "36 35 253:0 / /home rw - ext4 /dev/mapper/vg-home rw\n");
   CHECK(host.use() == "/dev/mapper/vg-home (of /dev/sdb2) is mounted on /home");
+  // Of several volumes the one that is mounted is named.
+  host.link("sys/class/block/sdb2/holders/dm-1", "sys/devices/virtual/block/dm-1");
+  host.write("sys/class/block/dm-1/dm/name", "vg-var\n");
+  host.write("sys/class/block/dm-1/dev", "253:1\n");
+  host.write("proc/self/mountinfo", "36 35 253:1 / /var rw - ext4 /dev/mapper/vg-var rw\n");
+  CHECK(host.use() == "/dev/mapper/vg-var (of /dev/sdb2) is mounted on /var");
+  fs::remove(host.dir / "sys/class/block/sdb2/holders/dm-1");
   host.write("proc/self/mountinfo", "");
   host.write("sys/class/block/dm-0/dm/name", "secret\n");
   host.write("sys/class/block/dm-0/dm/uuid", "CRYPT-LUKS2-abc-secret\n");
