@@ -73,34 +73,30 @@ class Ports {
   std::map<std::string, int> used_;
 };
 
-/// The id of a user or a group that `find` knows; -1: `name` is empty. false: there is none of that name.
-template<typename Id, typename Find, typename Member>
-bool look_up(const std::string& name, const Find& find, Member member, Id& id) {
-  id = static_cast<Id>(-1);
-  if (name.empty()) return true;
-  const auto* entry = find(name.c_str());
-  if (entry) id = entry->*member;
-  return entry != nullptr;
-}
-
 /// What is wrong; empty: it has its owners now.
 std::string give_to_owners(const AcpiTable& table) {
-  uid_t user = 0;
-  gid_t group = 0;
-  if (!look_up(table.set_user, ::getpwnam, &passwd::pw_uid, user))
-    return fmt::format("there is no user {}", table.set_user);
-  if (!look_up(table.set_group, ::getgrnam, &::group::gr_gid, group))
-    return fmt::format("there is no group {}", table.set_group);
+  auto user = static_cast<uid_t>(-1); // as it is
+  auto group = static_cast<gid_t>(-1);
+  if (!table.set_user.empty()) {
+    const passwd* entry = ::getpwnam(table.set_user.c_str());
+    if (!entry) return fmt::format("there is no user {}", table.set_user);
+    user = entry->pw_uid;
+  }
+  if (!table.set_group.empty()) {
+    const struct group* entry = ::getgrnam(table.set_group.c_str());
+    if (!entry) return fmt::format("there is no group {}", table.set_group);
+    group = entry->gr_gid;
+  }
   if (::chown(table.file.c_str(), user, group) != 0) return std::generic_category().message(errno);
   return {};
 }
 
-/// The configured file, or the first that is there.
-std::string firmware_file(const std::string& configured, const char* key, const std::array<const char*, 2>& usual) {
+/// The configured file, or the first of the others that is there.
+std::string firmware_file(const std::string& configured, const char* key, const std::vector<std::string>& usual) {
   std::error_code ec;
   if (!configured.empty() && fs::exists(configured, ec)) return configured;
   if (configured.empty())
-    for (const char* file : usual)
+    for (const std::string& file : usual)
       if (fs::exists(file, ec)) return file;
   qemuctl::Diagnostics diagnostics;
   diagnostics.operation = "find UEFI firmware";
@@ -165,9 +161,15 @@ std::vector<std::string> acpi_arguments(const std::vector<AcpiRule>& rules, cons
   return arguments;
 }
 
-std::vector<std::string> ovmf_arguments(const std::string& code, const std::string& vars) {
-  constexpr std::array usual_code{"/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_CODE_4M.fd"};
-  constexpr std::array usual_vars{"/usr/share/OVMF/OVMF_VARS.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"};
+std::vector<std::string> ovmf_arguments(const std::string& code, const std::string& vars, const std::string& folder) {
+  std::vector<std::string> sizes{"", "_4M"};
+  // The two have to be of one size.
+  if ((code + vars).find(sizes.back()) != std::string::npos) std::ranges::reverse(sizes);
+  std::vector<std::string> usual_code, usual_vars;
+  for (const std::string& size : sizes) {
+    usual_code.push_back(fmt::format("{}/OVMF_CODE{}.fd", folder, size));
+    usual_vars.push_back(fmt::format("{}/OVMF_VARS{}.fd", folder, size));
+  }
   const std::array files{firmware_file(code, "ovmfCode", usual_code), firmware_file(vars, "ovmfVars", usual_vars)};
   std::vector<std::string> arguments;
   for (std::size_t unit = 0; unit < files.size(); ++unit) {

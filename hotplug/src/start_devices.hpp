@@ -32,6 +32,7 @@ std::vector<std::string> acpi_arguments(const std::vector<AcpiRule>& rules, cons
 
 /// The arguments for UEFI firmware; an empty path means where distributions have it. Throws `qemuctl::Error`
 /// (`not_found`).
-std::vector<std::string> ovmf_arguments(const std::string& code, const std::string& vars);
+std::vector<std::string> ovmf_arguments(const std::string& code, const std::string& vars,
+                                        const std::string& folder = "/usr/share/OVMF");
 
 } // namespace hotplug::detail

@@ -9,6 +9,7 @@
 #include <hotplug/config.hpp>
 #include <qemuctl/error.hpp>
 
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -129,6 +130,22 @@ TEST_CASE("UEFI firmware is where the configuration says, or the error says what
                                                     "-drive", "if=pflash,format=raw,unit=1,readonly=on,file=" + vars});
   CHECK_THROWS_WITH(detail::ovmf_arguments(code, (dir / "none").string()),
                     Catch::Matchers::ContainsSubstring("general.ovmfVars"));
+}
+
+TEST_CASE("UEFI firmware and its variables are of one size") {
+  const test::TempDir dir;
+  for (const char* name : {"OVMF_CODE.fd", "OVMF_VARS.fd", "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"})
+    std::ofstream(dir / name) << name;
+  std::ofstream(dir / "OVMF_CODE_4M.secboot.fd") << "code";
+  const auto file_of_vars = [&](const std::string& code) {
+    const std::string argument = detail::ovmf_arguments(code, "", dir.path().string()).back();
+    return argument.substr(argument.rfind('/') + 1);
+  };
+  CHECK(file_of_vars("") == "OVMF_VARS.fd");
+  CHECK(file_of_vars((dir / "OVMF_CODE_4M.secboot.fd").string()) == "OVMF_VARS_4M.fd");
+  std::filesystem::remove(dir / "OVMF_VARS.fd");
+  std::filesystem::remove(dir / "OVMF_CODE.fd");
+  CHECK(file_of_vars("") == "OVMF_VARS_4M.fd");
 }
 
 TEST_CASE("ACPI tables and firmware are read from a configuration, and mistakes in them named") {
