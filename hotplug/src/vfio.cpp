@@ -74,6 +74,17 @@ asio::awaitable<bool> file_comes(asio::any_io_executor executor, std::string pat
   co_return fs::exists(path, ec);
 }
 
+/// Until udev is through with a node: the kernel makes it for root, and who may open it udev says a moment later, and
+/// writes down that it has. False: it takes too long.
+asio::awaitable<bool> udev_sets_up(asio::any_io_executor executor, std::string node,
+                                   std::chrono::milliseconds timeout) {
+  struct stat status {};
+  std::error_code ec;
+  if (!fs::exists("/run/udev/control", ec) || ::stat(node.c_str(), &status) != 0) co_return true;
+  std::string entry = fmt::format("/run/udev/data/c{}:{}", major(status.st_rdev), minor(status.st_rdev));
+  co_return co_await file_comes(std::move(executor), std::move(entry), timeout);
+}
+
 } // namespace
 
 bool is_for_vms(const std::string& driver) {
@@ -154,8 +165,8 @@ asio::awaitable<SysfsOutcome> take_for_vfio(asio::any_io_executor executor, std:
   SysfsOutcome outcome;
   outcome.problem = co_await load_driver(executor, std::move(modprobe), timeout);
   if (!outcome.problem.empty()) co_return outcome;
-  if (driver_of(address) != vfio_driver) {
-    std::vector<SysfsWrite> writes = writes_to_take(address, driver_of(address));
+  if (const std::string driver = driver_of(address); driver != vfio_driver) {
+    std::vector<SysfsWrite> writes = writes_to_take(address, driver);
     outcome = co_await write_sysfs(executor, std::move(writes), timeout);
     if (!outcome.problem.empty()) co_return outcome;
   }
@@ -169,12 +180,7 @@ asio::awaitable<SysfsOutcome> take_for_vfio(asio::any_io_executor executor, std:
     outcome.problem = fmt::format("there is no {} although {} has it", node, vfio_driver);
     co_return outcome;
   }
-  // The kernel makes it for root; who may open it udev says a moment later, and writes down that it has.
-  struct stat status {};
-  std::error_code ec;
-  if (!fs::exists("/run/udev/control", ec) || ::stat(node.c_str(), &status) != 0) co_return outcome;
-  std::string entry = fmt::format("/run/udev/data/c{}:{}", major(status.st_rdev), minor(status.st_rdev));
-  const bool through = co_await file_comes(executor, std::move(entry), timeout);
+  const bool through = co_await udev_sets_up(executor, node, timeout);
   if (!through)
     outcome.problem = fmt::format("udev has not set up {} within {}; \"udevadm settle\" says whether it works", node,
                                   qemuctl::detail::duration_text(timeout));
