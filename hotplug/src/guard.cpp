@@ -2,7 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guard.hpp"
 
+#include <qemuctl/file_descriptor.hpp>
+
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -150,11 +156,20 @@ class Host {
     return {};
   }
 
-  /// "sdb1" of "/dev/disk/by-label/x".
+  /// "sdb1" of "/dev/disk/by-label/x". Nothing outside of the file system of /dev is looked at: whoever may mount
+  /// something with FUSE chooses this name, which can lead to a file system that does not answer.
   std::string disk_name(const std::string& node) const {
+    const fs::path path(node);
+    const qemuctl::FileDescriptor dev(::open((root_ / "dev").c_str(), O_PATH | O_CLOEXEC));
+    open_how how{};
+    how.flags = O_PATH | O_CLOEXEC;
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV;
+    const std::string below = path.lexically_relative("/dev").string();
+    const qemuctl::FileDescriptor file(
+        static_cast<int>(::syscall(SYS_openat2, dev.get(), below.c_str(), &how, sizeof how)));
     std::error_code ec;
-    const fs::path path = fs::canonical(root_ / node.substr(1), ec);
-    return ec ? fs::path(node).filename().string() : path.filename().string();
+    const fs::path target = fs::read_symlink(fmt::format("/proc/self/fd/{}", file.get()), ec);
+    return (ec ? path : target).filename().string();
   }
 
   void read_mounts() {
