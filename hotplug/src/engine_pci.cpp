@@ -65,7 +65,7 @@ void Engine::Impl::apply_pci_rules() {
 }
 
 bool Engine::Impl::is_forced(const TrackedDevice& device) const {
-  return device.state.rule && rules.rule(kind_of(device.state.device), *device.state.rule).force;
+  return device.state.rule && rules.is_forced(kind_of(device.state.device), *device.state.rule);
 }
 
 Problem Engine::Impl::host_use(const TrackedDevice& device) const {

@@ -154,7 +154,9 @@ void add_rules(Json& list, DeviceKind kind, const std::vector<R>& rules) {
     json.set("vms", to_json(rule.vms));
     json.set("enabled", rule.enabled);
     json.set("skipOnSuspend", rule.skip_on_suspend);
-    json.set("force", rule.force);
+    bool force = false; // input devices stay the host's as well
+    if constexpr (requires { rule.force; }) force = rule.force;
+    json.set("force", force);
     list.push_back(std::move(json));
   }
 }

@@ -40,4 +40,10 @@ const RuleBase& Rules::rule(DeviceKind kind, std::size_t index) const {
   throw std::out_of_range("there is no such rule");
 }
 
+bool Rules::is_forced(DeviceKind kind, std::size_t index) const noexcept {
+  if (kind == DeviceKind::usb) return index < usb_.rules().size() && usb_.rules()[index].force;
+  if (kind == DeviceKind::pci) return index < pci_.rules().size() && pci_.rules()[index].force;
+  return false; // the host shares input devices with whoever reads them
+}
+
 } // namespace hotplug

@@ -13,6 +13,7 @@
 
 using namespace hotplug;
 using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::StartsWith;
 
 namespace {
 
@@ -164,6 +165,10 @@ TEST_CASE("rules for input devices are read in both formats") {
   CHECK(rule(R"({"allow": [{"name": "x"}]})") == Lines{"evdevPassthrough[0]: found no VM, expected targetVm"});
   CHECK(rule(R"({"targetVm": "a", "allow": [{"property": "x"}]})") ==
         Lines{"evdevPassthrough[0].allow[0]: found property without value, expected both of them"});
+  // The host goes on using an input device, so there is nothing to insist on.
+  const Lines forced = rule(R"({"targetVm": "a", "allow": [{"name": "x"}], "force": true})");
+  REQUIRE(forced.size() == 1);
+  CHECK_THAT(forced[0], StartsWith("evdevPassthrough[0].force: unknown key; known here: "));
 }
 
 TEST_CASE("rules for PCI devices are read") {

@@ -25,6 +25,7 @@ struct PciMatch {
 /// Which VM a PCI device goes to.
 struct PciRule : RuleBase {
   std::vector<PciMatch> allow, deny;
+  bool force = false;                ///< also take it when the host uses it, such as a disk with mounted file systems
   bool iommu_add_all = false;        ///< also take the rest of its IOMMU group, unless a rule sends it elsewhere
   bool iommu_skip_if_shared = false; ///< do not take it if its IOMMU group has other devices
   bool auto_ovmf = false;            ///< start the VM with UEFI firmware if this is an NVIDIA graphics card

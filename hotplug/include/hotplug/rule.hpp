@@ -17,7 +17,6 @@ struct RuleBase {
   std::vector<std::string> vms; ///< one: the device goes there; several: the user chooses
   bool enabled = true;
   bool skip_on_suspend = false; ///< stays in the VM when the host suspends
-  bool force = false;           ///< USB and PCI: also what the host itself uses, such as a disk with mounted files
   std::string tag;              ///< lets requests name many devices at once
   bool operator==(const RuleBase&) const = default;
 };

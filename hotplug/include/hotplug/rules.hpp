@@ -32,6 +32,8 @@ class Rules {
   const RuleBase* find(DeviceKind kind, std::size_t index) const noexcept;
   /// The same for a rule that must exist.
   const RuleBase& rule(DeviceKind kind, std::size_t index) const;
+  /// Whether that rule takes also what the host itself uses.
+  bool is_forced(DeviceKind kind, std::size_t index) const noexcept;
 
  private:
   UsbRules usb_;

@@ -54,7 +54,8 @@ struct UsbMatch {
 /// Which VMs a USB device goes to.
 struct UsbRule : RuleBase {
   std::vector<UsbMatch> allow, deny;
-  std::optional<bool> guest_reset;      ///< QEMU's `guest-reset`; unset: QEMU's default
+  bool force = false;              ///< also take it when the host uses it, such as a disk with mounted file systems
+  std::optional<bool> guest_reset; ///< QEMU's `guest-reset`; unset: QEMU's default
   std::optional<bool> guest_resets_all; ///< QEMU's `guest-resets-all`; unset: QEMU's default
   bool operator==(const UsbRule&) const = default;
 };
