@@ -22,8 +22,6 @@ using std::chrono::steady_clock;
 
 namespace {
 
-/// From the answer until QEMU has opened the devices.
-constexpr std::chrono::seconds time_to_start{60};
 constexpr const char* preparing = "prepare the devices for the start";
 /// What `HotplugConfig` means by its default where there are ports at all.
 constexpr int default_ports = 4;
@@ -102,7 +100,7 @@ asio::awaitable<StartArguments> Engine::Impl::request_start_arguments(std::strin
     TrackedDevice& device = found->second;
     device.promised_until = steady_clock::now();
     if (!problem.empty() || !device.state.rule) continue;
-    *device.promised_until += time_to_start;
+    *device.promised_until += options.start_timeout;
     ready.push_back({device.state.device, *device.state.rule, detail::new_qdev_id(device.state.device, next_id++),
                      device.wish.rom_file});
   }

@@ -133,6 +133,10 @@ void Testbed::add_input(int input, int event, const std::string& name, const std
                   event, event, path_tag));
 }
 
+void Testbed::add_disk(const std::string& parent, const std::string& name, const std::string& number) {
+  add(fmt::format("P: {}/block/{}\nE: SUBSYSTEM=block\nE: DEVTYPE=disk\nA: dev={}\n\n", parent, name, number));
+}
+
 void Testbed::pull(const std::string& sys_path) {
   event("/sys" + sys_path, "remove");
   umockdev_testbed_remove_device(testbed, ("/sys" + sys_path).c_str());

@@ -32,6 +32,8 @@ class Testbed {
                const std::string& driver = "vfio-pci", const std::string& more = {});
   /// An input device that is not behind USB, without an event.
   void add_input(int input, int event, const std::string& name, const std::string& path_tag);
+  /// A disk of the device at `parent`, without an event. `number`: "8:17", as in mountinfo.
+  void add_disk(const std::string& parent, const std::string& name, const std::string& number);
   /// Removes it, with an event.
   void pull(const std::string& sys_path);
   /// An attribute of a device.
