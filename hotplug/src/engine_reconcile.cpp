@@ -370,6 +370,8 @@ void Engine::Impl::on_attach_failed(TrackedVm& vm, const std::string& sys_path, 
   if (found == devices.end()) return;
   TrackedDevice& device = found->second;
   device.claim = {};
+  // It may have it already: put there through another monitor, of which no event tells.
+  if (error.code() == errc::command_failed) vm.stale = true;
   // A VM without a port for it has none the next moment either.
   if (error.code() == errc::not_supported) device.failures = std::max(device.failures, quick_attempts);
   note_failure(device);

@@ -274,6 +274,9 @@ Json FakeQemu::answer(const Command& command, Fate fate, std::string& deleted) {
   }
   if (command.name == "device_add") {
     if (fate == Fate::refused) throw Refused{"GenericError", "failed to find host usb device"};
+    if (fate == Fate::busy)
+      throw Refused{"GenericError",
+                    arguments.at("evdev").as_string() + ": failed to get exclusive access: Device or resource busy"};
     for (const auto& [id, device] : devices_)
       if (device.properties.contains("port") && device.properties.at("port") == arguments.at("port"))
         throw Refused{"GenericError",

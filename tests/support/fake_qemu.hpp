@@ -39,6 +39,7 @@ class FakeQemu {
     done,
     unbound,   ///< `device_add`: done, but a USB device is not bound, and a PCI device not noticed by the guest
     refused,   ///< with QEMU's text for a device that is not there (yet)
+    busy,      ///< `device_add`: refused with QEMU's text for an input device that another process has grabbed
     ignored,   ///< never answered, nor anything after it until the client leaves
     cut,       ///< the connection ends, and nothing is done
     pending,   ///< `device_del`: accepted, and done once `lose` is called

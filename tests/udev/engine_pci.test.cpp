@@ -205,6 +205,32 @@ TEST_CASE("an input device goes to a port of its rule, to the next one when anot
   CHECK(qemu.additions()[1].arguments.at("bus") == Json("in1"));
 }
 
+TEST_CASE("an input device that QEMU does not take because it has it already is known as attached") {
+  Host host;
+  host.add_vm("a");
+  InputRule rule;
+  rule.vms = {"a"};
+  rule.allow.emplace_back().name = "AT keyboard";
+  host.config.input_rules.push_back(rule);
+  host.host.add_input(2, 2, "AT keyboard", "platform-i8042-serio-0");
+  FakeQemu* vm = nullptr;
+  FakeQemu qemu(host.socket("a"), [&](const FakeQemu::Command& command) {
+    if (command.name != "device_add") return Fate::done;
+    // Through another monitor, a moment ago, which no event tells.
+    Json properties = Json::object({{"driver", "virtio-input-host-pci"}, {"evdev", "/dev/input/event2"}});
+    vm->have("evdevhost-2-2-12345678", std::move(properties));
+    return Fate::busy;
+  });
+  vm = &qemu;
+  host.start();
+  host.wait_until("it is in the VM", [&] {
+    const std::vector<DeviceState> devices = host.engine->devices();
+    return devices.size() == 1 && devices[0].vm == std::optional<std::string>("a");
+  });
+  CHECK(host.engine->devices()[0].degraded.empty());
+  CHECK(qemu.count("device_add") == 1);
+}
+
 TEST_CASE("what a guest has missed while it booted is taken out and put in again") {
   Host host;
   host.options.verify_after = 50ms;
