@@ -391,6 +391,7 @@ void Engine::reload(Config config) {
       vm->tasks.cancel();
     }
   impl.vms = std::move(kept);
+  for (const VmPtr& vm : impl.vms) vm->wakeup.notify(); // the files of those that are waited for may have changed
   for (VmEntry& entry : added) impl.add(std::move(entry));
   impl.rules = std::move(fresh);
   impl.acpi_rules = std::move(config.acpi_rules);

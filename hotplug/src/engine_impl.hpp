@@ -144,7 +144,7 @@ struct TrackedVm {
   bool removed = false;                         ///< by a new configuration
   std::optional<time_point> idle_since;
   Tasks tasks;
-  qemuctl::detail::Wakeup wakeup; ///< `wanted` has changed
+  qemuctl::detail::Wakeup wakeup; ///< `wanted` has changed, or the configuration was read anew
 };
 using VmPtr = std::shared_ptr<TrackedVm>;
 

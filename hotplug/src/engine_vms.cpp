@@ -9,6 +9,7 @@
 #include <qemuctl/error.hpp>
 #include <qemuctl/vm_config_json.hpp>
 
+#include <asio/experimental/awaitable_operators.hpp>
 #include <asio/steady_timer.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
@@ -25,6 +26,8 @@ using qemuctl::errc;
 using qemuctl::Error;
 using qemuctl::Instance;
 using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using namespace asio::experimental::awaitable_operators;
 
 namespace {
 
@@ -44,6 +47,15 @@ std::optional<qemuctl::MonitorAddress> known_monitor(const VmEntry& entry) {
   const qemuctl::VmConfig config = qemuctl::load_vm_config(entry.config);
   const std::filesystem::path folder = config.socket_dir.empty() ? qemuctl::default_socket_dir() : config.socket_dir;
   return qemuctl::UnixPath((folder / (config.name + ".sock")).string());
+}
+
+/// Whether its vm.json names another monitor by now, or none any more.
+bool has_moved(const VmEntry& entry, const std::optional<qemuctl::MonitorAddress>& from) {
+  try {
+    return known_monitor(entry) != from;
+  } catch (const Error&) {
+    return true; // the next attempt tells what is wrong with it
+  }
 }
 
 /// The first monitor of that process that can be waited for.
@@ -143,7 +155,7 @@ void Engine::Impl::on_connected(const VmPtr& vm, detail::VmDevices has) {
   const bool another_qemu = vm->state.pid != vm->instance->pid();
   if (another_qemu) vm->has = {};
   if (another_qemu || vm->booting_until == detail::time_point::min())
-    vm->booting_until = std::chrono::steady_clock::now() + options.boot_time;
+    vm->booting_until = steady_clock::now() + options.boot_time;
   on_seen(*vm, std::move(has));
   vm->stale = false;
   vm->state.pid = vm->instance->pid();
@@ -281,7 +293,7 @@ asio::awaitable<void> Engine::Impl::follow_events(VmPtr vm, qemuctl::EventSubscr
     const bool known = device && device->is_string() &&
                        std::any_of(vm->has.devices.begin(), vm->has.devices.end(),
                                    [&](const detail::Qdev& qdev) { return qdev.id == device->as_string(); });
-    if (event->name == "RESET") vm->booting_until = std::chrono::steady_clock::now() + options.boot_time;
+    if (event->name == "RESET") vm->booting_until = steady_clock::now() + options.boot_time;
     // A deletion that was asked for is already known, or its step is on its way and will know.
     if (event->lost > 0 || event->name == "RESET" || (known && device->as_string() != vm->deleting)) {
       vm->stale = true;
@@ -301,7 +313,7 @@ asio::awaitable<void> Engine::Impl::connect(VmPtr vm) {
   if (!wrong.empty()) { // its vm.json; it may be right the next time
     set_link(*vm, LinkState::blocked, wrong);
     vm->wanted = true;
-    co_await pause(longest_pause);
+    co_await vm->wakeup.wait_until(steady_clock::now() + longest_pause);
     co_return;
   }
   const auto* path = address ? std::get_if<qemuctl::UnixPath>(&*address) : nullptr;
@@ -348,10 +360,15 @@ asio::awaitable<void> Engine::Impl::connect(VmPtr vm) {
       // The end of a process that is known is told by itself. Of another one nobody tells but its monitor.
       if (!vm->watched) forget_guest(*vm);
       set_link(*vm, LinkState::waiting);
+      // The configuration may be read anew meanwhile.
       if (watch)
-        co_await watch->changed();
+        co_await (watch->changed() || vm->wakeup.wait_until());
       else
-        co_await pause(longest_pause);
+        co_await vm->wakeup.wait_until(steady_clock::now() + longest_pause);
+      if (has_moved(vm->entry, address)) {
+        vm->wanted = true;
+        co_return;
+      }
       refusals = path ? 0 : 1;
       break;
     case Obstacle::Kind::other:

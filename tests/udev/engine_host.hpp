@@ -68,6 +68,10 @@ class EngineHost {
 
   void start() {
     engine.emplace(io.get_executor(), config, options);
+    run_engine();
+  }
+
+  void run_engine() {
     running = true;
     asio::co_spawn(io, engine->run(), [this](std::exception_ptr error) {
       running = false;
