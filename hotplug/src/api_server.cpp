@@ -202,7 +202,7 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
         message = qemuctl::parse_json(line.text, how);
         answer = co_await respond(connection, message);
       } catch (const std::exception& error) {
-        if (detail::was_cancelled(std::current_exception())) throw;
+        if (detail::is_cancelled(std::current_exception())) throw;
         answer = detail::failed_answer(error.what());
         audit(*connection, message, error.what());
       }

@@ -17,7 +17,7 @@ bool is_cancelled(const std::system_error& error) {
   return error.code() == asio::error::operation_aborted || error.code() == std::errc::operation_canceled;
 }
 
-bool was_cancelled(const std::exception_ptr& error) {
+bool is_cancelled(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const std::system_error& failure) {
@@ -46,7 +46,7 @@ void Tasks::start(asio::awaitable<void> task) {
                  asio::bind_cancellation_slot(signal->slot(), [shared = shared_, signal](std::exception_ptr error) {
                    shared->running.erase(signal);
                    shared->ended.notify();
-                   if (error && shared->on_error && !was_cancelled(error)) shared->on_error(error);
+                   if (error && shared->on_error && !is_cancelled(error)) shared->on_error(error);
                  }));
 }
 

@@ -20,10 +20,9 @@ namespace hotplug::detail {
 /// What an error says of itself.
 std::string what_of(const std::exception_ptr& error);
 
-/// Whether a wait has ended by being cancelled: Asio's own and ours say that by different codes.
+/// Whether it is what cancelled waits throw: Asio's own and ours say that by different codes.
 bool is_cancelled(const std::system_error& error);
-/// Whether it is what cancelled operations throw.
-bool was_cancelled(const std::exception_ptr& error);
+bool is_cancelled(const std::exception_ptr& error);
 
 /// Coroutines that belong together: they can be cancelled together, and waited for.
 ///
