@@ -148,9 +148,6 @@ struct TrackedVm {
 };
 using VmPtr = std::shared_ptr<TrackedVm>;
 
-/// An error that was caught where nothing can be awaited.
-qemuctl::Error as_error(const std::exception_ptr& caught);
-
 /// While it is there a step is on its way, for that VM and that device, either of which may be missing; however the
 /// step ends.
 class Step {
@@ -258,7 +255,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   /// Starts what is due of `to_verify`, or says when it is; true: the monitor is needed for it.
   bool verify_missed(const detail::VmPtr& vm, detail::time_point now, detail::time_point& next);
   asio::awaitable<void> verify(detail::VmPtr vm, std::string id);
-  void on_attach_failed(detail::TrackedVm& vm, const std::string& sys_path, const std::exception_ptr& failed);
+  void on_attach_failed(detail::TrackedVm& vm, const std::string& sys_path, const qemuctl::Error& error);
 
   /// An attempt to attach the device has failed; sets when to try again.
   void note_failure(detail::TrackedDevice& device);

@@ -7,8 +7,8 @@
 #include <qemuctl/error.hpp>
 
 #include <algorithm>
-#include <exception>
 #include <map>
+#include <optional>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -72,14 +72,6 @@ std::optional<detail::DeviceUser> used_by_other(const TrackedDevice& device) {
 }
 
 } // namespace
-
-qemuctl::Error detail::as_error(const std::exception_ptr& caught) {
-  try {
-    std::rethrow_exception(caught);
-  } catch (const qemuctl::Error& error) {
-    return error;
-  }
-}
 
 detail::Problem::Problem(const qemuctl::Error& error) : kind(ProblemKind::refused), text(error.what()) {
   if (error.code() == errc::not_supported) kind = ProblemKind::no_place;
@@ -343,15 +335,15 @@ asio::awaitable<void> Engine::Impl::attach(VmPtr vm, std::string sys_path, detai
   if (!instance) co_return;
   detail::VmDevices has = vm->has;
   const std::string id = request.id;
-  std::exception_ptr failed;
+  std::optional<qemuctl::Error> failed;
   try {
     co_await detail::attach_device(*instance, has, std::move(request));
-  } catch (const qemuctl::Error&) {
-    failed = std::current_exception();
+  } catch (const qemuctl::Error& error) {
+    failed = error;
   }
   if (vm->instance == instance) vm->has = std::move(has);
   if (failed) {
-    on_attach_failed(*vm, sys_path, failed);
+    on_attach_failed(*vm, sys_path, *failed);
   } else if (TrackedDevice* device = step.device()) {
     device->failures = 0;
     device->problem.clear();
@@ -362,8 +354,7 @@ asio::awaitable<void> Engine::Impl::attach(VmPtr vm, std::string sys_path, detai
   }
 }
 
-void Engine::Impl::on_attach_failed(TrackedVm& vm, const std::string& sys_path, const std::exception_ptr& failed) {
-  const qemuctl::Error error = detail::as_error(failed);
+void Engine::Impl::on_attach_failed(TrackedVm& vm, const std::string& sys_path, const qemuctl::Error& error) {
   log(LogLevel::debug, "VM {}: {}", vm.state.name, error.what());
   if (breaks_link(error.code())) disconnect(vm, LinkState::connecting, error.what());
   const auto found = devices.find(sys_path);
@@ -402,23 +393,22 @@ asio::awaitable<void> Engine::Impl::detach(VmPtr vm, detail::Qdev qdev, std::str
     vm->deleting = id;
   const bool needs_guest = qdev.needs_guest();
   detail::VmDevices has = vm->has;
-  std::exception_ptr failed;
+  std::optional<qemuctl::Error> failed;
   try {
     co_await detail::detach_device(*instance, has, std::move(qdev), options.command_timeout);
-  } catch (const qemuctl::Error&) {
-    failed = std::current_exception();
+  } catch (const qemuctl::Error& error) {
+    failed = error;
   }
   if (vm->instance == instance) vm->has = std::move(has);
   TrackedDevice* device = step.device();
   if (failed) {
-    const qemuctl::Error error = detail::as_error(failed);
-    log(LogLevel::warning, "VM {}: {}", vm->state.name, error.what());
-    if (needs_guest && error.code() == errc::command_failed) { // on a bus that it starts with, it stays
-      vm->unplugs[id].refused = error.what();
+    log(LogLevel::warning, "VM {}: {}", vm->state.name, failed->what());
+    if (needs_guest && failed->code() == errc::command_failed) { // on a bus that it starts with, it stays
+      vm->unplugs[id].refused = failed->what();
       co_return;
     }
     // Whatever it was, QEMU knows what it has.
-    disconnect(*vm, LinkState::connecting, error.what());
+    disconnect(*vm, LinkState::connecting, failed->what());
   } else if (std::ranges::find(vm->has.devices, id, &detail::Qdev::id) == vm->has.devices.end()) {
     if (device && device->state.target != vm->state.name) device->claim = {};
     log(LogLevel::info, "VM {} has {} no more", vm->state.name, device ? short_description(device->state.device) : id);
@@ -445,15 +435,15 @@ asio::awaitable<void> Engine::Impl::verify(VmPtr vm, std::string id) {
   vm->to_verify.erase(id);
   if (!instance) co_return;
   bool noticed = false;
-  std::exception_ptr failed;
+  std::optional<qemuctl::Error> failed;
   try {
     noticed = co_await detail::is_noticed(*instance, id);
-  } catch (const qemuctl::Error&) {
-    failed = std::current_exception();
+  } catch (const qemuctl::Error& error) {
+    failed = error;
   }
   if (vm->instance != instance) co_return;
   if (failed) {
-    disconnect(*vm, LinkState::connecting, detail::as_error(failed).what());
+    disconnect(*vm, LinkState::connecting, failed->what());
   } else if (!noticed) {
     log(LogLevel::warning,
         "the guest of VM {} did not detect {}, which was plugged in while it may have been booting: plugging it in "
@@ -468,14 +458,14 @@ asio::awaitable<void> Engine::Impl::look_again(VmPtr vm) {
   const std::shared_ptr<qemuctl::Instance> instance = vm->instance;
   vm->stale = false;
   if (!instance) co_return;
-  std::exception_ptr failed;
+  std::optional<qemuctl::Error> failed;
   try {
     detail::VmDevices has = co_await detail::look_at_devices(*instance);
     if (vm->instance == instance) on_seen(*vm, std::move(has));
-  } catch (const qemuctl::Error&) {
-    failed = std::current_exception();
+  } catch (const qemuctl::Error& error) {
+    failed = error;
   }
-  if (failed && vm->instance == instance) disconnect(*vm, LinkState::connecting, detail::as_error(failed).what());
+  if (failed && vm->instance == instance) disconnect(*vm, LinkState::connecting, failed->what());
 }
 
 } // namespace hotplug

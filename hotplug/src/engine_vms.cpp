@@ -250,16 +250,16 @@ asio::awaitable<void> Engine::Impl::serve(VmPtr vm) {
     // Subscribed before the look, so that what changes meanwhile is seen.
     std::shared_ptr<Instance> instance = vm->instance;
     qemuctl::EventSubscription events = instance->subscribe_events(qemuctl::events_named({"DEVICE_DELETED", "RESET"}));
-    std::exception_ptr failed;
+    std::optional<Error> failed;
     try {
       detail::VmDevices has = co_await detail::look_at_devices(*instance);
       on_connected(vm, std::move(has));
-    } catch (const Error&) {
-      failed = std::current_exception();
+    } catch (const Error& error) {
+      failed = error;
     }
     if (failed) {
       instance.reset();
-      disconnect(*vm, LinkState::connecting, detail::as_error(failed).what());
+      disconnect(*vm, LinkState::connecting, failed->what());
       co_await pause(pause_after_failed_look);
       continue;
     }
