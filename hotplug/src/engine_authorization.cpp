@@ -136,14 +136,12 @@ void Engine::Impl::follow_authorization(detail::time_point now, detail::time_poi
       next = std::min(next, device.authorize_at);
       continue;
     }
-    device.busy = true;
-    tasks.start(authorize(path, *wanted));
+    tasks.start(authorize(detail::Step(shared_from_this(), nullptr, path), *wanted));
   }
 }
 
-asio::awaitable<void> Engine::Impl::authorize(std::string sys_path, bool wanted) {
+asio::awaitable<void> Engine::Impl::authorize(detail::Step step, bool wanted) {
   constexpr std::chrono::seconds pause_after_failure{30};
-  const detail::Step step(shared_from_this(), nullptr, sys_path);
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation()); // it has a deadline
   TrackedDevice* device = step.device();
   if (!device) co_return;

@@ -149,13 +149,14 @@ struct TrackedVm {
 using VmPtr = std::shared_ptr<TrackedVm>;
 
 /// While it is there a step is on its way, for that VM and that device, either of which may be missing; however the
-/// step ends.
+/// step ends. Made before the task that takes it, which begins later.
 class Step {
  public:
   Step(std::shared_ptr<Engine::Impl> engine, VmPtr vm, std::string sys_path = {});
-  Step(const Step&) = delete;
-  Step& operator=(const Step&) = delete;
+  Step(Step&&) noexcept = default;
+  Step& operator=(Step&&) = delete;
   ~Step();
+  const VmPtr& vm() const noexcept { return vm_; }
   /// The device, if it is still there.
   TrackedDevice* device() const;
 
@@ -249,13 +250,13 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   bool awaits_guest(detail::TrackedVm& vm, const detail::Detach& step, detail::time_point& wake, bool& at_work);
   void start_detach(const detail::VmPtr& vm, const detail::Detach& step);
   void start_attach(const detail::VmPtr& vm, detail::TrackedDevice& device);
-  asio::awaitable<void> attach(detail::VmPtr vm, std::string sys_path, detail::AttachRequest request);
-  asio::awaitable<void> detach(detail::VmPtr vm, detail::Qdev qdev, std::string sys_path);
-  asio::awaitable<void> look_again(detail::VmPtr vm);
+  asio::awaitable<void> attach(detail::Step step, detail::AttachRequest request);
+  asio::awaitable<void> detach(detail::Step step, detail::Qdev qdev);
+  asio::awaitable<void> look_again(detail::Step step);
   /// Starts what is due of `to_verify`, or says when it is; true: the monitor is needed for it.
   bool verify_missed(const detail::VmPtr& vm, detail::time_point now, detail::time_point& next);
-  asio::awaitable<void> verify(detail::VmPtr vm, std::string id);
-  void on_attach_failed(detail::TrackedVm& vm, const std::string& sys_path, const qemuctl::Error& error);
+  asio::awaitable<void> verify(detail::Step step, std::string id);
+  void on_attach_failed(detail::TrackedVm& vm, detail::TrackedDevice* device, const qemuctl::Error& error);
 
   /// An attempt to attach the device has failed; sets when to try again.
   void note_failure(detail::TrackedDevice& device);
@@ -276,17 +277,17 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   detail::Problem take_obstacle(const std::string& vm, detail::TrackedDevice& device);
   /// True: whether the kernel uses its disks is being found out, and the device is busy.
   bool start_probe(detail::TrackedDevice& device);
-  asio::awaitable<void> probe(std::string sys_path, std::vector<std::string> nodes);
+  asio::awaitable<void> probe(detail::Step step, std::vector<std::string> nodes);
   /// The kernel did not let go of it; `problem` says why.
   void keep_back(detail::TrackedDevice& device, detail::Problem problem);
   /// True: the device can be attached now. Otherwise what it takes has been started, or its `problem` says what is in
   /// the way.
   bool prepare_pci(const std::string& vm, std::optional<int> pid, detail::TrackedDevice& device);
-  asio::awaitable<void> lend(std::string sys_path);
+  asio::awaitable<void> lend(detail::Step step);
   /// Gives back what no VM has or is about to get. `next`: when to look again at the latest.
   void give_back_unused(const std::set<std::string>& held, detail::time_point now, detail::time_point& next);
   void start_give_back(detail::TrackedDevice& device, detail::time_point now);
-  asio::awaitable<void> give_back(std::string sys_path);
+  asio::awaitable<void> give_back(detail::Step step);
   void after_driver_change(detail::TrackedDevice& device, std::optional<qemuctl::detail::Process> stuck);
   void note_stuck(detail::TrackedDevice& device, std::optional<qemuctl::detail::Process> stuck);
   asio::awaitable<void> watch_stuck(std::string sys_path, qemuctl::detail::Process process);
@@ -302,7 +303,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   std::optional<bool> authorization_of(const detail::TrackedDevice& device) const;
   /// What no VM is to have is the host's, or nobody's.
   void follow_authorization(detail::time_point now, detail::time_point& next);
-  asio::awaitable<void> authorize(std::string sys_path, bool wanted);
+  asio::awaitable<void> authorize(detail::Step step, bool wanted);
   asio::awaitable<void> restore_authorization();
 
   // engine_requests.cpp

@@ -117,13 +117,11 @@ bool Engine::Impl::start_probe(TrackedDevice& device) {
   if (is_forced(device)) return false;
   std::vector<std::string> nodes = detail::block_nodes_of(sys_path_of(device.state.device));
   if (nodes.empty()) return false;
-  device.busy = true;
-  tasks.start(probe(sys_path_of(device.state.device), std::move(nodes)));
+  tasks.start(probe(detail::Step(shared_from_this(), nullptr, sys_path_of(device.state.device)), std::move(nodes)));
   return true;
 }
 
-asio::awaitable<void> Engine::Impl::probe(std::string sys_path, std::vector<std::string> nodes) {
-  const detail::Step step(shared_from_this(), nullptr, sys_path);
+asio::awaitable<void> Engine::Impl::probe(detail::Step step, std::vector<std::string> nodes) {
   detail::SysfsOutcome outcome;
   try {
     outcome = co_await detail::probe_block_devices(executor, std::move(nodes), options.driver_timeout);
@@ -186,15 +184,12 @@ bool Engine::Impl::prepare_pci(const std::string& vm, std::optional<int> pid, Tr
   bool probing = false;
   for (TrackedDevice* each : missing) probing = start_probe(*each) || probing;
   if (probing) return false;
-  for (TrackedDevice* each : missing) {
-    each->busy = true;
-    tasks.start(lend(sys_path_of(each->state.device)));
-  }
+  for (TrackedDevice* each : missing)
+    tasks.start(lend(detail::Step(shared_from_this(), nullptr, sys_path_of(each->state.device))));
   return false;
 }
 
-asio::awaitable<void> Engine::Impl::lend(std::string sys_path) {
-  const detail::Step step(shared_from_this(), nullptr, sys_path);
+asio::awaitable<void> Engine::Impl::lend(detail::Step step) {
   // No device is left between two drivers. Every step of this has a deadline.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   TrackedDevice* device = step.device();
@@ -308,8 +303,7 @@ void Engine::Impl::start_give_back(TrackedDevice& device, time_point now) {
     return;
   }
   device.closing_until.reset();
-  device.busy = true;
-  tasks.start(give_back(sys_path_of(device.state.device)));
+  tasks.start(give_back(detail::Step(shared_from_this(), nullptr, sys_path_of(device.state.device))));
 }
 
 asio::awaitable<void> Engine::Impl::give_back_rest() {
@@ -323,8 +317,7 @@ asio::awaitable<void> Engine::Impl::give_back_rest() {
   co_await tasks.wait_until_empty();
 }
 
-asio::awaitable<void> Engine::Impl::give_back(std::string sys_path) {
-  const detail::Step step(shared_from_this(), nullptr, sys_path);
+asio::awaitable<void> Engine::Impl::give_back(detail::Step step) {
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation()); // as `lend`
   TrackedDevice* device = step.device();
   if (!device || !device->loan) co_return;

@@ -85,6 +85,7 @@ detail::Step::Step(std::shared_ptr<Engine::Impl> engine, VmPtr vm, std::string s
 }
 
 detail::Step::~Step() {
+  if (!engine_) return; // moved
   if (vm_) {
     vm_->busy = false;
     vm_->deleting.clear();
@@ -162,10 +163,8 @@ time_point Engine::Impl::reconcile() {
 
   for (const VmPtr& vm : vms) {
     if (verify_missed(vm, now, next)) at_work.insert(vm->state.name);
-    if (vm->stale && vm->state.link == LinkState::connected && !vm->busy) {
-      vm->busy = true;
-      vm->tasks.start(look_again(vm));
-    }
+    if (vm->stale && vm->state.link == LinkState::connected && !vm->busy)
+      vm->tasks.start(look_again(detail::Step(shared_from_this(), vm)));
     const bool idle = !vm->busy && vm->users == 0 && !at_work.contains(vm->state.name);
     if (!idle) vm->idle_since.reset();
     if (!idle && vm->state.link == LinkState::yielded) {
@@ -274,9 +273,8 @@ bool Engine::Impl::awaits_guest(TrackedVm& vm, const Detach& step, time_point& w
 
 void Engine::Impl::start_detach(const VmPtr& vm, const Detach& step) {
   log(LogLevel::debug, "VM {}: deleting {}: {}", step.vm, step.qdev, words(step.reason));
-  vm->busy = true; // from now on: the task begins later
   const auto qdev = std::ranges::find(vm->has.devices, step.qdev, &detail::Qdev::id);
-  vm->tasks.start(detach(vm, *qdev, step.sys_path));
+  vm->tasks.start(detach(detail::Step(shared_from_this(), vm, step.sys_path), *qdev));
 }
 
 void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
@@ -303,7 +301,6 @@ void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
     } else if (kind_of(device.state.device) == DeviceKind::usb && start_probe(device)) {
       return; // and then looked at again
     } else {
-      vm->busy = device.busy = true;
       device.fresh = false;
       detail::AttachRequest request;
       request.device = device.state.device;
@@ -318,7 +315,7 @@ void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
         request.port_prefix = rules.input().rules().at(*device.state.rule).port_prefix;
       }
       request.rom_file = device.wish.rom_file;
-      vm->tasks.start(attach(vm, sys_path, std::move(request)));
+      vm->tasks.start(attach(detail::Step(shared_from_this(), vm, sys_path), std::move(request)));
       return;
     }
   } catch (const qemuctl::Error& error) {
@@ -328,8 +325,8 @@ void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
   changed();
 }
 
-asio::awaitable<void> Engine::Impl::attach(VmPtr vm, std::string sys_path, detail::AttachRequest request) {
-  const detail::Step step(shared_from_this(), vm, sys_path);
+asio::awaitable<void> Engine::Impl::attach(detail::Step step, detail::AttachRequest request) {
+  const VmPtr vm = step.vm();
   // The engine may let go of it meanwhile.
   const std::shared_ptr<qemuctl::Instance> instance = vm->instance;
   if (!instance) co_return;
@@ -343,7 +340,7 @@ asio::awaitable<void> Engine::Impl::attach(VmPtr vm, std::string sys_path, detai
   }
   if (vm->instance == instance) vm->has = std::move(has);
   if (failed) {
-    on_attach_failed(*vm, sys_path, *failed);
+    on_attach_failed(*vm, step.device(), *failed);
   } else if (TrackedDevice* device = step.device()) {
     device->failures = 0;
     device->problem.clear();
@@ -354,21 +351,19 @@ asio::awaitable<void> Engine::Impl::attach(VmPtr vm, std::string sys_path, detai
   }
 }
 
-void Engine::Impl::on_attach_failed(TrackedVm& vm, const std::string& sys_path, const qemuctl::Error& error) {
+void Engine::Impl::on_attach_failed(TrackedVm& vm, TrackedDevice* device, const qemuctl::Error& error) {
   log(LogLevel::debug, "VM {}: {}", vm.state.name, error.what());
   if (breaks_link(error.code())) disconnect(vm, LinkState::connecting, error.what());
-  const auto found = devices.find(sys_path);
-  if (found == devices.end()) return;
-  TrackedDevice& device = found->second;
-  device.claim = {};
+  if (!device) return;
+  device->claim = {};
   // It may have it already: put there through another monitor, of which no event tells.
   if (error.code() == errc::command_failed) vm.stale = true;
   // A VM without a port for it has none the next moment either.
-  if (error.code() == errc::not_supported) device.failures = std::max(device.failures, quick_attempts);
-  note_failure(device);
+  if (error.code() == errc::not_supported) device->failures = std::max(device->failures, quick_attempts);
+  note_failure(*device);
   // Only USB devices are in reset now and then.
-  const bool quiet = kind_of(device.state.device) == DeviceKind::usb && device.failures <= quiet_failures;
-  if (!quiet) device.problem = detail::Problem(error);
+  const bool quiet = kind_of(device->state.device) == DeviceKind::usb && device->failures <= quiet_failures;
+  if (!quiet) device->problem = detail::Problem(error);
 }
 
 void Engine::Impl::note_failure(TrackedDevice& device) {
@@ -382,8 +377,8 @@ void Engine::Impl::note_failure(TrackedDevice& device) {
                                                                   : long_pause);
 }
 
-asio::awaitable<void> Engine::Impl::detach(VmPtr vm, detail::Qdev qdev, std::string sys_path) {
-  const detail::Step step(shared_from_this(), vm, std::move(sys_path));
+asio::awaitable<void> Engine::Impl::detach(detail::Step step, detail::Qdev qdev) {
+  const VmPtr vm = step.vm();
   const std::shared_ptr<qemuctl::Instance> instance = vm->instance;
   if (!instance) co_return;
   const std::string id = qdev.id;
@@ -422,15 +417,13 @@ bool Engine::Impl::verify_missed(const VmPtr& vm, time_point now, time_point& ne
     next = std::min(next, due->second);
     return false;
   }
-  if (vm->state.link == LinkState::connected && !vm->busy && !vm->stale) {
-    vm->busy = true;
-    vm->tasks.start(verify(vm, due->first));
-  }
+  if (vm->state.link == LinkState::connected && !vm->busy && !vm->stale)
+    vm->tasks.start(verify(detail::Step(shared_from_this(), vm), due->first));
   return true;
 }
 
-asio::awaitable<void> Engine::Impl::verify(VmPtr vm, std::string id) {
-  const detail::Step step(shared_from_this(), vm);
+asio::awaitable<void> Engine::Impl::verify(detail::Step step, std::string id) {
+  const VmPtr vm = step.vm();
   const std::shared_ptr<qemuctl::Instance> instance = vm->instance;
   vm->to_verify.erase(id);
   if (!instance) co_return;
@@ -453,8 +446,8 @@ asio::awaitable<void> Engine::Impl::verify(VmPtr vm, std::string id) {
   }
 }
 
-asio::awaitable<void> Engine::Impl::look_again(VmPtr vm) {
-  const detail::Step step(shared_from_this(), vm);
+asio::awaitable<void> Engine::Impl::look_again(detail::Step step) {
+  const VmPtr vm = step.vm();
   const std::shared_ptr<qemuctl::Instance> instance = vm->instance;
   vm->stale = false;
   if (!instance) co_return;
