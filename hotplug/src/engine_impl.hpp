@@ -24,6 +24,7 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -307,6 +308,9 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   asio::awaitable<void> restore_authorization();
 
   // engine_requests.cpp
+  /// Waits for what was asked for: returns when `ended` does so, which is called after each reconciliation and at the
+  /// deadline; from then on with true, because it is late. It throws what the request is refused with.
+  asio::awaitable<void> wait_for(detail::time_point deadline, std::function<bool(bool late)> ended);
   /// The device, unless nobody may ask anything of it.
   detail::TrackedDevice& requested(const std::string& sys_path, const char* operation);
   asio::awaitable<void> request_attach(std::string sys_path, std::string vm_name, std::string rom_file);
@@ -322,6 +326,9 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // engine_start.cpp
   /// Those that a VM of that name can have from its start on.
   std::set<std::string> devices_for_start(const std::string& vm) const;
+  /// What keeps one of those devices from being ready for that VM's start; empty: nothing. Goes on with what it takes;
+  /// `waits_for` is one that is not ready yet.
+  std::string start_obstacle(const std::string& vm, const std::set<std::string>& paths, std::string& waits_for);
   asio::awaitable<StartArguments> request_start_arguments(std::string vm, StartOptions how);
   asio::awaitable<qemuctl::VmConfig> with_start_devices(qemuctl::VmConfig config);
   /// The VM has not started: nothing is kept for it until it would have.

@@ -17,6 +17,7 @@
 namespace hotplug {
 
 using detail::refuse;
+using detail::time_point;
 using detail::TrackedDevice;
 using detail::VmPtr;
 using qemuctl::Diagnostics;
@@ -53,6 +54,14 @@ TrackedDevice& Engine::Impl::requested(const std::string& sys_path, const char* 
            fmt::format("VM {} has it, and no engine put it there", *found->second.state.vm),
            "Take it out with what put it there.");
   return found->second;
+}
+
+asio::awaitable<void> Engine::Impl::wait_for(time_point deadline, std::function<bool(bool late)> ended) {
+  for (bool late = false;;) {
+    co_await settled.wait_until(late ? time_point::max() : deadline);
+    late = steady_clock::now() >= deadline;
+    if (ended(late)) co_return;
+  }
 }
 
 asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::string vm_name, std::string rom_file) {
@@ -94,11 +103,7 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
   const std::uint64_t request = ++device.request;
   changed();
 
-  const auto deadline = steady_clock::now() + options.request_timeout;
-  auto wake = deadline;
-  std::string problem;
-  for (;;) {
-    co_await settled.wait_until(wake);
+  const auto ended = [&](bool late) {
     const auto found = devices.find(sys_path);
     if (stopped) refuse(errc::aborted, attaching, node, "the engine ends");
     if (found == devices.end()) refuse(errc::not_found, attaching, node, "it was pulled meanwhile");
@@ -110,17 +115,17 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
       choice.rom_file = now.wish.rom_file;
       choice.detached = false;
       save_choices();
-      co_return;
+      return true;
     }
+    std::string problem;
     if (!now.problem.empty())
       problem = now.problem.text;
     else if (vm->state.link == LinkState::blocked || vm->state.link == LinkState::waiting)
       problem = vm->state.problem.empty() ? fmt::format("VM {} does not run", vm_name) : vm->state.problem;
-    else if (steady_clock::now() >= deadline && !now.busy)
-      problem = "it took too long";
     // What QEMU is doing has a deadline of its own: it takes minutes to give a card the memory of a large guest.
-    wake = now.busy ? detail::time_point::max() : deadline;
-    if (problem.empty()) continue;
+    else if (late && !now.busy)
+      problem = "it took too long";
+    if (problem.empty()) return false;
     // Back to where it was.
     now.wish = before;
     now.problem.clear();
@@ -128,7 +133,8 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
     changed();
     refuse(errc::command_failed, attaching, node, problem,
            before.current ? fmt::format("It goes back to VM {}.", *before.current) : std::string());
-  }
+  };
+  co_await wait_for(steady_clock::now() + options.request_timeout, ended);
 }
 
 asio::awaitable<void> Engine::Impl::request_detach(std::string sys_path) {
@@ -146,38 +152,38 @@ asio::awaitable<void> Engine::Impl::request_detach(std::string sys_path) {
   choice_of(device.state.device).detached = true;
   save_choices();
   changed();
-  const auto deadline = steady_clock::now() + options.request_timeout;
-  for (;;) {
-    co_await settled.wait_until(deadline);
+  const auto ended = [&](bool late) {
     const auto found = devices.find(sys_path);
-    if (found == devices.end() || (!found->second.state.vm && !found->second.busy)) co_return;
+    if (found == devices.end() || (!found->second.state.vm && !found->second.busy)) return true;
     if (stopped) refuse(errc::aborted, detaching, node, "the engine ends");
     if (found->second.request != request) refuse(errc::aborted, detaching, node, "another request came meanwhile");
     if (!found->second.problem.empty()) refuse(errc::timed_out, detaching, node, found->second.problem.text);
-    if (steady_clock::now() >= deadline)
+    if (late)
       refuse(errc::timed_out, detaching, node, fmt::format("VM {} still has it", found->second.state.vm.value_or("?")),
              "It is tried again.");
-  }
+    return false;
+  };
+  co_await wait_for(steady_clock::now() + options.request_timeout, ended);
 }
 
 asio::awaitable<void> Engine::Impl::request_detach_all() {
   const auto self = shared_from_this();
   leaving = true;
   changed();
-  const auto deadline = steady_clock::now() + options.request_timeout;
-  for (;;) {
-    co_await settled.wait_until(deadline);
+  const auto ended = [&](bool late) {
     std::vector<std::string> left;
     for (const auto& [path, device] : devices) {
       const bool in_vm = device.state.vm && !device.state.foreign;
       if (device.busy || in_vm || (device.loan && !device.return_failed))
         left.push_back(subject_of(device.state.device) + (in_vm ? " (in VM " + *device.state.vm + ")" : ""));
     }
-    if (left.empty() || stopped) co_return;
-    if (steady_clock::now() >= deadline)
+    if (left.empty() || stopped) return true;
+    if (late)
       refuse(errc::timed_out, "detach all devices", {},
              fmt::format("not back with the host in time: {}", fmt::join(left, ", ")));
-  }
+    return false;
+  };
+  co_await wait_for(steady_clock::now() + options.request_timeout, ended);
 }
 
 asio::awaitable<void> Engine::attach(std::string sys_path, std::string vm, std::string rom_file) {

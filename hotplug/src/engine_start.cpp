@@ -52,10 +52,30 @@ std::set<std::string> Engine::Impl::devices_for_start(const std::string& vm) con
   return paths;
 }
 
+std::string Engine::Impl::start_obstacle(const std::string& vm, const std::set<std::string>& paths,
+                                         std::string& waits_for) {
+  for (const std::string& path : paths) {
+    const auto found = devices.find(path);
+    if (found == devices.end()) continue; // pulled meanwhile
+    TrackedDevice& device = found->second;
+    const std::string name = short_description(device.state.device);
+    if (!device.busy) {
+      if (!device.problem.empty()) return fmt::format("{}: {}", name, device.problem.text);
+      if (device.state.vm || has_its_driver(device)) continue;
+      // Of another device of its group, or of its own.
+      if (!prepare_pci(vm, std::nullopt, device) && !device.problem.empty())
+        return fmt::format("{}: {}", name, device.problem.text);
+    }
+    waits_for = name;
+  }
+  return {};
+}
+
 asio::awaitable<StartArguments> Engine::Impl::request_start_arguments(std::string vm, StartOptions how) {
   const auto self = shared_from_this();
   const auto deadline = steady_clock::now() + options.request_timeout;
-  while (!looked && !stopped && steady_clock::now() < deadline) co_await settled.wait_until(deadline);
+  const auto has_looked = [&](bool late) { return looked || stopped || late; };
+  if (!has_looked(false)) co_await wait_for(deadline, has_looked);
   const std::set<std::string> paths = devices_for_start(vm);
   expected.insert(vm);
   for (const std::string& path : paths) {
@@ -68,31 +88,15 @@ asio::awaitable<StartArguments> Engine::Impl::request_start_arguments(std::strin
     ++device.request;
   }
   changed();
-  std::string problem, late;
-  for (bool waits = true; waits && problem.empty();) {
-    co_await settled.wait_until(deadline);
+  std::string problem;
+  const auto ended = [&](bool late) {
     if (stopped) refuse(errc::aborted, vm, "the engine ends");
-    waits = false;
-    for (const std::string& path : paths) {
-      const auto found = devices.find(path);
-      if (found == devices.end() || !problem.empty()) continue; // pulled meanwhile
-      TrackedDevice& device = found->second;
-      if (device.busy) {
-        waits = true;
-      } else if (!device.problem.empty()) {
-        problem = fmt::format("{}: {}", short_description(device.state.device), device.problem.text);
-      } else if (!device.state.vm && !has_its_driver(device)) {
-        waits = true;
-        // Of another device of its group, or of its own.
-        if (!prepare_pci(vm, std::nullopt, device) && !device.problem.empty())
-          problem = fmt::format("{}: {}", short_description(device.state.device), device.problem.text);
-      } else {
-        continue;
-      }
-      late = short_description(device.state.device);
-    }
-    if (waits && problem.empty() && steady_clock::now() >= deadline) problem = "not ready in time: " + late;
-  }
+    std::string waits_for;
+    problem = start_obstacle(vm, paths, waits_for);
+    if (problem.empty() && late && !waits_for.empty()) problem = "not ready in time: " + waits_for;
+    return !problem.empty() || waits_for.empty();
+  };
+  co_await wait_for(deadline, ended);
   std::vector<StartDevice> ready;
   for (const std::string& path : paths) {
     const auto found = devices.find(path);

@@ -68,20 +68,21 @@ asio::awaitable<std::shared_ptr<Instance>> Engine::Impl::request_connection(std:
   const VmPtr vm = find_vm(name);
   if (!vm) refuse(errc::not_found, operation, subject, "there is no such VM");
   const auto use = std::make_shared<Use>(shared_from_this(), vm);
-  const auto deadline = steady_clock::now() + options.request_timeout;
-  for (;;) {
+  const auto ended = [&](bool late) {
     const LinkState link = vm->state.link;
     if (vm->removed || link == LinkState::waiting || link == LinkState::ended)
       refuse(errc::not_running, operation, subject, "it does not run");
     if (link == LinkState::blocked) refuse(errc::monitor_in_use, operation, subject, vm->state.problem);
     if (link == LinkState::connected && vm->instance) {
       use->instance = vm->instance;
-      co_return std::shared_ptr<Instance>(use, use->instance.get());
+      return true;
     }
     if (stopped) refuse(errc::aborted, operation, subject, "the engine ends");
-    if (steady_clock::now() >= deadline) refuse(errc::timed_out, operation, subject, "it does not answer");
-    co_await settled.wait_until(deadline);
-  }
+    if (late) refuse(errc::timed_out, operation, subject, "it does not answer");
+    return false;
+  };
+  if (!ended(false)) co_await wait_for(steady_clock::now() + options.request_timeout, ended);
+  co_return std::shared_ptr<Instance>(use, use->instance.get());
 }
 
 asio::awaitable<int> Engine::Impl::request_start(std::string name) {
@@ -113,19 +114,19 @@ asio::awaitable<void> Engine::Impl::request_suspend(DeviceKind kind, std::string
     waiting.insert(path);
   }
   changed();
-  const auto deadline = steady_clock::now() + options.request_timeout;
-  for (;;) {
-    co_await settled.wait_until(deadline);
+  const auto ended = [&](bool late) {
     std::erase_if(waiting, [&](const std::string& path) {
       const auto found = devices.find(path);
       return found == devices.end() || !found->second.wish.suspended ||
              (!found->second.busy && !found->second.state.vm);
     });
-    if (waiting.empty() || stopped) co_return;
-    if (steady_clock::now() >= deadline)
+    if (waiting.empty() || stopped) return true;
+    if (late)
       refuse(errc::timed_out, "suspend devices", subject_of(vm),
              fmt::format("still there in time: {}", fmt::join(names_of(devices, waiting), ", ")));
-  }
+    return false;
+  };
+  co_await wait_for(steady_clock::now() + options.request_timeout, ended);
 }
 
 asio::awaitable<void> Engine::Impl::request_resume(DeviceKind kind, std::string vm) {
@@ -141,10 +142,9 @@ asio::awaitable<void> Engine::Impl::request_resume(DeviceKind kind, std::string 
     waiting.emplace(path, ++device.request);
   }
   changed();
-  const auto deadline = steady_clock::now() + options.request_timeout;
+  if (waiting.empty()) co_return;
   std::string problem;
-  while (!waiting.empty()) {
-    co_await settled.wait_until(deadline);
+  const auto ended = [&](bool late) {
     std::erase_if(waiting, [&](const auto& entry) {
       const auto found = devices.find(entry.first);
       if (found == devices.end() || found->second.request != entry.second) return true;
@@ -154,14 +154,16 @@ asio::awaitable<void> Engine::Impl::request_resume(DeviceKind kind, std::string 
         problem = fmt::format("{}: {}", short_description(device.state.device), device.problem.text);
       return failed || device.state.vm == device.state.target;
     });
-    if (stopped) co_return;
-    if (waiting.empty() || steady_clock::now() < deadline) continue;
-    std::set<std::string> late;
-    for (const auto& [path, request] : waiting) late.insert(path);
-    problem = fmt::format("not back in time: {}", fmt::join(names_of(devices, late), ", "));
-    break;
-  }
-  if (!problem.empty()) refuse(errc::command_failed, "resume devices", subject_of(vm), problem, "It is tried again.");
+    if (waiting.empty() || stopped) return true;
+    if (!late) return false;
+    std::set<std::string> left;
+    for (const auto& [path, request] : waiting) left.insert(path);
+    problem = fmt::format("not back in time: {}", fmt::join(names_of(devices, left), ", "));
+    return true;
+  };
+  co_await wait_for(steady_clock::now() + options.request_timeout, ended);
+  if (!problem.empty() && !stopped)
+    refuse(errc::command_failed, "resume devices", subject_of(vm), problem, "It is tried again.");
 }
 
 asio::awaitable<std::shared_ptr<Instance>> Engine::connect_vm(std::string name) {
