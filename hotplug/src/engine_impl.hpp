@@ -21,6 +21,7 @@
 #include <asio/thread_pool.hpp>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -144,10 +145,27 @@ struct TrackedVm {
   int users = 0;                                ///< of `Engine::connect_vm`
   bool removed = false;                         ///< by a new configuration
   std::optional<time_point> idle_since;
+
+  /// A step may begin, and what it is for is as QEMU shows it.
+  bool is_free() const { return state.link == LinkState::connected && !busy && !stale; }
+
   Tasks tasks;
   qemuctl::detail::Wakeup wakeup; ///< `wanted` has changed, or the configuration was read anew
 };
 using VmPtr = std::shared_ptr<TrackedVm>;
+
+/// A device that is still settling is there within fractions of a second, and tried again after no longer than this;
+/// what takes longer needs a person.
+constexpr std::chrono::milliseconds longest_quick_pause{2'000};
+
+/// One reconciliation.
+struct Round {
+  const time_point now = std::chrono::steady_clock::now();
+  time_point next = time_point::max(); ///< when to look again at the latest
+  std::set<std::string> at_work;       ///< VMs that have something to do, now or later
+
+  void wake(time_point when) { next = std::min(next, when); }
+};
 
 /// While it is there a step is on its way, for that VM and that device, either of which may be missing; however the
 /// step ends. Made before the task that takes it, which begins later.
@@ -244,18 +262,29 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // engine_reconcile.cpp
   /// Starts what can be started now. When to look again at the latest.
   detail::time_point reconcile();
+  /// Where each device is to be.
+  std::vector<detail::PlannedDevice> follow_wishes(detail::Round& round);
+  /// What each VM has, as far as its guest has noticed.
+  std::vector<detail::PlannedVm> planned_vms() const;
+  void follow_detach(const detail::Detach& step, detail::Round& round);
+  void follow_attach(const detail::Attach& step, detail::Round& round);
+  /// A monitor that is needed is connected, and one that is not is given back.
+  void follow_monitor(const detail::VmPtr& vm, detail::Round& round);
+  /// Starts what is due of `to_verify`.
+  void follow_missed(const detail::VmPtr& vm, detail::Round& round);
   /// Brings `state` up to date, tells of the difference, and remembers what is to outlive the engine.
   void show(detail::TrackedDevice& device, const detail::Holding* holding);
-  /// Whether the guest is still to answer an earlier request to let go of it; when not, `start_detach` asks. `wake` is
-  /// when to look again.
-  bool awaits_guest(detail::TrackedVm& vm, const detail::Detach& step, detail::time_point& wake, bool& at_work);
+  /// Whether the guest is still to answer an earlier request to let go of it; when not, `start_detach` asks.
+  bool awaits_guest(detail::TrackedVm& vm, const detail::Detach& step, detail::Round& round);
+
+  // engine_steps.cpp
   void start_detach(const detail::VmPtr& vm, const detail::Detach& step);
   void start_attach(const detail::VmPtr& vm, detail::TrackedDevice& device);
+  /// How a device goes there, by its rule.
+  detail::AttachRequest attach_request(const detail::TrackedVm& vm, const detail::TrackedDevice& device);
   asio::awaitable<void> attach(detail::Step step, detail::AttachRequest request);
   asio::awaitable<void> detach(detail::Step step, detail::Qdev qdev);
   asio::awaitable<void> look_again(detail::Step step);
-  /// Starts what is due of `to_verify`, or says when it is; true: the monitor is needed for it.
-  bool verify_missed(const detail::VmPtr& vm, detail::time_point now, detail::time_point& next);
   asio::awaitable<void> verify(detail::Step step, std::string id);
   void on_attach_failed(detail::TrackedVm& vm, detail::TrackedDevice* device, const qemuctl::Error& error);
 
