@@ -28,18 +28,17 @@ namespace {
 /// A device that changes its mode (a modem that was a disk, one that takes new firmware) is back sooner than that.
 constexpr std::chrono::seconds longest_absence{5}, absence_after_sleep{25};
 
-/// One rule, so that its conditions can be asked like others.
-UsbRules rules_for(const UsbAuthorization& authorization) {
+} // namespace
+
+UsbRules detail::rules_for(const UsbAuthorization& authorization) {
   UsbRule rule;
   rule.allow = authorization.host_allow;
   return UsbRules(std::vector<UsbRule>(authorization.host_allow.empty() ? 0 : 1, rule));
 }
 
-} // namespace
-
 Engine::Impl::Impl(asio::any_io_executor io, Config config, EngineOptions chosen)
     : executor(io), options(std::move(chosen)), rules(config), acpi_rules(config.acpi_rules),
-      authorization(config.usb_authorization), host_rules(rules_for(authorization)),
+      authorization(config.usb_authorization), host_rules(detail::rules_for(authorization)),
       authorization_journal(options.runtime_dir / "usb-authorization"), general(std::move(config.general)),
       flapping(static_cast<std::size_t>(general.max_arrivals_per_minute)), loans(options.runtime_dir / "lent"),
       udev(io), next_id(std::random_device()()), tasks(io,
@@ -351,62 +350,6 @@ asio::awaitable<void> Engine::run() {
 void Engine::stop() noexcept {
   impl_->stopped = true;
   impl_->changed();
-}
-
-void Engine::Impl::apply_general(GeneralConfig fresh) {
-  if (fresh.persistency != general.persistency || fresh.state_path != general.state_path)
-    log(LogLevel::warning, "general.persistency, general.statePath: take effect when the service is started again");
-  fresh.persistency = general.persistency;
-  fresh.state_path = general.state_path;
-  flapping.allow(static_cast<std::size_t>(fresh.max_arrivals_per_minute));
-  if (fresh.select_timeout != general.select_timeout)
-    for (auto& [path, device] : devices) {
-      device.select_until.reset();
-      if (device.state.select && fresh.select_timeout > 0)
-        device.select_until = std::chrono::steady_clock::now() + std::chrono::seconds(fresh.select_timeout);
-    }
-  general = std::move(fresh);
-}
-
-void Engine::reload(Config config) {
-  Impl& impl = *impl_;
-  Rules fresh(config);
-  UsbRules host_rules = rules_for(config.usb_authorization);
-  std::vector<VmPtr> kept;
-  std::vector<VmEntry> added;
-  for (VmEntry& entry : config.vms) {
-    const VmPtr known = impl.find_vm(entry.name);
-    if (known && known->entry == entry)
-      kept.push_back(known);
-    else
-      added.push_back(std::move(entry));
-  }
-  for (const VmPtr& vm : impl.vms)
-    if (vm->owned)
-      kept.push_back(vm);
-    else if (std::find(kept.begin(), kept.end(), vm) == kept.end()) {
-      vm->removed = true;
-      impl.expected.erase(vm->state.name);
-      vm->instance.reset();
-      vm->tasks.cancel();
-    }
-  impl.vms = std::move(kept);
-  for (const VmPtr& vm : impl.vms) vm->wakeup.notify(); // the files of those that are waited for may have changed
-  for (VmEntry& entry : added) impl.add(std::move(entry));
-  impl.rules = std::move(fresh);
-  impl.acpi_rules = std::move(config.acpi_rules);
-  impl.apply_general(std::move(config.general));
-  if (impl.authorization != config.usb_authorization) {
-    impl.authorization = std::move(config.usb_authorization);
-    impl.host_rules = std::move(host_rules);
-    if (impl.running) impl.begin_authorization();
-  }
-  for (auto& [path, device] : impl.devices) {
-    impl.apply_rules(device);
-    device.wish.left = false;
-    device.try_at_once();
-  }
-  impl.changed();
 }
 
 std::vector<DeviceState> Engine::devices() const {

@@ -47,6 +47,9 @@ using time_point = std::chrono::steady_clock::time_point;
 [[noreturn]] void refuse(qemuctl::errc code, const char* operation, std::string subject, std::string detail,
                          std::string advice = {});
 
+/// What the host may use, as one rule, so that its conditions can be asked like others.
+UsbRules rules_for(const UsbAuthorization& authorization);
+
 /// Why a device is not where it is to be; without a text: it is.
 struct Problem {
   Problem() = default;
@@ -253,11 +256,15 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   /// The VM that the device was in which was there a moment ago; nullopt: none. Forgets it.
   std::optional<std::string> departed_from(const std::string& connector);
   void apply_rules(detail::TrackedDevice& device);
-  void apply_general(GeneralConfig fresh);
   /// What is remembered of this device, to be changed and saved.
   detail::Choice& choice_of(const Device& device);
   void save_choices();
   asio::awaitable<void> write_choices(detail::Choices copy);
+
+  // engine_reload.cpp
+  void apply_vms(std::vector<VmEntry> entries);
+  void apply_general(GeneralConfig fresh);
+  void apply_authorization(UsbAuthorization fresh, UsbRules fresh_rules);
 
   // engine_reconcile.cpp
   /// Starts what can be started now. When to look again at the latest.

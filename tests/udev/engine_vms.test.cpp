@@ -60,6 +60,23 @@ TEST_CASE("a second VM of the same name is refused, and the first goes on gettin
   CHECK(two.devices().empty());
 }
 
+TEST_CASE("a configuration with a VM that the program has is refused, and nothing changes") {
+  Host host;
+  host.add_rule("Stick", "a");
+  FakeQemu qemu(host.socket("a"));
+  Engine& engine = host.engine.emplace(host.io.get_executor(), host.config, host.options);
+  engine.add_vm("a", attach(host, qemu));
+  host.run_engine();
+  Config other = host.config;
+  other.vms.emplace_back().name = "a";
+  other.vms.back().socket = host.socket("other").string();
+  other.usb_rules.clear();
+  CHECK_THROWS_WITH(engine.reload(other), ContainsSubstring("VM a") && ContainsSubstring("from its program"));
+  CHECK(engine.vms().size() == 1);
+  host.host.plug(host.root, 3, 1, 5);
+  host.wait_for("3-1", "a");
+}
+
 TEST_CASE("a VM that is waited for is found where its vm.json says by now, when the configuration is read anew") {
   bool waits = false;
   Host host;

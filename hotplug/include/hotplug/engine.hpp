@@ -116,7 +116,8 @@ class Engine {
   asio::awaitable<void> run();
   void stop() noexcept;
 
-  /// Replaces the configuration and applies it. Throws as the constructor does; nothing has changed then.
+  /// Replaces the configuration and applies it; the vm.json of VMs that are not running is read again. Throws as the
+  /// constructor does, and `invalid_argument` for a VM with the name of one from `add_vm`; nothing has changed then.
   /// `general.state_path` and `general.persistency` keep their values (a difference is logged as a warning);
   /// `general.api` and `general.rest` belong to `ApiServer::reload` and `RestServer::reload`.
   void reload(Config config);
