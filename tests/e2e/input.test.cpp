@@ -79,6 +79,18 @@ TEST_CASE("the keyboard of the host goes to a VM on a free port, as soon as no o
   wait_for_inputs(host, 0);
 }
 
+TEST_CASE("a keyboard that its VM has already, for something else, is told of") {
+  test::HotplugHost host;
+  const std::string node =
+      host.host.output_of("echo /dev/input/$(basename /sys/devices/platform/i8042/serio0/input/input*/event*)");
+  host.host.wait_for_device(node);
+  host.start_vm("a", std::string(two_ports) + " -object input-linux,id=keys,evdev=" + node);
+  host.more_rules = rules(R"({"name": "at .*keyboard", "pathTag": "platform-i8042"})");
+  host.start_daemon("[]", {}, "-a");
+  host.host.wait_until("grep -q 'QEMU has " + node + " already, for something else' /tmp/daemon.log");
+  CHECK(inputs_of(host).empty());
+}
+
 TEST_CASE("an input device that vanishes is deleted at once, so that its VM does not spin") {
   test::HotplugHost host;
   host.start_vm("a", two_ports);
