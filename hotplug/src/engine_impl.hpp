@@ -370,12 +370,14 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   /// The VM has not started: nothing is kept for it until it would have.
   void release_start_devices(const std::string& vm);
 
-  // engine_vms.cpp
-  asio::awaitable<void> serve(detail::VmPtr vm);
+  // engine_connect.cpp
   asio::awaitable<void> connect(detail::VmPtr vm);
   /// From its vm.json, with the devices that it starts with. Throws `qemuctl::Error`.
   asio::awaitable<qemuctl::Instance> launch_vm(detail::VmPtr vm);
   asio::awaitable<std::shared_ptr<qemuctl::Instance>> start_vm(detail::VmPtr vm);
+
+  // engine_vms.cpp
+  asio::awaitable<void> serve(detail::VmPtr vm);
   asio::awaitable<void> follow_events(detail::VmPtr vm, qemuctl::EventSubscription events);
   asio::awaitable<void> follow_status(detail::VmPtr vm, qemuctl::StatusSubscription statuses);
   asio::awaitable<void> watch_end(detail::VmPtr vm, qemuctl::detail::Process process);
