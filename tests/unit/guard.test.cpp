@@ -4,22 +4,17 @@
 
 #include "catch.hpp"
 #include "claims.hpp"
+#include "dead_file_system.hpp"
 #include "golden.hpp"
 #include "other_process.hpp"
-#include "skip.hpp"
 #include "temp_dir.hpp"
 
 #include <qemuctl/file_descriptor.hpp>
 
 #include <fcntl.h>
-#include <fmt/format.h>
-#include <sys/mount.h>
 
-#include <chrono>
 #include <filesystem>
-#include <future>
 #include <string>
-#include <utility>
 #include <vector>
 
 using hotplug::detail::host_use_of;
@@ -58,41 +53,6 @@ struct Tree {
   test::TempDir dir;
 };
 
-/// A file system that does not answer, as one on a server that is gone.
-class DeadFileSystem {
- public:
-  explicit DeadFileSystem(fs::path folder) : folder_(std::move(folder)) {
-    fs::create_directories(folder_);
-    server_.reset(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
-    const std::string options = fmt::format("fd={},rootmode=40000,user_id=0,group_id=0", server_.get());
-    if (!server_ || ::mount("dead", folder_.c_str(), "fuse", MS_NOSUID | MS_NODEV, options.c_str()) != 0)
-      test::skip("a file system that does not answer takes /dev/fuse and the right to mount: run this as root");
-  }
-  ~DeadFileSystem() {
-    end();
-    ::umount2(folder_.c_str(), MNT_DETACH);
-  }
-  DeadFileSystem(const DeadFileSystem&) = delete;
-  DeadFileSystem& operator=(const DeadFileSystem&) = delete;
-
-  /// From now on it answers everything with an error; also when another process has inherited the server.
-  void end() { ::umount2(folder_.c_str(), MNT_FORCE); }
-
-  /// Whether that ends although the file system does not answer.
-  template<typename F>
-  bool lets_end(F work) {
-    std::future<void> done = std::async(std::launch::async, std::move(work));
-    const bool ended = done.wait_for(std::chrono::seconds(5)) == std::future_status::ready;
-    end();
-    done.get();
-    return ended;
-  }
-
- private:
-  fs::path folder_;
-  qemuctl::FileDescriptor server_;
-};
-
 } // namespace
 
 TEST_CASE("a device that nothing of the host is on may go") {
@@ -123,7 +83,7 @@ TEST_CASE("what is mounted is found by its disk, however it was named") {
 
 TEST_CASE("a file system that does not answer delays nobody who asks what the host uses") {
   Tree host;
-  DeadFileSystem dead(host.dir / "mnt");
+  test::DeadFileSystem dead(host.dir / "mnt");
   host.write("dev/sdb2", "");
   // Who mounts with FUSE chooses the name.
   host.write("proc/self/mountinfo", "36 35 0:42 / /home/me rw - fuse /dev/../mnt/disk rw\n"
@@ -135,7 +95,7 @@ TEST_CASE("a file system that does not answer delays nobody who asks what the ho
 
 TEST_CASE("a process with a file of a file system that does not answer delays nobody who looks for a device's users") {
   const test::TempDir dir;
-  DeadFileSystem dead(dir / "mnt");
+  test::DeadFileSystem dead(dir / "mnt");
   qemuctl::FileDescriptor file(::open((dir / "mnt").c_str(), O_PATH | O_CLOEXEC)),
       device(::open("/dev/full", O_RDONLY));
   REQUIRE(file);

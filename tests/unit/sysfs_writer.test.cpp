@@ -3,6 +3,7 @@
 #include "sysfs_writer.hpp"
 
 #include "catch.hpp"
+#include "dead_file_system.hpp"
 #include "golden.hpp"
 #include "run.hpp"
 #include "temp_dir.hpp"
@@ -62,4 +63,21 @@ TEST_CASE("a write that does not end is given up at its deadline") {
   const SysfsOutcome outcome = write({{fifo, "x", false}}, milliseconds(100));
   CHECK_THAT(outcome.problem, ContainsSubstring("the kernel did not do it within") && ContainsSubstring(fifo));
   CHECK_FALSE(outcome.stuck); // this one can be killed
+}
+
+TEST_CASE("a disk that does not answer is given up at the deadline, also when the kernel keeps who has asked it") {
+  const test::TempDir dir;
+  test::DeadFileSystem dead(dir / "mnt");
+  const bool kept = GENERATE(false, true);
+  if (kept) dead.take_requests();
+  const std::string disk = dir / "mnt/disk";
+  asio::io_context io;
+  SysfsOutcome outcome = test::run(io, probe_block_devices(io.get_executor(), {disk}, milliseconds(100)));
+  CHECK_THAT(outcome.problem, ContainsSubstring("the kernel did not do it within") && ContainsSubstring(disk));
+  CHECK_FALSE(outcome.in_use);
+  REQUIRE(outcome.stuck.has_value() == kept);
+  if (!kept) return;
+  CHECK_THAT(outcome.problem, ContainsSubstring("keeps process " + std::to_string(outcome.stuck->pid())));
+  dead.end();
+  test::run(io, [&]() -> asio::awaitable<void> { co_await outcome.stuck->wait(); });
 }
