@@ -72,7 +72,7 @@ TEST_CASE("a disk that does not answer is given up at the deadline, also when th
   if (kept) dead.take_requests();
   const std::string disk = dir / "mnt/disk";
   asio::io_context io;
-  SysfsOutcome outcome = test::run(io, probe_block_devices(io.get_executor(), {disk}, milliseconds(100)));
+  SysfsOutcome outcome = test::run(io, probe_block_devices(io.get_executor(), {disk}, milliseconds(500)));
   CHECK_THAT(outcome.problem, ContainsSubstring("the kernel did not do it within") && ContainsSubstring(disk));
   CHECK_FALSE(outcome.in_use);
   REQUIRE(outcome.stuck.has_value() == kept);
