@@ -28,7 +28,7 @@ using Action = ApiAction;
 using Kind = hotplug::DeviceKind;
 using Level = ApiLevel;
 
-constexpr std::array known_actions{
+constexpr std::array actions{
     KnownAction{"auth", Action::authenticate, std::nullopt, Level::none},
     KnownAction{"version", Action::version, std::nullopt, Level::none},
     KnownAction{"enable_notifications", Action::enable_notifications, std::nullopt, Level::read},
@@ -190,12 +190,16 @@ std::optional<Json> request_id(const Json& message) {
   return id ? std::optional(*id) : std::nullopt;
 }
 
+std::span<const KnownAction> known_actions() {
+  return actions;
+}
+
 const KnownAction& action_of(const Json& message) {
   if (!message.is_object()) refuse_request(errc::invalid_argument, "a request is a JSON object");
   const std::optional<std::string> name = text(message, "action");
   if (!name) missing_field("action");
   std::vector<std::string> all;
-  for (const KnownAction& each : known_actions) {
+  for (const KnownAction& each : actions) {
     if (each.name == *name) return each;
     all.emplace_back(each.name);
   }
@@ -223,7 +227,7 @@ std::string request_text(const Json& message) {
 ApiRequest device_request(ApiAction action, const Device& device, std::string vm) {
   ApiRequest request = vm_request(action, std::move(vm));
   const auto is_meant = [&](const KnownAction& each) { return each.action == action && each.kind == kind_of(device); };
-  request.known = &*std::ranges::find_if(known_actions, is_meant);
+  request.known = &*std::ranges::find_if(actions, is_meant);
   if (const auto* usb = std::get_if<UsbDevice>(&device)) request.device.port_path = usb->port_path();
   if (const auto* pci = std::get_if<PciDevice>(&device)) request.device.address = pci->address();
   if (std::holds_alternative<InputDevice>(device)) request.device.device_node = device_node_of(device);
@@ -232,7 +236,7 @@ ApiRequest device_request(ApiAction action, const Device& device, std::string vm
 
 ApiRequest vm_request(ApiAction action, std::string vm) {
   ApiRequest request;
-  request.known = &*std::ranges::find(known_actions, action, &KnownAction::action);
+  request.known = &*std::ranges::find(actions, action, &KnownAction::action);
   request.vm = std::move(vm);
   return request;
 }

@@ -10,6 +10,7 @@
 #include <qemuctl/json.hpp>
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,8 @@ struct KnownAction {
   std::optional<DeviceKind> kind; ///< that it is for; unset: for none, or for all
   ApiLevel level;                 ///< what it takes to ask for it
 };
+
+std::span<const KnownAction> known_actions();
 
 /// A request of the device API.
 struct ApiRequest {

@@ -78,6 +78,7 @@ FakeQemu::FakeQemu(int tcp_port, Decide decide) : decide_(std::move(decide)) {
 }
 
 void FakeQemu::listen_on(const sockaddr* address, socklen_t size) {
+  screen_ = read_file(source_dir() / "tests/data/qemu/screen.png");
   stop_.reset(eventfd(0, EFD_CLOEXEC));
   if (!stop_ || !listener_ || bind(listener_.get(), address, size) != 0 ||
       listen(listener_.get(), 1) != 0) // the backlog QEMU uses
@@ -120,6 +121,11 @@ void FakeQemu::lose_child(const std::string& id) {
   Json event = qemuctl::parse_json(deleted_event(id));
   event.set("data", Json::object({{"path", std::string(peripheral) + "/" + id + "/virtio-backend"}}));
   if (client_ >= 0) send(client_, event.dump());
+}
+
+void FakeQemu::show(std::string picture) {
+  const std::lock_guard lock(mutex_);
+  screen_ = std::move(picture);
 }
 
 void FakeQemu::lose(const std::string& id) {
@@ -260,8 +266,7 @@ Json FakeQemu::answer(const Command& command, Fate fate, std::string& deleted) {
     return Json::object();
   }
   if (command.name == "screendump") {
-    const std::string picture = read_file(source_dir() / "tests/data/qemu/screen.png");
-    if (write(passed_.get(), picture.data(), picture.size()) != static_cast<ssize_t>(picture.size()))
+    if (write(passed_.get(), screen_.data(), screen_.size()) != static_cast<ssize_t>(screen_.size()))
       throw Refused{"GenericError", "cannot write the picture"};
     return Json::object();
   }

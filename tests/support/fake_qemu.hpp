@@ -22,8 +22,8 @@
 namespace test {
 
 /// Imitates, on a real socket, how QEMU 7.2 with a 15-port xHCI controller `xhci` handles USB devices, for what no real
-/// one does on demand: refuse, be silent, cut the connection. Its screen is that of a VM without a disk. One client at
-/// a time; the others wait.
+/// one does on demand: refuse, be silent, cut the connection. Its screen is that of a VM without a disk, unless `show`
+/// changes it. One client at a time; the others wait.
 ///
 /// Runs in its own thread until the end of the scope.
 class FakeQemu {
@@ -69,6 +69,8 @@ class FakeQemu {
   void lose(const std::string& id);
   /// Reports that a child of the device is gone, as QEMU does for some devices before the device itself.
   void lose_child(const std::string& id);
+  /// Puts a picture on its screen: a PNG file.
+  void show(std::string picture);
 
  private:
   struct Device {
@@ -94,6 +96,7 @@ class FakeQemu {
   qemuctl::FileDescriptor passed_; ///< by `add-fd`
   mutable std::mutex mutex_;
   std::map<std::string, Device> devices_;
+  std::string screen_;
   std::map<std::string, int, std::less<>> counts_;
   std::vector<Command> additions_;
   int client_ = -1;

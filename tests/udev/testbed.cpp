@@ -14,6 +14,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 
 namespace test {
@@ -75,7 +76,15 @@ void add(const std::string& description) {
 Testbed::Testbed() = default;
 
 Testbed::~Testbed() {
+  // With its files its sockets would go, and without them every program that is launched leaks a descriptor: umockdev
+  // asks one of them when /dev/null is opened.
+  gchar* const root = umockdev_testbed_get_root_dir(testbed);
+  const std::filesystem::path sockets = std::filesystem::path(root) / "ioctl", aside = std::string(root) + ".ioctl";
+  g_free(root);
+  std::error_code ignored;
+  std::filesystem::rename(sockets, aside, ignored);
   umockdev_testbed_clear(testbed);
+  std::filesystem::rename(aside, sockets, ignored);
 }
 
 void Testbed::load(const std::string& name) {
