@@ -10,15 +10,10 @@
 
 namespace hotplug {
 
-namespace {
-
 using qemuctl::detail::in_quotes;
+using qemuctl::detail::quoted_if_needed;
 
-/// What a device says without the quotes around it, when it is printable.
-std::string plain(const std::string& text) {
-  const std::string quoted = in_quotes(text);
-  return quoted == "\"" + text + "\"" ? text : quoted;
-}
+namespace {
 
 std::string conclusion(const RuleBase& rule, const RuleTrace& trace) {
   switch (trace.outcome) {
@@ -35,30 +30,7 @@ std::string conclusion(const RuleBase& rule, const RuleTrace& trace) {
                               : fmt::format("matches: a person chooses one of {}", fmt::join(rule.vms, ", "));
 }
 
-struct Description {
-  std::string operator()(const UsbDevice& device) const {
-    std::string text = fmt::format("{} {:04x}:{:04x}", device.port_path(), device.vendor_id, device.product_id);
-    for (const std::string* name : {&device.vendor_name, &device.product_name})
-      if (!name->empty()) text += " " + plain(*name);
-    return text;
-  }
-  std::string operator()(const InputDevice& device) const {
-    return fmt::format("{} {}{}", device.sys_name, plain(device.name),
-                       device.path_tag.empty() ? "" : fmt::format(" ({})", plain(device.path_tag)));
-  }
-  std::string operator()(const PciDevice& device) const {
-    std::string text = fmt::format("{} {:04x}:{:04x}", device.address(), device.vendor_id, device.device_id);
-    for (const std::string* name : {&device.vendor_name, &device.device_name})
-      if (!name->empty()) text += " " + plain(*name);
-    return text;
-  }
-};
-
 } // namespace
-
-std::string short_description(const Device& device) {
-  return std::visit(Description(), device);
-}
 
 std::string explanation(const Rules& rules, const Device& device, const std::vector<Device>& all) {
   const Verdict verdict = rules.explain(device);
@@ -66,7 +38,7 @@ std::string explanation(const Rules& rules, const Device& device, const std::vec
   for (const RuleTrace& trace : verdict.trace) {
     const RuleBase& rule = rules.rule(kind_of(device), trace.index);
     text += fmt::format("rule {}{} {}\n", trace.index,
-                        rule.description.empty() ? "" : fmt::format(" ({})", plain(rule.description)),
+                        rule.description.empty() ? "" : fmt::format(" ({})", quoted_if_needed(rule.description)),
                         conclusion(rule, trace));
     for (const MatchTrace& match : trace.matches) {
       text += fmt::format("  {}[{}] {}\n", match.deny ? "deny" : "allow", match.index,

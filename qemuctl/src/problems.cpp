@@ -42,6 +42,11 @@ std::string in_quotes(std::string_view text) {
   return printable(Json(std::string(text.substr(0, end)) + "...").dump());
 }
 
+std::string quoted_if_needed(std::string_view text) {
+  std::string quoted = in_quotes(text);
+  return quoted == fmt::format("\"{}\"", text) ? std::string(text) : quoted;
+}
+
 std::string listed(const std::vector<std::string>& words, std::string_view conjunction) {
   std::string list;
   for (std::size_t i = 0; i < words.size(); ++i) {

@@ -37,6 +37,9 @@ class Problems {
 /// `text` in double quotes as part of a message: control characters escaped, cut when it is long.
 std::string in_quotes(std::string_view text);
 
+/// `text` as it is if it is short and printable, otherwise as `in_quotes` shows it.
+std::string quoted_if_needed(std::string_view text);
+
 /// `"a", "b" or "c"`
 std::string listed(const std::vector<std::string>& words, std::string_view conjunction = "or");
 
