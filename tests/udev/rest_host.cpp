@@ -2,19 +2,52 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "rest_host.hpp"
 
+#include "golden.hpp"
+
 #include <fmt/format.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <fstream>
+#include <stdexcept>
 #include <system_error>
 
 namespace test {
 
 using qemuctl::Json;
+
+namespace {
+
+/// Whether a path of openapi.json, with parameters in it, is that of a request.
+bool is_path(std::string_view described, std::string_view target) {
+  target = target.substr(0, target.find('?'));
+  while (!described.empty() && !target.empty()) {
+    const std::string_view wanted = described.substr(0, described.find('/', 1));
+    const std::string_view found = target.substr(0, target.find('/', 1));
+    if (wanted != found && !(wanted.starts_with("/{") && found.size() > 1)) return false;
+    described.remove_prefix(wanted.size());
+    target.remove_prefix(found.size());
+  }
+  return described.empty() && target.empty();
+}
+
+/// Throws when an answer's status is none of those that openapi.json has for what was asked for.
+void check_documented(std::string_view method, std::string_view target, int status) {
+  static const Json api = qemuctl::parse_json(read_file(source_dir() / "hotplug/web/openapi.json"));
+  std::string operation(method);
+  std::ranges::transform(operation, operation.begin(), [](unsigned char c) { return std::tolower(c); });
+  for (const auto& [path, item] : api.at("paths").as_object()) {
+    if (!is_path(path, target) || !item.contains(operation)) continue;
+    if (!item.at(operation).at("responses").contains(std::to_string(status)))
+      throw std::runtime_error(fmt::format("openapi.json has no status {} for {} {}", status, method, path));
+  }
+}
+
+} // namespace
 
 RestHost::RestHost() {
   rest.enable = true;
@@ -140,6 +173,7 @@ HttpAnswer HttpWire::ask(std::string_view method, std::string_view target, std::
   send(request + "\r\n" + std::string(body));
   std::optional<HttpAnswer> result = answer(method == "HEAD");
   if (!result) throw std::runtime_error("the service has closed the connection");
+  check_documented(method, target, result->status);
   return *result;
 }
 

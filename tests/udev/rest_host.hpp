@@ -59,7 +59,8 @@ class HttpWire {
   void send(std::string_view bytes);
   /// The next answer; nullopt: the service has closed the connection instead.
   std::optional<HttpAnswer> answer(bool of_head = false);
-  /// Sends a request with these lines in its head (each with its end), and reads the answer.
+  /// Sends a request with these lines in its head (each with its end), and reads the answer. Throws when openapi.json
+  /// does not name its status.
   HttpAnswer ask(std::string_view method, std::string_view target, std::string_view fields = {},
                  std::string_view body = {});
   /// The next line of whatever comes.
