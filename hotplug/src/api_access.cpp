@@ -36,6 +36,9 @@ constexpr const char* operation = "read the tokens of the device API";
 constexpr std::size_t max_file_size = 64 << 10;
 constexpr std::size_t shortest_token = 16;
 
+constexpr const char* in_hidden_vm = "it is in a VM that you may not see";
+constexpr const char* for_hidden_vm = "it is meant for a VM that you may not see";
+
 [[noreturn]] void fail(const std::string& file, std::string detail, std::string advice = {}) {
   qemuctl::Diagnostics diagnostics;
   diagnostics.operation = operation;
@@ -128,6 +131,15 @@ bool may_see(const Rights& rights, const Placement& place) {
          std::any_of(place.allowed_vms.begin(), place.allowed_vms.end(), may);
 }
 
+std::string why_held(const Rights& rights, const Placement& place) {
+  for (const std::optional<std::string>* vm : {&place.vm, &place.target, &place.returns_to}) {
+    if (!*vm || rights.in(**vm) >= ApiLevel::attach) continue;
+    if (rights.in(**vm) < ApiLevel::read) return vm == &place.vm ? in_hidden_vm : for_hidden_vm;
+    return fmt::format("you may not move devices of VM {}", **vm);
+  }
+  return {};
+}
+
 DeviceState as_seen_by(const Rights& rights, DeviceState device) {
   const auto hidden = [&](const std::string& vm) { return rights.in(vm) < ApiLevel::read; };
   std::erase_if(device.allowed_vms, hidden);
@@ -141,7 +153,7 @@ DeviceState as_seen_by(const Rights& rights, DeviceState device) {
              returns_elsewhere = hide(device.returns_to);
   if (!elsewhere && !is_to_be_elsewhere && !returns_elsewhere) return device;
   if (elsewhere) device.foreign = false;
-  device.degraded = elsewhere ? "it is in a VM that you may not see" : "it is meant for a VM that you may not see";
+  device.degraded = elsewhere ? in_hidden_vm : for_hidden_vm;
   device.problem = ProblemKind::in_use;
   return device;
 }

@@ -55,6 +55,10 @@ Rights rights_of(const Peer& peer, const ApiConfig& config);
 /// Whether somebody with these rights may know of the device: it is in one of their VMs, or may go there. Pure.
 bool may_see(const Rights& rights, const Placement& place);
 
+/// Why somebody with these rights may not take the device from the VM that has it, is meant to have it, or gets it back
+/// after a suspend; empty: nothing forbids it. Pure.
+std::string why_held(const Rights& rights, const Placement& place);
+
 /// A device that they may see, without the names of VMs that they may not: neither where it may go, nor where it is or
 /// is to be, nor why it is not there. Pure.
 DeviceState as_seen_by(const Rights& rights, DeviceState device);

@@ -126,10 +126,11 @@ RestApi::Picture RestApi::look(const Rights& rights) {
   std::vector<std::string> ids = ids_.of(all);
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (!may_see(rights, all[i])) continue;
-    picture.out_of_reach.push_back(all[i].vm && rights.in(*all[i].vm) < ApiLevel::read);
+    picture.held.push_back(why_held(rights, all[i]));
     picture.devices.push_back(as_seen_by(rights, std::move(all[i])));
     picture.ids.push_back(std::move(ids[i]));
   }
+  picture.rights = rights;
   picture.vms = engine_.vms();
   std::erase_if(picture.vms, [&](const VmState& vm) { return rights.in(vm.name) < ApiLevel::read; });
   return picture;
@@ -145,7 +146,7 @@ Json RestApi::vm_json(const VmState& vm, const Picture& picture) const {
 }
 
 Json RestApi::device_json(std::size_t index, const Picture& picture) const {
-  return device_resource(picture.devices[index], picture.ids[index], picture.out_of_reach[index], picture.vms,
+  return device_resource(picture.devices[index], picture.ids[index], {picture.rights, picture.held[index]}, picture.vms,
                          engine_.rules());
 }
 

@@ -29,8 +29,9 @@ class RestApi {
   struct Picture {
     std::vector<DeviceState> devices;
     std::vector<std::string> ids;
-    std::vector<bool> out_of_reach; ///< those that are in VMs which are not to be seen
+    std::vector<std::string> held; ///< why they may not take each of them from where it is; empty: they may
     std::vector<VmState> vms;
+    Rights rights;
   };
   Picture look(const Rights& rights);
   qemuctl::Json vm_json(const VmState& vm, const Picture& picture) const;

@@ -123,15 +123,35 @@ std::string plain_id(const Device& device) {
   return "input-" + (input.path_tag.empty() ? input.sys_name : input.path_tag);
 }
 
-/// Why the device cannot go into that VM; empty: it can.
-std::string obstacle(const DeviceState& device, const VmState& vm) {
+std::string foreign_in(const DeviceState& device) {
+  return fmt::format("VM {} has it, and this service did not put it there", device.vm.value_or("?"));
+}
+
+/// Why the device cannot go into that VM, for this viewer; empty: it can.
+std::string obstacle(const DeviceState& device, const VmState& vm, const Viewer& viewer) {
   if (device.vm == vm.name) return "it is there";
-  if (device.foreign)
-    return fmt::format("VM {} has it, and this service did not put it there", device.vm.value_or("?"));
+  if (device.foreign) return foreign_in(device);
   if (device.allowed_vms.empty()) return "no rule lets it into a VM";
   if (std::ranges::find(device.allowed_vms, vm.name) == device.allowed_vms.end())
     return fmt::format("the rules let it only into {}", fmt::join(device.allowed_vms, ", "));
-  return why_not(vm);
+  if (std::string reason = why_not(vm); !reason.empty()) return reason;
+  if (viewer.rights.in(vm.name) < ApiLevel::attach) return fmt::format("you may not move devices of VM {}", vm.name);
+  return viewer.held;
+}
+
+/// Why it cannot be given back to the host, or kept there, by this viewer; empty: it can.
+std::string obstacle_to_detaching(const DeviceState& device, const Viewer& viewer) {
+  if (device.foreign) return foreign_in(device);
+  if (!viewer.held.empty() || device.vm) return viewer.held;
+  if (device.allowed_vms.empty() || device.detached) return "it is there";
+  const bool permitted = std::ranges::any_of(
+      device.allowed_vms, [&](const std::string& vm) { return viewer.rights.in(vm) >= ApiLevel::attach; });
+  return permitted ? "" : "you may not decide about it";
+}
+
+void add_possibility(Json& json, const std::string& obstacle) {
+  json.set("possible", obstacle.empty());
+  json.set("reason", text_or_null(obstacle));
 }
 
 Json rule_summary(const RuleBase& rule, std::size_t index) {
@@ -216,7 +236,7 @@ std::string_view state_of(const DeviceState& device) {
   return "host";
 }
 
-Json device_resource(const DeviceState& device, const std::string& id, bool out_of_reach,
+Json device_resource(const DeviceState& device, const std::string& id, const Viewer& viewer,
                      const std::vector<VmState>& vms, const Rules& rules) {
   Json json;
   const DeviceKind kind = kind_of(device.device);
@@ -232,18 +252,20 @@ Json device_resource(const DeviceState& device, const std::string& id, bool out_
   json.set("allowedVms", to_json(device.allowed_vms));
   Json targets = Json::array();
   for (const VmState& vm : vms) {
-    const std::string reason = out_of_reach ? device.degraded : obstacle(device, vm);
     Json target;
     target.set("vm", vm.name);
-    target.set("possible", reason.empty());
-    target.set("reason", text_or_null(reason));
+    add_possibility(target, obstacle(device, vm, viewer));
     targets.push_back(std::move(target));
   }
   json.set("targets", std::move(targets));
+  Json detach;
+  add_possibility(detach, obstacle_to_detaching(device, viewer));
+  json.set("detach", std::move(detach));
   json.set("foreign", device.foreign);
   json.set("detached", device.detached);
   json.set("suspended", device.suspended);
-  const RuleBase* rule = rule_of(device, rules);
+  // What people write about a rule may name any VM.
+  const RuleBase* rule = viewer.rights.everywhere < ApiLevel::read ? nullptr : rule_of(device, rules);
   json.set("rule", rule ? rule_summary(*rule, *device.rule) : Json());
   json.set("etag", etag_of(json.dump()));
   return json;

@@ -33,9 +33,15 @@ class DeviceIds {
 /// Why a VM can take no device now; empty: it can.
 std::string why_not(const VmState& vm);
 
-/// A device as the REST API shows it, with the entity tag that it has. `out_of_reach`: a VM has it that is not to be
-/// seen, and so it can go nowhere. Pure.
-qemuctl::Json device_resource(const DeviceState& device, const std::string& id, bool out_of_reach,
+/// Who looks at a device.
+struct Viewer {
+  const Rights& rights;
+  const std::string& held; ///< see `why_held`
+};
+
+/// A device as the REST API shows it, with the entity tag that it has. `device` and `vms` are without what the viewer
+/// may not see. Pure.
+qemuctl::Json device_resource(const DeviceState& device, const std::string& id, const Viewer& viewer,
                               const std::vector<VmState>& vms, const Rules& rules);
 
 /// A VM, with the ids of the devices that it has. Pure.

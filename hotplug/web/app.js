@@ -139,7 +139,7 @@ const act = {
   /// `device`: as the person has seen it.
   move(device, vm) {
     const now = state.devices.get(device.id);
-    if (now === undefined || !target_in(state, now, vm).possible) return;
+    if (now === undefined || !target_in(now, vm).possible) return;
     const text = `${name_of(device)}: ${vm === null ? 'giving it to the host' : `putting it into VM ${vm}`}`;
     carry_out(device.id, text, () => service.move(device, vm));
   },
@@ -202,7 +202,7 @@ const act = {
   drag_over(vm, event) {
     const device = state.devices.get(state.dragged);
     if (device === undefined) return;
-    const {possible} = target_in(state, device, vm);
+    const {possible} = target_in(device, vm);
     event.dataTransfer.dropEffect = possible ? 'move' : 'none';
     if (possible) event.preventDefault();
     dispatch('over', vm ?? '');

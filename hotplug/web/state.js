@@ -132,33 +132,14 @@ export function may(state, level, vm) {
   return has(everywhere) || (vm !== null && has(vms[vm] ?? 'none'));
 }
 
-const not_permitted = vm => `you may not move devices of VM ${vm}`;
-
-/// Whether the device can be given back to the host, and why not: as one of `device.targets`.
-function host_target(state, device) {
-  const target = reason => ({vm: null, possible: reason === null, reason});
-  if (device.foreign) return target(`VM ${device.vm} has it, and this service did not put it there`);
-  if (device.vm !== null) return target(may(state, 'attach', device.vm) ? null : not_permitted(device.vm));
-  if (device.allowedVms.length === 0 || device.detached) return target('it is there');
-  const permitted = may(state, 'attach', null) || device.allowedVms.some(vm => may(state, 'attach', vm));
-  return target(permitted ? null : 'you may not decide about it');
+/// Everywhere it could go: the host (`vm` is null) and all VMs.
+export function targets_of(device) {
+  return [{vm: null, ...device.detach}, ...device.targets];
 }
 
-/// What is possible, and what this person may not do.
-function vm_target(state, device, target) {
-  const forbidden = [target.vm, device.vm].find(vm => vm !== null && !may(state, 'attach', vm));
-  if (!target.possible || forbidden === undefined) return target;
-  return {...target, possible: false, reason: not_permitted(forbidden)};
-}
-
-/// Everywhere it could go: the host and all VMs.
-export function targets_of(state, device) {
-  return [host_target(state, device), ...device.targets.map(target => vm_target(state, device, target))];
-}
-
-/// One of these. `vm`: null for the host.
-export function target_in(state, device, vm) {
-  const found = targets_of(state, device).find(target => target.vm === vm);
+/// One of these.
+export function target_in(device, vm) {
+  const found = targets_of(device).find(target => target.vm === vm);
   return found ?? {vm, possible: false, reason: 'it is not known there'};
 }
 

@@ -70,7 +70,7 @@ function questions(state, act) {
 }
 
 function question(device, state, act) {
-  const answers = [...device.question.vms, null].map(vm => target_in(state, device, vm));
+  const answers = [...device.question.vms, null].map(vm => target_in(device, vm));
   return h('div', {key: device.id, class: 'question', role: 'group', 'aria-labelledby': `question-${device.id}`},
     h('p', {id: `question-${device.id}`},
       'Which VM is ', h('strong', {class: 'foreign-text'}, name_of(device)), ` (${device.place}) for?`),
@@ -223,7 +223,7 @@ function menu(state, act) {
   const explainable = may(state, 'read', null)
     ? {possible: true, reason: null} : {possible: false, reason: 'rules are about all VMs, and you may not see all of them'};
   // Where it is already is no place to go to.
-  const targets = targets_of(state, device).filter(target => target.vm !== device.vm || device.vm === null);
+  const targets = targets_of(device).filter(target => target.vm !== device.vm || device.vm === null);
   return h('div', {
     key: `menu:${device.id}`, id: 'menu', class: 'menu', role: 'menu', popover: 'manual',
     'aria-label': `Actions for ${name_of(device)}`, mounted: act.show_menu, onkeydown: act.menu_key,
@@ -238,7 +238,7 @@ function menu(state, act) {
 
 function target_of_dragged(vm, state) {
   const device = state.devices.get(state.dragged);
-  return device === undefined ? null : target_in(state, device, vm);
+  return device === undefined ? null : target_in(device, vm);
 }
 
 function drop_class(vm, state) {

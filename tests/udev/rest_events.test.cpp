@@ -264,6 +264,59 @@ TEST_CASE("REST: somebody who may see one VM sees and hears of it live, and neve
   CHECK(next(*events, "device-removed").at("id") == Json("usb-3-1"));
 }
 
+TEST_CASE("REST: nobody is offered what would be refused, or shown a rule that may name VMs of others") {
+  StickHost host;
+  for (const char* vm : {"c", "secret"}) host.add_vm(vm);
+  const FakeQemu c(host.socket("c")), secret(host.socket("secret"));
+  host.config.usb_rules.front().vms = {"a", "c", "secret"};
+  host.config.usb_rules.front().description = "secret's stick";
+  host.rest_options.permissions.emplace();
+  host.rest_options.permissions->push_back(permission("", ApiLevel::attach, "a"));
+  host.rest_options.permissions->push_back(permission("", ApiLevel::read, "c"));
+  host.start_rest();
+  HttpWire wire(host);
+  const std::string resource = "/api/1/devices/usb-3-1", attachment = resource + "/attachment";
+  const auto reasons = [&] {
+    const HttpAnswer answer = wire.ask("GET", resource);
+    CHECK(answer.body.find("secret") == answer.body.npos);
+    const Json device = answer.json();
+    CHECK(device.at("rule") == Json());
+    std::vector<std::string> all;
+    for (const Json* each : {&device.at("targets").at(0), &device.at("targets").at(1), &device.at("detach")}) {
+      CHECK(each->at("possible").as_bool() == each->at("reason").is_null());
+      all.push_back(each->at("possible").as_bool() ? "" : each->at("reason").as_string());
+    }
+    return all;
+  };
+  const auto refuses_all = [&] {
+    problem_of(wire.ask("DELETE", attachment), 403);
+    problem_of(wire.ask("PUT", attachment, {}, R"({"vm":"c"})"), 403);
+    problem_of(wire.ask("PUT", attachment, {}, R"({"vm":"a"})"), 403);
+  };
+  const auto attach = [&](const std::string& vm) {
+    asio::co_spawn(host.io, host.engine->attach(host.state("3-1").device.sys_path, vm), [](std::exception_ptr) {});
+    host.wait_for("3-1", vm);
+  };
+  const std::string of_c = "you may not move devices of VM c", hidden = "it is in a VM that you may not see",
+                    meant = "it is meant for a VM that you may not see";
+  using Reasons = std::vector<std::string>;
+  CHECK(reasons() == Reasons{"", of_c, ""});
+  CHECK(wire.ask("PUT", attachment, {}, R"({"vm":"a"})").status == 200);
+  CHECK(reasons() == Reasons{"it is there", of_c, ""});
+  CHECK(wire.ask("DELETE", attachment).status == 200);
+  CHECK(reasons() == Reasons{"", of_c, "it is there"});
+  attach("c");
+  CHECK(reasons() == Reasons{of_c, "it is there", of_c});
+  refuses_all();
+  attach("secret");
+  CHECK(reasons() == Reasons{hidden, of_c, hidden});
+  refuses_all();
+  asio::co_spawn(host.io, host.engine->suspend(DeviceKind::usb, ""), [](std::exception_ptr) {});
+  host.wait_until("it is out", [&] { return !host.state("3-1").vm; });
+  CHECK(reasons() == Reasons{meant, of_c, meant});
+  refuses_all();
+}
+
 TEST_CASE("REST: somebody who may see nothing gets no events") {
   StickHost host;
   host.rest_options.permissions.emplace();

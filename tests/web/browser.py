@@ -630,6 +630,19 @@ def one_vm(page):
     assert not page.all("[role=alert]")
 
 
+def hidden_vm(page):
+    page.open()
+    page.ask("plug 6 Key")
+    page.wait_for("#answer-usb-3-6-b")
+    page.ask("attach 6 a")
+    page.wait_for_text(card(6), "it is in a VM that you may not see")
+    page.click(menu(6))
+    for name in ("Keep with the host", "Attach to b"):
+        offered = item(page, name)
+        assert offered.get_attribute("aria-disabled") == "true", offered.text
+        assert "it is in a VM that you may not see" in offered.text, offered.text
+
+
 def not_permitted(page):
     page.driver.get(page.url)
     page.wait_for_text("[role=alert]", "you may see nothing here")

@@ -39,6 +39,13 @@ class ThreeVms : public PageHost {
     add_rule("Stick", "a");
     add_choice(*this, "Key", {"a", "b", "c"});
     commands["commands"] = [this](const std::string& name) { return std::to_string(a_.count(name)); };
+    commands["attach"] = [this](const std::string& argument) { // "6 a"
+      const std::string port = "3-" + argument.substr(0, argument.find(' ')),
+                        vm = argument.substr(argument.find(' ') + 1);
+      asio::co_spawn(io, engine->attach(state(port).device.sys_path, vm), [](std::exception_ptr) {});
+      wait_for(port, vm);
+      return "done";
+    };
     commands["detach"] = [this](const std::string& port) {
       std::optional<std::string> outcome;
       asio::co_spawn(io, engine->detach(state("3-" + port).device.sys_path),
@@ -186,6 +193,13 @@ TEST_CASE("A person who may see one VM only sees it live") {
   page.permit(hotplug::ApiLevel::admin, {"b"});
   page.start_page();
   page.browse("one_vm");
+}
+
+TEST_CASE("The page does not offer to take a device out of a VM that the person may not see") {
+  ThreeVms page;
+  page.permit(hotplug::ApiLevel::attach, {"b"});
+  page.start_page();
+  page.browse("hidden_vm");
 }
 
 TEST_CASE("The page tells somebody who may see nothing that it is so") {
