@@ -167,7 +167,7 @@ class Cli {
     if (options_.disconnected) request.set("disconnected", true);
     Json answer = co_await ask(std::move(request));
     const Json* list = answer.find(kind == "device" ? "devices" : kind + "_devices");
-    if (!list || !list->is_array()) throw std::runtime_error("the service has answered without a list of devices");
+    if (!list || !list->is_array()) throw std::runtime_error("the answer of the service has no list of devices");
     Json devices = *list;
     co_return devices;
   }
@@ -240,7 +240,7 @@ class Cli {
     co_await connect();
     const bool attach = options_.command == Command::attach;
     Json request = message(options_.kind + (attach ? "_attach" : "_detach"));
-    std::string what = "what has the tag " + options_.tag;
+    std::string what = "every device with the tag " + options_.tag;
     if (options_.tag.empty()) {
       const Json devices = co_await devices_of(options_.kind);
       const Json& device = find_device(devices, options_.device);
@@ -258,7 +258,7 @@ class Cli {
     else if (attach)
       fmt::print("{} is in {} now\n", what, options_.vm.empty() ? "its VM" : "VM " + options_.vm);
     else
-      fmt::print("{} is out, until somebody attaches it\n", what);
+      fmt::print("{} is detached until somebody attaches it\n", what);
   }
 
   /// The VM for a device, when the person has not said it: the only one, or the one that is chosen now.
@@ -330,7 +330,7 @@ class Cli {
     if (!options_.json) fmt::print(stderr, "listening to {}\n", hotplug::to_string(client_->address()));
     for (;;) {
       const std::optional<hotplug::ApiEvent> event = co_await client_->next_event();
-      if (!event) throw std::runtime_error("the service has ended the connection");
+      if (!event) throw std::runtime_error("the service has closed the connection");
       if (event->lost > 0)
         fmt::print(stderr, "qemuctl: {} events are missing here: there were too many\n", event->lost);
       const std::time_t now = std::time(nullptr);
@@ -371,7 +371,7 @@ class Cli {
     else if (const Json* arguments = answer.find("vmm_args"); arguments && arguments->is_array())
       for (const Json& argument : arguments->as_array()) fmt::print("{}\n", argument.as_string());
     else if (options_.action == "reload")
-      fmt::print("the service has read its configuration anew\n");
+      fmt::print("the service has reloaded its configuration\n");
     else
       fmt::print("{}\n", moved_text());
   }
@@ -381,7 +381,7 @@ class Cli {
     const std::string kind = options_.kind == "usb" ? "USB" : options_.kind == "pci" ? "PCI" : "input";
     const std::string vms = options_.vm.empty() ? "all VMs" : "VM " + options_.vm;
     return options_.action.ends_with("_suspend")
-               ? fmt::format("the {} devices are out of {} until they are resumed", kind, vms)
+               ? fmt::format("the {} devices of {} are detached until they are resumed", kind, vms)
                : fmt::format("the {} devices of {} are back", kind, vms);
   }
 

@@ -122,8 +122,8 @@ std::string where_and_why(const Json& device, const VmProblems& vms) {
   const std::string degraded = text_of(device, "degraded");
   if (!text_of(device, "vm").empty()) return is_true(device, "foreign") ? "attached, not by this service" : "attached";
   if (!degraded.empty()) return degraded;
-  if (is_true(device, "disconnected")) return "taken out, until somebody attaches it";
-  if (is_true(device, "suspended")) return "taken out until it is resumed";
+  if (is_true(device, "disconnected")) return "detached until somebody attaches it";
+  if (is_true(device, "suspended")) return "detached until it is resumed";
   if (is_true(device, "select")) return "waits until somebody attaches it to one of its VMs";
   const Json* allowed = device.find("allowed_vms");
   if (!allowed || !allowed->is_array() || allowed->size() == 0) return "stays with the host: no rule is for it";

@@ -43,12 +43,12 @@ CLI::App* subcommand(CLI::App& above, CliOptions& options, const std::string& na
 }
 
 void describe_vm(CLI::App& app, CliOptions& options) {
-  CLI::App* vm = app.add_subcommand("vm", "See and control virtual machines");
+  CLI::App* vm = app.add_subcommand("vm", "List and control virtual machines");
   vm->set_help_flag("-h,--help", "Print this and exit");
   vm->require_subcommand(1);
   vm->fallthrough();
-  CLI::App* list = subcommand(*vm, options, "list", "All VMs of the service", Command::vm_list);
-  list->add_flag("--names", options.names, "Only their names, for programs");
+  CLI::App* list = subcommand(*vm, options, "list", "List the VMs of the service", Command::vm_list);
+  list->add_flag("--names", options.names, "Print only their names, for scripts");
   const auto action = [&](const std::string& name, const std::string& description) {
     std::string of_api = "vm_" + name;
     if (name == "send-key") of_api = "vm_send_key";
@@ -56,26 +56,26 @@ void describe_vm(CLI::App& app, CliOptions& options) {
     return one;
   };
   const auto named = [&](CLI::App* one) {
-    one->add_option("vm", options.vm, "Its name; not with --pid and --vm-socket")->type_name("VM");
+    one->add_option("vm", options.vm, "Its name; omit it with --pid or --vm-socket")->type_name("VM");
     return one;
   };
-  named(action("status", "Its state, and what is in the way"));
-  named(action("start", "Launch it, from the vm.json that the service has for it"));
-  named(action("shutdown", "Press its power button, and do not wait"));
-  named(action("stop", "Shut it down; end it when it does not"))
-      ->add_option("--timeout", options.timeout, "How long the guest has for that. Default: 30")
+  named(action("status", "Show its state and any problem with it"));
+  named(action("start", "Launch it from the vm.json that the service has for it"));
+  named(action("shutdown", "Press its power button and do not wait"));
+  named(action("stop", "Shut it down; force it if the guest does not shut down in time"))
+      ->add_option("--timeout", options.timeout, "How long the guest may take. Default: 30")
       ->type_name("SECONDS")
       ->check(CLI::Range(0, 600));
-  named(action("pause", "Stop its processors"));
-  named(action("resume", "Let them run"));
+  named(action("pause", "Pause it"));
+  named(action("resume", "Let a paused VM continue"));
   named(action("reset", "Press its reset button"));
-  const std::string words = "VM FILE, or FILE with --pid and --vm-socket; - is stdout";
-  action("screenshot", "Write its screen to a file")
+  const std::string words = "VM FILE, or just FILE with --pid or --vm-socket; - is stdout";
+  action("screenshot", "Save a picture of its screen")
       ->add_option("words", options.keys, words)
       ->type_name("")
       ->required();
-  action("send-key", "Press keys together, such as ctrl alt delete")
-      ->add_option("words", options.keys, "VM KEY..., or KEY... with --pid and --vm-socket")
+  action("send-key", "Press several keys at once, such as ctrl alt delete")
+      ->add_option("words", options.keys, "VM KEY..., or just KEY... with --pid or --vm-socket")
       ->type_name("")
       ->required();
 }
@@ -89,22 +89,23 @@ void describe_devices(CLI::App& app, CliOptions& options, const std::string& kin
                        const std::string& action = {}) {
     return subcommand(*group, options, name, description, command, action, kind);
   };
-  CLI::App* list = one("list", "All of them: what they are, where they are, and why", Command::list);
-  list->add_option("--tag", options.tag, "Only those of rules with this tag");
-  list->add_flag("--disconnected", options.disconnected, "Only those that somebody has taken out");
-  list->add_flag("--names", options.names, "Only their names, for programs");
-  CLI::App* attach = one("attach", "Put one into a VM, out of another one if need be", Command::attach);
-  attach->add_option("device", options.device, "Which one")->type_name("DEVICE");
-  attach->add_option("vm", options.vm, "Where to; asked for on a terminal")->type_name("VM");
-  attach->add_option("--tag", options.tag, "All of rules with this tag, instead of a device");
-  CLI::App* detach = one("detach", "Take one out of its VM, until somebody attaches it", Command::detach);
-  detach->add_option("device", options.device, "Which one")->type_name("DEVICE");
-  detach->add_option("--tag", options.tag, "All of rules with this tag, instead of a device");
-  one("suspend", "Take all out before the host sleeps", Command::move_all, kind + "_suspend")
-      ->add_option("vm", options.vm, "Only those of this VM")
+  CLI::App* list = one("list", "List them: what they are, where they are, and why", Command::list);
+  list->add_option("--tag", options.tag, "Only devices whose rule has this tag");
+  list->add_flag("--disconnected", options.disconnected, "Only devices that a user has detached");
+  list->add_flag("--names", options.names, "Print only their names, for scripts");
+  CLI::App* attach =
+      one("attach", "Attach one to a VM, after detaching it from another one if necessary", Command::attach);
+  attach->add_option("device", options.device, "The device")->type_name("DEVICE");
+  attach->add_option("vm", options.vm, "The VM; if it is omitted, a terminal user is asked")->type_name("VM");
+  attach->add_option("--tag", options.tag, "All devices whose rule has this tag, instead of one device");
+  CLI::App* detach = one("detach", "Detach one from its VM until somebody attaches it again", Command::detach);
+  detach->add_option("device", options.device, "The device")->type_name("DEVICE");
+  detach->add_option("--tag", options.tag, "All devices whose rule has this tag, instead of one device");
+  one("suspend", "Detach all of them before the host goes to sleep", Command::move_all, kind + "_suspend")
+      ->add_option("vm", options.vm, "Only the devices of this VM")
       ->type_name("VM");
-  one("resume", "Put them in again", Command::move_all, kind + "_resume")
-      ->add_option("vm", options.vm, "Only those of this VM")
+  one("resume", "Attach the suspended devices again", Command::move_all, kind + "_resume")
+      ->add_option("vm", options.vm, "Only the devices of this VM")
       ->type_name("VM");
 }
 
@@ -112,40 +113,41 @@ void describe_options(CLI::App& app, CliOptions& options, Address& address) {
   app.set_version_flag("--version", "qemuctl " QEMUCTL_VERSION, "Print the version and exit");
   app.set_help_flag("-h,--help", "Print this and exit");
   app.require_subcommand(1);
-  app.add_option("--socket", address.socket, "The Unix socket of the service")->type_name("PATH");
+  app.add_option("--socket", address.socket, "Connect to the service on this Unix socket")->type_name("PATH");
   app.add_option("--tcp", address.tcp, "Connect to the service at HOST:PORT")->type_name("HOST:PORT");
   app.add_option("--vsock", address.vsock, "Connect to the service at CID:PORT; CID 2 is the host of this VM")
       ->type_name("CID:PORT");
   app.add_option("--token-file", options.token_file,
-                 "A file with the token that the service wants; or, with --tcp, set $QEMUCTL_TOKEN")
+                 "A file with the token for the service; with --tcp, $QEMUCTL_TOKEN is used without it")
       ->type_name("FILE");
-  app.add_option("--pid", options.pid, "vm: this QEMU process, without a service")
+  app.add_option("--pid", options.pid, "For vm: control this QEMU process without a service")
       ->type_name("PID")
       ->check(CLI::PositiveNumber);
-  app.add_option("--vm-socket", options.vm_socket, "vm: the VM with this QMP monitor, without a service")
+  app.add_option("--vm-socket", options.vm_socket, "For vm: control the VM with this QMP monitor without a service")
       ->type_name("SOCKET");
-  app.add_flag("--json", options.json, "Print the service's data as JSON, for programs");
+  app.add_flag("--json", options.json, "Print the service's data as JSON, for scripts");
   describe_vm(app, options);
-  describe_devices(app, options, "usb", "See and move USB devices");
-  describe_devices(app, options, "pci", "See and move PCI devices");
-  describe_devices(app, options, "evdev", "See and move input devices");
-  subcommand(app, options, "listen", "Print what happens, until Ctrl-C", Command::listen);
-  subcommand(app, options, "explain", "Which VM a device goes to, rule by rule, and why", Command::explain)
-      ->add_option("device", options.device, "Which one")
+  describe_devices(app, options, "usb", "List and move USB devices");
+  describe_devices(app, options, "pci", "List and move PCI devices");
+  describe_devices(app, options, "evdev", "List and move input devices");
+  subcommand(app, options, "listen", "Print events until Ctrl-C", Command::listen);
+  subcommand(app, options, "explain", "Show, rule by rule, which VM a device goes to and why", Command::explain)
+      ->add_option("device", options.device, "The device")
       ->type_name("DEVICE")
       ->required();
-  CLI::App* arguments = subcommand(app, options, "vmm-args", "QEMU's arguments for the devices that a VM starts with",
-                                   Command::other, "vmm_args");
+  CLI::App* arguments =
+      subcommand(app, options, "vmm-args", "Print QEMU's arguments for the devices that a VM starts with",
+                 Command::other, "vmm_args");
   arguments->add_option("vm", options.vm, "Its name")->type_name("VM")->required();
-  arguments->add_option("--bus-prefix", options.bus_prefix, "The ids of its empty ports, without their numbers")
+  arguments->add_option("--bus-prefix", options.bus_prefix, "The common beginning of the ids of its empty ports")
       ->type_name("PREFIX");
-  arguments->add_option("--bus-start", options.bus_start, "The number of the first of them. Default: 0")
+  arguments->add_option("--bus-start", options.bus_start, "The number of the first port. Default: 0")
       ->type_name("N")
       ->check(CLI::Range(0, 999));
-  subcommand(app, options, "reload", "Have the service reload its configuration", Command::other, "reload");
+  subcommand(app, options, "reload", "Make the service reload its configuration", Command::other, "reload");
   app.footer(
-      "DEVICE is a node (/dev/bus/usb/003/078), a port (3-1.4), ids (046d:c52b), a PCI address, or a part of the\n"
-      "name that no other has. Without --socket, --tcp and --vsock the service is looked for at\n"
+      "DEVICE is a node (/dev/bus/usb/003/078), a port (3-1.4), ids (046d:c52b), a PCI address, or a part of the name\n"
+      "that no other device has. Without --socket, --tcp and --vsock, qemuctl looks for the service at\n"
       "/var/lib/vhotplug/vhotplug.sock, and then on the host of this VM.\n\n"
       "Exit status: 0 done; 1 failed; 2 usage error.\n");
 }
@@ -161,7 +163,7 @@ std::string_view complete(CliOptions& options, const Address& address) {
   const bool moves = options.command == Command::attach || options.command == Command::detach;
   if (moves && options.device.empty() == options.tag.empty()) return "give a DEVICE, or a --tag instead";
   if (options.command != Command::vm)
-    return options.without_service() ? "--pid and --vm-socket go with \"vm\" only, and not with \"vm list\"" : "";
+    return options.without_service() ? "--pid and --vm-socket work only with \"vm\", and not with \"vm list\"" : "";
   if (options.without_service() && options.action == "vm_start")
     return "\"vm start\" needs a service; or use qemuctl-run";
   if (!options.keys.empty() && !options.without_service()) {

@@ -46,7 +46,7 @@ std::string positive_number(const std::string& text) {
   int number = 0;
   const char* end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data(), end, number);
-  return parsed.ec == std::errc{} && parsed.ptr == end && number > 0 ? "" : fmt::format("{} is no PID", text);
+  return parsed.ec == std::errc{} && parsed.ptr == end && number > 0 ? "" : fmt::format("{} is not a PID", text);
 }
 
 void describe_options(CLI::App& app, RunOptions& options) {
@@ -60,10 +60,10 @@ void describe_options(CLI::App& app, RunOptions& options) {
                  "Follow the VM with this QMP monitor instead: /path, @abstract or tcp:HOST:PORT")
       ->type_name("SOCKET");
   app.add_option("--hotplug", options.hotplug,
-                 "Keep the devices of the host that these rules name in the VM; vm.json can have such rules, too")
+                 "Attach the devices of the host that these rules name; vm.json can have such rules, too")
       ->type_name("FILE");
-  app.add_option("--name", options.name, "Call the VM so, whatever vm.json says")->type_name("NAME");
-  app.add_flag("--check", options.check, "Tell everything that is wrong with vm.json, and start no VM");
+  app.add_option("--name", options.name, "The name of the VM, instead of the one in vm.json")->type_name("NAME");
+  app.add_flag("--check", options.check, "Report every error in vm.json, and start no VM");
   app.add_flag("--dry-run", options.dry_run, "Print QEMU's command line, quoted for a shell, and start no VM");
   app.add_flag("--detach", options.detach,
                "Leave the VM running; print its name, PID and QMP socket, and with rules for\n"

@@ -37,12 +37,13 @@ std::string quoted(const std::string& vm) {
 void require(ApiLevel level, const Rights& rights, const std::string& vm) {
   if (rights.in(vm) < ApiLevel::read) not_permitted("this concerns a VM that you may not see");
   if (rights.in(vm) < level)
-    not_permitted(fmt::format("you may not do this to VM {}: it takes the level \"{}\"", quoted(vm), to_string(level)));
+    not_permitted(
+        fmt::format("you may not do this to VM {}: it requires the level \"{}\"", quoted(vm), to_string(level)));
 }
 
 void require_everywhere(ApiLevel level, const Rights& rights) {
   if (rights.everywhere < level)
-    not_permitted(fmt::format("you may not do this: it takes the level \"{}\" for all VMs", to_string(level)));
+    not_permitted(fmt::format("you may not do this: it requires the level \"{}\" for all VMs", to_string(level)));
 }
 
 /// That it may be taken from each other VM that it is in, is meant for, or returns to when it is resumed.
@@ -275,7 +276,7 @@ asio::awaitable<Json> ApiActions::carry_out(ApiRequest request, CurrentRights no
   const KnownAction& known = *request.known;
   const Rights rights = *now;
   if (rights.anywhere() < known.level)
-    not_permitted(fmt::format("you may not ask for {}: it takes the level \"{}\"", known.name, to_string(known.level)));
+    not_permitted(fmt::format("you may not use {}: it requires the level \"{}\"", known.name, to_string(known.level)));
   Json answer = ok_answer();
   switch (known.action) {
   case Action::version:

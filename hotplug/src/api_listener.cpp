@@ -70,7 +70,7 @@ void set_owner(const std::string& path, const ApiConfig& config) {
 [[noreturn]] void already_serves(const std::string& path) {
   const int pid = qemuctl::detail::listener_of(path);
   fail(errc::already_running, path,
-       pid > 0 ? fmt::format("process {} listens there", pid) : std::string("somebody listens there"),
+       pid > 0 ? fmt::format("process {} listens there", pid) : std::string("another process listens there"),
        "End that program, or choose another general.api.unixSocket.");
 }
 
@@ -163,7 +163,7 @@ asio::ip::address check_tcp_address(const ApiConfig& config) {
   std::error_code ec;
   const asio::ip::address address = asio::ip::make_address(config.host == "localhost" ? "127.0.0.1" : config.host, ec);
   if (ec)
-    fail(errc::invalid_argument, subject, "this is no IP address",
+    fail(errc::invalid_argument, subject, "this is not an IP address",
          "Set general.api.host to an IP address or \"localhost\".");
   if (!address.is_loopback() && config.token_file.empty() && !config.allow_unauthenticated)
     fail(errc::invalid_argument, subject, "every host in the network could move devices",

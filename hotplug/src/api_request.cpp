@@ -153,7 +153,7 @@ DeviceSelector selector_in(const Json& message, std::optional<Kind> kind, bool n
     selector.name = text(message, "name");
     way("name", selector.name.has_value());
   }
-  if (!named && needed) refuse_request(errc::invalid_argument, "no device is named; it takes one of these: " + ways);
+  if (!named && needed) refuse_request(errc::invalid_argument, "no device is given; give one of these: " + ways);
   return selector;
 }
 

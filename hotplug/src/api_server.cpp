@@ -177,7 +177,7 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
     }
     if (connection->dropped)
       log(LogLevel::warning,
-          fmt::format("{} was dropped: it does not read what it is told", description(connection->peer)));
+          fmt::format("{} was dropped: it does not read what it is sent", description(connection->peer)));
     connection->close();
     connections.remove(connection);
     if (--connections_of[key] == 0) connections_of.erase(key);
@@ -225,7 +225,7 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
   asio::awaitable<Json> respond(ConnectionPtr connection, Json message) {
     const detail::KnownAction& known = detail::action_of(message);
     if (!connection->authenticated && known.action != ApiAction::authenticate && known.action != ApiAction::version)
-      detail::refuse_request(std::make_error_code(std::errc::permission_denied), "you have not shown a token",
+      detail::refuse_request(std::make_error_code(std::errc::permission_denied), "you have not presented a token",
                              R"(Begin with {"action":"auth","token":...}.)");
     ApiRequest request = detail::parse_request(message);
     if (known.action == ApiAction::authenticate) {
@@ -251,7 +251,7 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
     const detail::Token* token = detail::find_token(tokens, shown);
     if (!token)
       detail::refuse_request(std::make_error_code(std::errc::permission_denied),
-                             tokens.empty() ? "there are no tokens here" : "this is none of the tokens");
+                             tokens.empty() ? "this service has no tokens" : "the token is not known");
     connection.peer.token = token->name;
     connection.shown = *token;
     connection.authenticated = true;
@@ -347,7 +347,7 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
     if (std::string why = refusal(connection.peer); !why.empty()) return why;
     if (connection.peer.transport != "tcp" || !connection.authenticated) return {};
     if (revoked) return "its token is not valid any more";
-    return connection.shown || tokens.empty() ? "" : "clients have to show a token now";
+    return connection.shown || tokens.empty() ? "" : "clients have to present a token now";
   }
 
   void reload(ApiConfig fresh) {

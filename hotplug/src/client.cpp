@@ -95,7 +95,7 @@ struct ApiClient::Impl : std::enable_shared_from_this<ApiClient::Impl> {
     std::array<char, 64 << 10> bytes;
     const ssize_t size = ::recv(socket.native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (size <= 0) return end(size == 0 ? "the service has ended the connection" : "the connection broke");
+    if (size <= 0) return end(size == 0 ? "the service has closed the connection" : "the connection broke");
     lines.append(std::string_view(bytes.data(), static_cast<std::size_t>(size)));
     while (const auto line = lines.next()) {
       if (line->too_long) return end("a message of the service is too long");

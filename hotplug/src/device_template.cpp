@@ -66,7 +66,7 @@ const std::string& value_of(std::string_view name, const TemplateValues& values)
       std::ranges::find_if(values, [&](const auto& entry) { return std::ranges::equal(entry.first, name, {}, upper); });
   if (found == values.end()) refuse(fmt::format("the variable ${} has no value", name));
   if (found->second.size() > max_value) refuse(fmt::format("the value of ${} has more than {} bytes", name, max_value));
-  if (!is_text(found->second)) refuse(fmt::format("the value of ${} is no text in UTF-8", name));
+  if (!is_text(found->second)) refuse(fmt::format("the value of ${} is not valid UTF-8 text", name));
   return found->second;
 }
 
@@ -98,15 +98,14 @@ int number(std::string_view text, std::string_view what, int most, bool hexadeci
   const auto [rest, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
   const bool good = error == std::errc() && rest == digits.data() + digits.size() && !digits.empty() &&
                     value <= static_cast<std::uint32_t>(most);
-  if (!good) refuse(fmt::format("{}: {} is no number of 0 to {:#x}", what, in_quotes(text), most));
+  if (!good) refuse(fmt::format("{}: {} is not a number from 0 to {:#x}", what, in_quotes(text), most));
   return static_cast<int>(value);
 }
 
 void check_has(const pugi::xml_node& node, std::initializer_list<std::string_view> known) {
   for (const pugi::xml_attribute& attribute : node.attributes())
     if (std::ranges::find(known, std::string_view(attribute.name())) == known.end())
-      refuse(
-          fmt::format("<{}> has an attribute {}, which means nothing here", node.name(), in_quotes(attribute.name())));
+      refuse(fmt::format("<{}> has the unknown attribute {}", node.name(), in_quotes(attribute.name())));
 }
 
 std::string_view required(const pugi::xml_node& node, const char* name) {
@@ -163,8 +162,8 @@ void read_pci(const pugi::xml_node& hostdev, const pugi::xml_node& source, Templ
 void check_children(const pugi::xml_node& node, std::initializer_list<std::string_view> known) {
   for (const pugi::xml_node& child : node.children())
     if (child.type() == pugi::node_element && std::ranges::find(known, std::string_view(child.name())) == known.end())
-      refuse(fmt::format("<{}> has an element <{}>, which means nothing here", node.name(),
-                         std::string_view(child.name()).substr(0, 100)));
+      refuse(
+          fmt::format("<{}> has the unknown element <{}>", node.name(), std::string_view(child.name()).substr(0, 100)));
 }
 
 void replace_in(pugi::xml_node node, const TemplateValues& values) {
@@ -194,10 +193,10 @@ TemplateDevice parse_xml_template(std::string_view xml, const TemplateValues& va
   pugi::xml_document document;
   const pugi::xml_parse_result result =
       document.load_buffer(xml.data(), xml.size(), pugi::parse_default | pugi::parse_ws_pcdata, pugi::encoding_utf8);
-  if (!result) refuse(fmt::format("it is no XML: {} (byte {})", result.description(), result.offset));
+  if (!result) refuse(fmt::format("it is not valid XML: {} (byte {})", result.description(), result.offset));
   const pugi::xml_node hostdev = document.document_element();
   if (std::string_view(hostdev.name()) != "hostdev")
-    refuse(fmt::format("<{}> is no <hostdev>", std::string_view(hostdev.name()).substr(0, 100)));
+    refuse(fmt::format("<{}> is not a <hostdev>", std::string_view(hostdev.name()).substr(0, 100)));
   if (only(document, "hostdev").empty()) refuse("there is no <hostdev>");
   const pugi::xml_node source = only(hostdev, "source");
   if (!source) refuse("<hostdev> has no <source>");
@@ -234,11 +233,11 @@ TemplateDevice parse_json_template(std::string_view text, const TemplateValues& 
   how.refuse_duplicate_keys = true;
   how.source = "template";
   const Json json = qemuctl::parse_json(text, how);
-  if (!json.is_object()) refuse("it is no JSON object");
+  if (!json.is_object()) refuse("it is not a JSON object");
   for (const auto& [key, value] : json.as_object())
     if (key != "type" && key != "vendorId" && key != "productId" && key != "bus" && key != "device" &&
         key != "address" && key != "rom" && key != "managed")
-      refuse(fmt::format("the member {} means nothing here", in_quotes(key)));
+      refuse(fmt::format("unknown member {}", in_quotes(key)));
   TemplateDevice device;
   const std::string type = member(json, "type", values);
   const std::string vendor = member(json, "vendorId", values), product = member(json, "productId", values);
@@ -254,7 +253,7 @@ TemplateDevice parse_json_template(std::string_view text, const TemplateValues& 
     if (!vendor.empty() || !product.empty() || !bus.empty() || !address.empty())
       refuse("a PCI device is named by its address");
     std::string whole = pci.size() == std::string_view("01:00.0").size() ? "0000:" + pci : pci;
-    if (!is_pci_address(whole)) refuse(fmt::format("{} is no address such as \"0000:01:00.0\"", in_quotes(pci)));
+    if (!is_pci_address(whole)) refuse(fmt::format("{} is not an address such as \"0000:01:00.0\"", in_quotes(pci)));
     device.selector.address = std::move(whole);
     return device;
   }

@@ -90,12 +90,12 @@ class Logger {
 std::optional<HttpResponse> last_answer(std::string_view error) {
   const auto is = [&](std::string_view what) { return error.find(what) != error.npos; };
   if (error.empty()) return problem(408, "too-slow", "the request took too long to arrive");
-  if (is("HPE_CB_url")) return problem(414, "target-too-long", "what is asked for is too long");
+  if (is("HPE_CB_url")) return problem(414, "target-too-long", "the target is too long");
   if (is("HPE_CB_header_field") || is("HPE_CB_header_value") || is("HPE_HEADER_OVERFLOW"))
-    return problem(431, "head-too-large", "the request's head is too large");
+    return problem(431, "head-too-large", "the header is too large");
   if (is("HPE_CB_body") || is("HPE_CB_headers_complete"))
     return problem(413, "body-too-large", "the request's body is too large");
-  if (is("parser error")) return problem(400, "no-http", "this is no request of HTTP/1.1 that could be read");
+  if (is("parser error")) return problem(400, "no-http", "this is not a valid HTTP/1.1 request");
   return std::nullopt;
 }
 
@@ -399,7 +399,7 @@ HttpServer::HttpServer(asio::any_io_executor executor, HttpServerOptions options
   std::error_code ec;
   const asio::ip::address address =
       asio::ip::make_address(options.host == "localhost" ? "127.0.0.1" : options.host, ec);
-  if (ec) fail(qemuctl::errc::invalid_argument, options, "the host is no IP address");
+  if (ec) fail(qemuctl::errc::invalid_argument, options, "the host is not an IP address");
   const auto* of_context = executor.target<asio::io_context::executor_type>();
   if (!of_context) fail(qemuctl::errc::invalid_argument, options, "the executor is not that of an asio::io_context");
   // Asio gives out the context as a base class only.

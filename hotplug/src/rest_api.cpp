@@ -112,7 +112,7 @@ std::string unknown_member(const Json& body, const std::vector<std::string_view>
 }
 
 HttpResponse means_nothing(const std::string& member) {
-  return problem(400, "wrong-body", fmt::format("the member {} means nothing here", in_quotes(member)));
+  return problem(400, "wrong-body", fmt::format("unknown member {}", in_quotes(member)));
 }
 
 } // namespace
@@ -196,7 +196,8 @@ asio::awaitable<HttpResponse> RestApi::answer_devices(HttpRequest request, std::
     for (const auto& [name, value] : *parameters)
       if (name == "kind") kind = value;
     if (!kind.empty() && kind != "usb" && kind != "pci" && kind != "input")
-      co_return problem(400, "wrong-query", fmt::format("{} is no kind of device: usb, pci, input", in_quotes(kind)));
+      co_return problem(400, "wrong-query",
+                        fmt::format("{} is not a kind of device (usb, pci, input)", in_quotes(kind)));
     Json list = Json::array();
     for (std::size_t i = 0; i < picture.devices.size(); ++i) {
       Json device = device_json(i, picture);
@@ -235,7 +236,7 @@ asio::awaitable<HttpResponse> RestApi::move(HttpRequest request, std::string id,
   }
   const std::string_view wanted = request.header("if-match");
   if (!wanted.empty() && !has_etag(wanted, shown.at("etag").as_string(), EtagComparison::strong))
-    co_return problem(412, "changed", "it has changed since you looked, and is left as it is");
+    co_return problem(412, "changed", "the device has changed since you last read it; nothing was done");
   std::string vm;
   if (attach) {
     const Json body = body_of(request);
@@ -319,11 +320,12 @@ asio::awaitable<void> RestApi::wait_until_seen(std::string name, bool running) {
 
 asio::awaitable<HttpResponse> RestApi::screenshot(std::string name, Rights rights) {
   if (rights.in(name) < ApiLevel::admin)
-    co_return problem(403, "not-permitted", "the screen of a VM takes the level \"admin\"");
+    co_return problem(403, "not-permitted", "a screenshot requires the level \"admin\"");
   const std::shared_ptr<qemuctl::Instance> vm = co_await engine_.connect_vm(name);
   const Screenshot picture = co_await take_screenshot(vm);
   if (picture.format != qemuctl::ScreenshotFormat::png)
-    co_return problem(409, "not-supported", "this QEMU writes no PNG: it is older than 7.1, or built without");
+    co_return problem(409, "not-supported",
+                      "this QEMU cannot write PNG: it is older than 7.1, or was built without libpng");
   co_return HttpResponse(200, "image/png", picture.bytes);
 }
 

@@ -86,11 +86,11 @@ std::optional<HttpResponse> RestEvents::refusal(const std::string& address) cons
   for (const auto& [of, count] : streams_) all += count;
   const auto own = streams_.find(address);
   if (ending_) return problem(503, "unavailable", "the service is about to end");
-  if (all >= options_.max_streams) return problem(503, "overloaded", "too many clients hear events already");
+  if (all >= options_.max_streams) return problem(503, "overloaded", "too many event streams are open already");
   if (own != streams_.end() && own->second >= options_.max_streams_per_address)
-    return problem(503, "overloaded",
-                   fmt::format("{} streams of events go to this address already: close one of them",
-                               options_.max_streams_per_address));
+    return problem(
+        503, "overloaded",
+        fmt::format("this address has {} event streams already; close one of them", options_.max_streams_per_address));
   return std::nullopt;
 }
 

@@ -82,23 +82,22 @@ Origin origin_of(const HttpRequest& request, const RestConfig& config) {
 }
 
 std::optional<HttpResponse> refusal(const HttpRequest& request, const RestConfig& config, bool for_any_page) {
-  if (request.target.size() > max_target) return too_large(414, "target-too-long", "what is asked for", max_target);
+  if (request.target.size() > max_target) return too_large(414, "target-too-long", "the target", max_target);
   std::size_t head = 0;
   for (const auto& [name, value] : request.headers) head += name.size() + value.size();
-  if (head > max_head) return too_large(431, "head-too-large", "the request's head", max_head);
+  if (head > max_head) return too_large(431, "head-too-large", "the header", max_head);
   if (request.body.size() > max_body) return too_large(413, "body-too-large", "the request's body", max_body);
-  if (request.ambiguous)
-    return problem(400, "ambiguous", "a field of the request's head is there twice, or has a name that is none");
+  if (request.ambiguous) return problem(400, "ambiguous", "a header field is repeated, or has an invalid name");
   if (request.upgrade || request.method == "CONNECT")
     return problem(400, "no-http", "this service speaks HTTP/1.1 and nothing else");
   if (request.header("host").empty()) return problem(400, "no-host", "the request has no field Host");
   if (!is_known_host(request.header("host"), config))
     return problem(421, "wrong-host",
-                   "this service does not go by the name in the field Host. Use its address, or name it in "
+                   "the name in the field Host is not one of this service's names. Use its address, or add the name to "
                    "general.rest.allowedOrigins.");
   if (!for_any_page && origin_of(request, config) == Origin::foreign)
     return problem(403, "wrong-origin",
-                   "a page of another origin may do nothing here, unless it is in general.rest.allowedOrigins");
+                   "pages of other origins may not use this API, unless they are in general.rest.allowedOrigins");
   return std::nullopt;
 }
 

@@ -77,7 +77,7 @@ const detail::WebFile* file_of(const Path& path) {
 
 HttpResponse file_response(const HttpRequest& request, const detail::WebFile& file) {
   if (request.method != "GET" && request.method != "HEAD") {
-    HttpResponse response = problem(405, "wrong-method", "this is a file");
+    HttpResponse response = problem(405, "wrong-method", "files can only be read");
     return std::move(response.set("Allow", "GET, HEAD"));
   }
   const std::string etag = detail::etag_of(file.content);
@@ -119,10 +119,10 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
 
   void reload(RestConfig next, std::optional<std::vector<ApiPermission>> who) {
     if (next.host != config.host || next.port != config.port)
-      log(LogLevel::warning,
-          fmt::format("general.rest: another host or port takes a restart of the service; it still listens on {}, "
-                      "port {}",
-                      config.host, server->port()));
+      log(LogLevel::warning, fmt::format("general.rest: a new host or port takes effect after a restart of the "
+                                         "service; until then it listens on {}, "
+                                         "port {}",
+                                         config.host, server->port()));
     next.host = config.host;
     next.port = config.port;
     check_reach(next);
@@ -215,7 +215,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
     if (preflight) return answer_preflight(request);
     if (const detail::WebFile* file = file_of(*path)) return file_response(request, *file);
     if (is_open(*path)) {
-      HttpResponse wrong = problem(405, "wrong-method", "this is to be read");
+      HttpResponse wrong = problem(405, "wrong-method", "this can only be read");
       wrong.set("Allow", "GET, HEAD");
       return reads ? HttpResponse(200, "text/plain; charset=utf-8", "ok\n") : wrong;
     }
@@ -224,7 +224,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
     if (!tokens.empty()) {
       const detail::Token* token = detail::find_token(tokens, detail::shown_token(request));
       if (!token) {
-        HttpResponse response = problem(401, "no-token", "show a token: Authorization: Bearer TOKEN");
+        HttpResponse response = problem(401, "no-token", "present a token: Authorization: Bearer TOKEN");
         return std::move(response.set("WWW-Authenticate", "Bearer realm=\"qemuctl\""));
       }
       caller.peer.token = token->name;
@@ -249,7 +249,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
     if (tokens.empty() && !config.webvirt_compat) {
       co_return detail::webvirt_problem(
           403, "not-permitted",
-          "these resources change things by GET: they take general.rest.webvirtCompat, or a tokenFile");
+          "these resources change things by GET: they need general.rest.webvirtCompat or a tokenFile");
     }
     path.erase(path.begin(), path.begin() + 2);
     const bool changes = path[0] != "state" && path[0] != "version";
@@ -260,10 +260,11 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
 
   HttpResponse answer_metrics(const HttpRequest& request, const Rights& rights) {
     if (request.method != "GET" && request.method != "HEAD") {
-      HttpResponse response = problem(405, "wrong-method", "these are numbers to be read");
+      HttpResponse response = problem(405, "wrong-method", "metrics can only be read");
       return std::move(response.set("Allow", "GET, HEAD"));
     }
-    if (rights.everywhere < ApiLevel::read) return problem(403, "not-permitted", "these are numbers about all VMs");
+    if (rights.everywhere < ApiLevel::read)
+      return problem(403, "not-permitted", "metrics are about all VMs, and you may not see all of them");
     observe();
     return HttpResponse(200, "text/plain; version=0.0.4; charset=utf-8", metrics.text(engine.vms(), engine.devices()));
   }
@@ -323,7 +324,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
 
   std::optional<HttpResponse> refuse_stream(const HttpRequest& request, const Caller& caller) const {
     if (request.method != "GET") {
-      HttpResponse response = problem(405, "wrong-method", "events are for GET");
+      HttpResponse response = problem(405, "wrong-method", "events can only be read, with GET");
       return std::move(response.set("Allow", "GET"));
     }
     if (caller.rights.anywhere() < ApiLevel::read)

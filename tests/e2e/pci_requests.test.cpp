@@ -37,7 +37,7 @@ TEST_CASE("people move cards and input devices by the device API") {
   host.host.spawn(qemuctl + "pci detach " + card, "/tmp/detached");
   host.wait_for_log("VM a: deleting pcihost");
   host.reset_vm("a");
-  host.host.wait_until("grep -q 'is out, until somebody attaches it' /tmp/detached");
+  host.host.wait_until("grep -q 'is detached until somebody attaches it' /tmp/detached");
   host.wait_for_driver(card, "e1000e");
   CHECK(host.request(R"({"action": "pci_list", "disconnected": true})").at("pci_devices").size() == 1);
 }

@@ -148,7 +148,7 @@ asio::awaitable<void> use(ApiAddress address, int& heard) {
 
 } // namespace
 
-TEST_CASE("clients of the device API on a Unix socket and on TCP are served beside each other") {
+TEST_CASE("clients of the device API on a Unix socket and on TCP are served side by side") {
   Service service;
   int listening = 0;
   constexpr int clients = 20;
@@ -193,7 +193,7 @@ TEST_CASE(
   service.wait_until("it is told", [&] { return over; });
 }
 
-TEST_CASE("a client of the device API may leave, or be sent away, at any moment") {
+TEST_CASE("a client of the device API may disconnect, or be disconnected, at any moment") {
   Service service;
   for (int i = 0; i < 50; ++i) {
     asio::local::stream_protocol::socket client(service.io);
@@ -222,7 +222,7 @@ TEST_CASE("a client of the device API may leave, or be sent away, at any moment"
     } catch (const qemuctl::Error& error) {
       refused = error.diagnostics().server_text;
     }
-    CHECK_THAT(refused, ContainsSubstring("you may not ask for usb_list"));
+    CHECK_THAT(refused, ContainsSubstring("you may not use usb_list"));
     all = true;
   }(service, done));
   service.wait_until("it is refused", [&] { return done; });

@@ -140,8 +140,7 @@ constexpr std::size_t too_long = 2'000; // 20 s
 
 } // namespace
 
-TEST_CASE(
-    "HTTP: a client that sends its request byte by byte is told in time that it is too slow, however steady it is") {
+TEST_CASE("HTTP: a client that sends its request byte by byte gets a timeout, however steady it is") {
   Server server(quick());
   for (const char* begin : {"GET /", "GET / HTTP/1.1\r\nHost: localhost\r\nX: ",
                             "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n",
@@ -158,7 +157,7 @@ TEST_CASE(
   CHECK_THAT(other.answer(), StartsWith("HTTP/1.1 200 OK\r\n") && ContainsSubstring("/a "));
 }
 
-TEST_CASE("HTTP: a client that has had its answer and is silent loses the connection without another one") {
+TEST_CASE("HTTP: an idle connection is closed without another answer") {
   Server server(quick());
   Client client(server);
   client.send("GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -166,7 +165,7 @@ TEST_CASE("HTTP: a client that has had its answer and is silent loses the connec
   CHECK_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n") && EndsWith("/a "));
 }
 
-TEST_CASE("HTTP: a client that sends far too much reads why, although it has not been read to the end") {
+TEST_CASE("HTTP: a client that sends far too much can read why, although its request was not read to the end") {
   Server server;
   const std::string post = "POST / HTTP/1.1\r\nHost: localhost\r\n", much(1 << 20, 'x');
   std::string chunks = "Transfer-Encoding: chunked\r\n\r\n";
@@ -193,14 +192,14 @@ TEST_CASE("HTTP: a client that sends far too much reads why, although it has not
   server.wait_until("all have ended", [&] { return server.server->connections() == 0; });
 }
 
-TEST_CASE("HTTP: a client that goes on sending for ever is not listened to for ever") {
+TEST_CASE("HTTP: a client that never stops sending is cut off") {
   Server server;
   Client client(server);
   client.send_all("GET /" + std::string(32 << 20, 'x'));
   CHECK_THAT(client.rest(), StartsWith("HTTP/1.1 414 "));
 }
 
-TEST_CASE("HTTP: one address has 32 connections at most") {
+TEST_CASE("HTTP: one address has at most 32 connections") {
   Server server;
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < 32; ++i) {
@@ -214,7 +213,7 @@ TEST_CASE("HTTP: one address has 32 connections at most") {
   CHECK(server.warnings == 1);
 }
 
-TEST_CASE("HTTP: a client that does not read its answer loses the connection, and nobody waits for it") {
+TEST_CASE("HTTP: a client that does not read its answer is disconnected, and delays nobody") {
   Server server(quick());
   server.filler.assign(64 << 20, ' '); // more than the kernel keeps for anybody
   Client deaf(server);
@@ -223,7 +222,7 @@ TEST_CASE("HTTP: a client that does not read its answer loses the connection, an
   server.wait_until("it is not any more", [&] { return server.server->connections() == 0; });
 }
 
-TEST_CASE("HTTP: there are as many connections as are allowed, and a place is free again when one has ended") {
+TEST_CASE("HTTP: the number of connections is limited, until one ends") {
   HttpServerOptions options;
   SECTION("in all") {
     options.max_connections = 2;
@@ -252,7 +251,7 @@ TEST_CASE("HTTP: there are as many connections as are allowed, and a place is fr
   CHECK_THAT(third.answer(), ContainsSubstring("/a "));
 }
 
-TEST_CASE("HTTP/1.0: a request is answered, and the connection ends unless it is to be kept") {
+TEST_CASE("HTTP/1.0: a request is answered, and the connection is closed unless the client asks to keep it") {
   Server server;
   Client client(server);
   client.send("GET /a HTTP/1.0\r\nHost: localhost\r\n\r\n");

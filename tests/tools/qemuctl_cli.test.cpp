@@ -80,7 +80,7 @@ class Service {
 
 } // namespace
 
-TEST_CASE("qemuctl asks on a terminal which VM it is to be") {
+TEST_CASE("qemuctl asks on a terminal which VM to use") {
   const Service service(
       {R"({"result":"ok","usb_devices":[{"device_node":"/dev/bus/usb/003/005","vid":"046d","pid":"c52b",)"
        R"("product_name":"Stick","port_path":"3-1","allowed_vms":["vm1","vm2"]}]})",
@@ -98,7 +98,7 @@ TEST_CASE("qemuctl asks on a terminal which VM it is to be") {
                               "{\"action\":\"usb_attach\",\"device_node\":\"/dev/bus/usb/003/005\",\"vm\":\"vm2\"}\n");
 }
 
-TEST_CASE("qemuctl looks for what is written like a place or ids there alone, and a whole name before a part of one") {
+TEST_CASE("qemuctl treats what looks like a port or ids as such, and prefers a whole name to a part of one") {
   const std::string devices =
       R"({"result":"ok","usb_devices":[)"
       R"({"device_node":"/dev/bus/usb/003/005","vid":"046d","pid":"c52b","port_path":"3-1","product_name":"Stick"},)"
@@ -110,7 +110,7 @@ TEST_CASE("qemuctl looks for what is written like a place or ids there alone, an
     Program program(command({"--socket", service.socket(), "usb", "detach", name}));
     return program.wait_for_end() == 0 ? program.output() : program.errors();
   };
-  CHECK_THAT(detached("stick"), StartsWith("3-1 046d:c52b Stick is out"));
+  CHECK_THAT(detached("stick"), StartsWith("3-1 046d:c52b Stick is detached"));
   CHECK_THAT(detached("ick 2"), StartsWith("3-2 "));
   CHECK_THAT(detached("tick"), StartsWith("qemuctl: \"tick\" could be:"));
   CHECK_THAT(detached("beef"), StartsWith("3-3 ")); // a word like any other
@@ -118,7 +118,7 @@ TEST_CASE("qemuctl looks for what is written like a place or ids there alone, an
     CHECK_THAT(detached(name), ContainsSubstring("there is no device \"" + std::string(name) + '"'));
 }
 
-TEST_CASE("qemuctl shows a token only where it is told to") {
+TEST_CASE("qemuctl sends a token only where it is told to") {
   const test::TempDir dir;
   std::ofstream(dir / "token") << "ops 0123456789abcdef\n";
   constexpr const char* done = R"({"result":"ok","usb_devices":[]})";
@@ -135,7 +135,7 @@ TEST_CASE("qemuctl shows a token only where it is told to") {
         "{\"action\":\"auth\",\"token\":\"0123456789abcdef\"}\n{\"action\":\"usb_list\"}\n");
 }
 
-TEST_CASE("qemuctl prints events as JSON with their time") {
+TEST_CASE("qemuctl prints events as JSON, with their time") {
   const Service service({R"({"result":"ok"})"
                          "\n"
                          R"({"event":"config_reloaded"})"});
@@ -147,10 +147,10 @@ TEST_CASE("qemuctl prints events as JSON with their time") {
   CHECK(time.substr(0, 2) == "20");
   CHECK(time.back() == 'Z');
   CHECK(program.wait_for_end() == 1);
-  CHECK_THAT(program.errors(), ContainsSubstring("the service has ended the connection"));
+  CHECK_THAT(program.errors(), ContainsSubstring("the service has closed the connection"));
 }
 
-TEST_CASE("qemuctl lists VMs also when one has gone meanwhile") {
+TEST_CASE("qemuctl lists VMs even if one disappears meanwhile") {
   const Service service({R"({"result":"ok","vms":[{"name":"a","link":"connected"},{"name":"b","link":"waiting"}]})",
                          R"({"result":"failed","error":"there is no VM \"a\""})",
                          R"({"result":"ok","vm":{"name":"b","state":"shutdown","link":"waiting"}})",
@@ -161,7 +161,7 @@ TEST_CASE("qemuctl lists VMs also when one has gone meanwhile") {
         "b   shutdown  -    waiting    0        -\n");
 }
 
-TEST_CASE("qemuctl writes a screenshot to a file, and prints as JSON what it has written") {
+TEST_CASE("qemuctl writes a screenshot to a file, and describes it as JSON") {
   const test::TempDir dir;
   const std::string file = (dir / "screen").string();
   const auto shot = [&](const std::string& to) {
@@ -198,7 +198,7 @@ TEST_CASE("bash completes commands of qemuctl, and names that the service tells"
   CHECK(offered("qemuctl --tcp ") == "\n");
 }
 
-TEST_CASE("bash takes names that it completes for nothing but names") {
+TEST_CASE("bash treats completed names as plain text") {
   const test::TempDir dir;
   const std::string touched = (dir / "touched").string();
   const std::string script = "source " + (test::source_dir() / "tools/completion/qemuctl").string() + R"sh(

@@ -24,7 +24,7 @@ using namespace test;
 using Catch::Matchers::ContainsSubstring;
 using qemuctl::Json;
 
-TEST_CASE("the client of the library makes requests at once, and hears events") {
+TEST_CASE("the library's client sends concurrent requests and receives events") {
   ApiStickHost host;
   host.start_api();
   test::run(host.io, [&]() -> asio::awaitable<void> {
@@ -48,7 +48,7 @@ TEST_CASE("the client of the library makes requests at once, and hears events") 
   });
 }
 
-TEST_CASE("the client of the library tries all addresses of a name") {
+TEST_CASE("the library's client tries all addresses of a host name") {
   ApiHost host;
   host.api.transports.push_back("tcp");
   host.start_api();
@@ -78,7 +78,7 @@ TEST_CASE("the client of the library tries all addresses of a name") {
   });
 }
 
-TEST_CASE("the client of the library goes on after a request that it has given up") {
+TEST_CASE("the library's client keeps working after a cancelled request") {
   std::promise<void> go_on;
   ApiStickHost host([&, wait = go_on.get_future().share()](const FakeQemu::Command& command) {
     if (command.name == "device_add") wait.wait_for(std::chrono::seconds(10));
@@ -102,7 +102,7 @@ TEST_CASE("the client of the library goes on after a request that it has given u
   });
 }
 
-TEST_CASE("the client of the library looks for a service, and says where it has looked") {
+TEST_CASE("the library's client looks for a service and reports where it has looked") {
   ApiHost host;
   host.start_api();
   test::run(host.io, [&]() -> asio::awaitable<void> {

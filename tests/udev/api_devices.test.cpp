@@ -21,7 +21,7 @@ using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::StartsWith;
 using qemuctl::Json;
 
-TEST_CASE("a device is attached and detached by each of its names, as text and as number") {
+TEST_CASE("a device is attached and detached by each of its identifiers, given as strings or numbers") {
   ApiStickHost host;
   host.start_api();
   Wire wire(host);
@@ -45,7 +45,7 @@ TEST_CASE("a device is attached and detached by each of its names, as text and a
                            ") on unix: usb_attach {\"vm\":\"a\",\"device_node\":\"/dev/bus/usb/003/005\"}: done");
 }
 
-TEST_CASE("lists have what was taken out or the others, and devices with a tag are moved together") {
+TEST_CASE("lists are filtered by detached devices and by tag, and devices with a tag are moved together") {
   ApiStickHost host;
   host.config.usb_rules[0].tag = "sticks";
   host.host.plug(host.root, 3, 2, 6, "Stick 2");
@@ -71,7 +71,7 @@ TEST_CASE("lists have what was taken out or the others, and devices with a tag a
   CHECK_THAT(error_of(wire.ask(R"({"action":"usb_attach","tag":"none"})")), ContainsSubstring("with that tag"));
 }
 
-TEST_CASE("a device with a tag that cannot be moved keeps none of the others, and each is written down") {
+TEST_CASE("a device that cannot be moved does not keep others with its tag from moving, and each is logged") {
   ApiStickHost host([](const FakeQemu::Command& command) {
     const Json* address = command.arguments.find("hostaddr");
     return command.name == "device_add" && address && *address == Json(5) ? FakeQemu::Fate::refused
@@ -94,7 +94,7 @@ TEST_CASE("a device with a tag that cannot be moved keeps none of the others, an
   CHECK(host.is_in("3-2", "a"));
 }
 
-TEST_CASE("a device for several VMs goes where it was last, or to the first, when no VM is named") {
+TEST_CASE("without a VM in the request, a device goes to the VM that it was in last, or to the first") {
   ApiHost host;
   FakeQemu a(host.socket("a")), b(host.socket("b"));
   host.add_vm("a");
@@ -127,7 +127,7 @@ TEST_CASE("a device for several VMs goes where it was last, or to the first, whe
   CHECK(host.is_in("3-2", "b"));
 }
 
-TEST_CASE("those who want to hear what happens to a device and its VM, in its order") {
+TEST_CASE("events about a device and its VM are sent in order to those who enabled them") {
   ApiStickHost host;
   host.start_api();
   Wire wire(host), deaf(host);
@@ -146,7 +146,7 @@ TEST_CASE("those who want to hear what happens to a device and its VM, in its or
   CHECK_FALSE(deaf.has_line());
 }
 
-TEST_CASE("a device that is for several VMs waits for a choice, and goes to the first when nobody chooses in time") {
+TEST_CASE("a device that is allowed in several VMs waits for a choice, and goes to the first after the timeout") {
   ApiHost host;
   FakeQemu a(host.socket("a")), b(host.socket("b"));
   host.add_vm("a");
@@ -171,7 +171,7 @@ TEST_CASE("a device that is for several VMs waits for a choice, and goes to the 
   CHECK(wire.event("usb_attached").at("vm") == Json("b"));
 }
 
-TEST_CASE("a slow attach delays nobody else, and goes on when its client is gone") {
+TEST_CASE("a slow attach delays no other client, and continues when its own client disconnects") {
   std::promise<void> go_on;
   ApiStickHost host([&, wait = go_on.get_future().share()](const FakeQemu::Command& command) {
     if (command.name == "device_add") wait.wait_for(std::chrono::seconds(10));
@@ -229,7 +229,7 @@ TEST_CASE("how long a person may choose, and how often a device may come, follow
   host.wait_until("it is kept out", [&] { return host.state("3-1").problem == ProblemKind::flapping; });
 }
 
-TEST_CASE("ten clients that attach and detach the same device leave it where the last one wanted it") {
+TEST_CASE("when ten clients attach and detach the same device, the last request wins") {
   ApiStickHost host;
   host.start_api();
   std::vector<std::unique_ptr<Wire>> wires;
@@ -253,7 +253,7 @@ TEST_CASE("ten clients that attach and detach the same device leave it where the
   CHECK(host.qemu.devices().empty());
 }
 
-TEST_CASE("VMs are seen and controlled, and their monitors given back") {
+TEST_CASE("VMs are listed and controlled, and their monitors released") {
   ApiStickHost host;
   host.config.vms[0].monitor = "yield";
   host.add_vm("off");
@@ -278,7 +278,7 @@ TEST_CASE("VMs are seen and controlled, and their monitors given back") {
   CHECK_THAT(error_of(wire.ask(R"({"action":"vm_pause","vm":"none"})")), ContainsSubstring("there is no VM"));
 }
 
-TEST_CASE("devices are suspended and come back to where they were, but for those that are to stay") {
+TEST_CASE("devices are suspended and resumed, except those that are meant to stay") {
   ApiStickHost host;
   host.config.usb_rules[0].deny.emplace_back().product_name = "Stick that stays";
   host.add_rule("Stick that stays", "a").skip_on_suspend = true;

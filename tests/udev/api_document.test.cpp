@@ -79,7 +79,7 @@ std::string as_documented(std::string line, const std::string& folder) {
 
 } // namespace
 
-TEST_CASE("every message in API.md is answered and told of as it says") {
+TEST_CASE("every request in API.md gets the documented answer and events") {
   test::ApiHost host;
   std::atomic<bool> refusing = false;
   FakeQemu vm1(host.socket("vm1"), [&](const FakeQemu::Command& command) {

@@ -34,7 +34,7 @@ using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::StartsWith;
 using qemuctl::Json;
 
-TEST_CASE("rights that are taken away while a request waits are missed by the rest of it") {
+TEST_CASE("the rest of a request fails if rights are revoked while it is in progress") {
   std::promise<void> go_on;
   ApiStickHost host([&, wait = go_on.get_future().share()](const FakeQemu::Command& command) {
     if (command.name == "device_add") wait.wait_for(std::chrono::seconds(10));
@@ -56,7 +56,7 @@ TEST_CASE("rights that are taken away while a request waits are missed by the re
   CHECK_FALSE(host.state("3-2").vm);
 }
 
-TEST_CASE("who may use one VM neither takes nor bars a device that is meant for another one, wherever it is now") {
+TEST_CASE("a client with rights to one VM can neither take nor hold back a device that is meant for another") {
   ApiHost host;
   FakeQemu a(host.socket("a")), b(host.socket("other"));
   for (const char* vm : {"other", "off", "a"}) host.add_vm(vm);
@@ -90,7 +90,7 @@ TEST_CASE("who may use one VM neither takes nor bars a device that is meant for 
   CHECK(host.is_in("3-2", "other"));
 }
 
-TEST_CASE("who may use one VM is never told the name of another one") {
+TEST_CASE("a client with rights to one VM never learns the name of another") {
   ApiHost host;
   std::atomic<bool> refusing = false;
   FakeQemu a(host.socket("a"), [&](const FakeQemu::Command& command) {
@@ -152,7 +152,7 @@ TEST_CASE("who may use one VM is never told the name of another one") {
   CHECK(told.find("hidden") == std::string::npos);
 }
 
-TEST_CASE("TCP clients have to show a token first when there are tokens") {
+TEST_CASE("TCP clients have to present a token first if there are tokens") {
   ApiStickHost host;
   write_tokens(host.dir / "tokens");
   host.api.transports.push_back("tcp");
@@ -160,15 +160,15 @@ TEST_CASE("TCP clients have to show a token first when there are tokens") {
   host.start_api();
   Wire wire(host, host.server->tcp_port());
   CHECK_THAT(wire.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
-  CHECK_THAT(error_of(wire.ask(R"({"action":"usb_list"})")), ContainsSubstring("have not shown a token"));
-  CHECK_THAT(error_of(wire.ask(R"({"action":"auth","token":"0123456789abcdee"})")), ContainsSubstring("none of the"));
-  CHECK_THAT(error_of(wire.ask(attach)), ContainsSubstring("have not shown a token"));
+  CHECK_THAT(error_of(wire.ask(R"({"action":"usb_list"})")), ContainsSubstring("have not presented a token"));
+  CHECK_THAT(error_of(wire.ask(R"({"action":"auth","token":"0123456789abcdee"})")), ContainsSubstring("is not known"));
+  CHECK_THAT(error_of(wire.ask(attach)), ContainsSubstring("have not presented a token"));
   CHECK(wire.ask(R"({"action":"auth","token":"0123456789abcdef"})") == ok);
   CHECK(wire.ask(attach) == ok);
   const std::vector<std::string> audit = host.audit();
   REQUIRE(audit.size() == 4);
   CHECK_THAT(audit[0], ContainsSubstring("auth {}: ") && !ContainsSubstring("0123"));
-  CHECK_THAT(audit[1], ContainsSubstring("usb_attach") && ContainsSubstring("have not shown"));
+  CHECK_THAT(audit[1], ContainsSubstring("usb_attach") && ContainsSubstring("have not presented"));
   CHECK(audit[2] == "audit: 127.0.0.1 on tcp with token ops: authenticated");
   CHECK_THAT(audit[3], StartsWith("audit: 127.0.0.1 on tcp with token ops: usb_attach") && ContainsSubstring("done"));
   // On the Unix socket nobody has to.
@@ -176,7 +176,7 @@ TEST_CASE("TCP clients have to show a token first when there are tokens") {
   CHECK(local.ask(detach) == ok);
 }
 
-TEST_CASE("who shows no token in time is sent away") {
+TEST_CASE("a client that presents no token in time is disconnected") {
   ApiStickHost host;
   host.api.transports = std::vector<std::string>(1, "tcp");
   write_tokens(host.dir / "tokens");
@@ -191,7 +191,8 @@ TEST_CASE("who shows no token in time is sent away") {
   CHECK_THAT(knows.ask(R"({"action":"usb_list"})"), StartsWith(R"({"result":"ok")"));
 }
 
-TEST_CASE("other permissions count from the next request on, and who may not connect any more is sent away") {
+TEST_CASE(
+    "changed permissions apply from the next request on, and clients that may no longer connect are disconnected") {
   ApiStickHost host;
   write_tokens(host.dir / "tokens");
   host.api.token_file = (host.dir / "tokens").string();
@@ -249,11 +250,11 @@ TEST_CASE("other permissions count from the next request on, and who may not con
     CHECK_THAT(error_of(open.ask(R"({"action":"usb_list"})")), ContainsSubstring("usb_list"));
     fresh.token_file = host.api.token_file;
     host.server->reload(fresh);
-    CHECK_THAT(error_of(open.line().value()), ContainsSubstring("have to show a token now"));
+    CHECK_THAT(error_of(open.line().value()), ContainsSubstring("have to present a token now"));
   }
 }
 
-TEST_CASE("who leaves without having shown a token leaves nothing open") {
+TEST_CASE("a client that disconnects before it has presented a token leaves nothing behind") {
   ApiStickHost host;
   host.api.transports = std::vector<std::string>(1, "tcp");
   write_tokens(host.dir / "tokens");
@@ -271,7 +272,7 @@ TEST_CASE("who leaves without having shown a token leaves nothing open") {
   CHECK(open_files() == before);
 }
 
-TEST_CASE("TCP on this host alone needs no token, and elsewhere it is refused without one") {
+TEST_CASE("TCP needs no token on a loopback address, and is refused without one on others") {
   {
     ApiHost host;
     host.api.transports = std::vector<std::string>(1, "tcp");
@@ -288,7 +289,7 @@ TEST_CASE("TCP on this host alone needs no token, and elsewhere it is refused wi
     host.api.token_file = (host.dir / "tokens").string();
     host.start_api();
     Wire wire(host, host.server->tcp_port());
-    CHECK_THAT(error_of(wire.ask(R"({"action":"usb_list"})")), ContainsSubstring("have not shown a token"));
+    CHECK_THAT(error_of(wire.ask(R"({"action":"usb_list"})")), ContainsSubstring("have not presented a token"));
     CHECK(wire.ask(R"({"action":"auth","token":"0123456789abcdef"})") == ok);
     CHECK(wire.ask(attach) == ok);
     // Not without tokens from now on either.
@@ -302,12 +303,12 @@ TEST_CASE("TCP on this host alone needs no token, and elsewhere it is refused wi
   host.api.host = "0.0.0.0";
   CHECK_THAT(refusal(host), ContainsSubstring("tokenFile") && ContainsSubstring("allowUnauthenticated"));
   host.api.host = "example.org";
-  CHECK_THAT(refusal(host), ContainsSubstring("no IP address"));
+  CHECK_THAT(refusal(host), ContainsSubstring("not an IP address"));
   host.api.transports = std::vector<std::string>(1, "pigeon");
   CHECK_THAT(refusal(host), ContainsSubstring("no such transport"));
 }
 
-TEST_CASE("who may only read cannot change anything, and who has some VMs sees only what is for them") {
+TEST_CASE("readers cannot change anything, and clients with rights to some VMs see only what concerns these") {
   ApiStickHost host;
   host.add_vm("b");
   host.add_rule("Mouse", "b");
@@ -344,12 +345,12 @@ TEST_CASE("who may only read cannot change anything, and who has some VMs sees o
     host.api.permissions->clear();
     host.start_api();
     Wire wire(host);
-    CHECK_THAT(error_of(wire.ask(R"({"action":"usb_list"})")), ContainsSubstring("may not ask for usb_list"));
+    CHECK_THAT(error_of(wire.ask(R"({"action":"usb_list"})")), ContainsSubstring("may not use usb_list"));
     CHECK_THAT(wire.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
   }
 }
 
-TEST_CASE("each action takes its level, and who may use one VM may do only what concerns that one") {
+TEST_CASE("each action requires its level, and rights to one VM cover only what concerns that VM") {
   ApiStickHost host;
   host.add_vm("b");
   host.add_rule("Mouse", "b");
@@ -472,7 +473,7 @@ TEST_CASE("a process of another user has the rights of each of its groups") {
     CHECK(status == 0);
     return text;
   };
-  CHECK_THAT(answer(other_group), ContainsSubstring("you may not ask for usb_attach"));
+  CHECK_THAT(answer(other_group), ContainsSubstring("you may not use usb_attach"));
   CHECK(answer(group) == std::string(ok) + "\n");
   CHECK(host.is_in("3-1", "a"));
   CHECK_THAT(host.audit().back(),

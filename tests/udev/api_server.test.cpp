@@ -47,7 +47,7 @@ TEST_CASE("requests are answered in their order, however the bytes come") {
   CHECK(wire.message().at("id") == Json(9));
 }
 
-TEST_CASE("what is no request gets an answer, and the connection goes on") {
+TEST_CASE("a line that is not a request gets an answer, and the connection stays open") {
   ApiStickHost host;
   host.start_api();
   Wire wire(host);
@@ -68,7 +68,7 @@ TEST_CASE("what is no request gets an answer, and the connection goes on") {
   CHECK(host.audit().size() == 1); // the one that would have changed something
 }
 
-TEST_CASE("over TCP a browser that a web page misuses is sent away before its request is read") {
+TEST_CASE("over TCP, a browser that a web page abuses is disconnected before its request is read") {
   ApiStickHost host;
   host.api.transports = {"tcp"};
   host.api.port = 0;
@@ -86,7 +86,7 @@ TEST_CASE("over TCP a browser that a web page misuses is sent away before its re
   CHECK(client.ask(detach) == ok);
 }
 
-TEST_CASE("a client that does not read what it is told is dropped, and the others hear everything") {
+TEST_CASE("a client that does not read its events is disconnected, and the others receive all of them") {
   ApiHost host;
   host.start_api();
   Wire stuck(host), reader(host);
@@ -107,7 +107,7 @@ TEST_CASE("a client that does not read what it is told is dropped, and the other
   CHECK_THAT(reader.ask(R"({"action":"version"})"), StartsWith(R"({"result":"ok")"));
 }
 
-TEST_CASE("a client that is reading a large answer is told what happens meanwhile") {
+TEST_CASE("a client receives events that occur while it is reading a large answer") {
   ApiHost host;
   host.start_api();
   Wire wire(host), other(host);
@@ -187,7 +187,7 @@ TEST_CASE("a line with a hundred thousand members is refused while others are se
   CHECK(host.audit()[0].size() < 600);
 }
 
-TEST_CASE("a failure that is no refusal is answered and written down, and the connection goes on") {
+TEST_CASE("an unexpected failure is answered and logged, and the connection stays open") {
   ApiStickHost host;
   host.start_api();
   Wire wire(host);
@@ -219,7 +219,8 @@ TEST_CASE("the Unix socket has its mode, replaces one that nobody serves, and le
                     ContainsSubstring("process " + std::to_string(::getpid()) + " listens there"));
   // Also when its socket is not one any more, or not its own.
   std::filesystem::remove(host.api_path());
-  CHECK_THROWS_WITH(ApiServer(host.io.get_executor(), *host.engine, host.api), ContainsSubstring("somebody listens"));
+  CHECK_THROWS_WITH(ApiServer(host.io.get_executor(), *host.engine, host.api),
+                    ContainsSubstring("another process listens"));
   host.api.unix_socket = (host.dir / "other").string();
   host.api.unix_socket_group = "no such group";
   CHECK_THROWS_WITH(ApiServer(host.io.get_executor(), *host.engine, host.api), ContainsSubstring("unixSocketGroup"));
@@ -249,7 +250,7 @@ TEST_CASE("the Unix socket has its owner, group and mode, and one of somebody el
   CHECK(std::filesystem::exists(host.api_path()));
 }
 
-TEST_CASE("one peer has no more connections than it may") {
+TEST_CASE("the number of connections of one peer is limited") {
   ApiHost host;
   host.api.max_connections_per_peer = 2;
   host.start_api();
@@ -285,7 +286,7 @@ TEST_CASE("500 clients at once are served") {
   for (std::size_t i = 1; i < wires.size(); ++i) CHECK(wires[i]->event("usb_attached").at("vm") == Json("a"));
 }
 
-TEST_CASE("what this service does not do is refused clearly") {
+TEST_CASE("unsupported settings are refused with a clear error") {
   ApiHost host;
   host.start_api();
   Wire wire(host);

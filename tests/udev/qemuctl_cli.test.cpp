@@ -125,7 +125,7 @@ TEST_CASE("qemuctl prints devices as a table that says where each is, where it m
         "/dev/input/event2  -   AT keyboard  -   -        stays with the host: no rule is for it\n");
 }
 
-TEST_CASE("qemuctl takes a device by what a person calls it, and lists what it could be") {
+TEST_CASE("qemuctl accepts any name of a device, and lists the candidates if several match") {
   Service service;
   for (const char* name : {"stick a", "/dev/bus/usb/003/005", "3-1"}) {
     CHECK_THAT(output_of(service.command({"usb", "attach", name, "vm1"})), ContainsSubstring("in VM vm1"));
@@ -153,7 +153,7 @@ TEST_CASE("qemuctl takes a device by what a person calls it, and lists what it c
   CHECK(service.vm1.devices().size() == 1); // where it was last
 }
 
-TEST_CASE("qemuctl prints what happens with its time") {
+TEST_CASE("qemuctl prints events with their time") {
   Service service;
   Program listening(service.command({"listen"}));
   listening.wait_for_error("listening to");
@@ -165,7 +165,7 @@ TEST_CASE("qemuctl prints what happens with its time") {
   listening.wait_for("usb_connected 3-9 046d:c52b New");
 }
 
-TEST_CASE("qemuctl shows VMs and controls them, by a service or by their monitor") {
+TEST_CASE("qemuctl lists and controls VMs, through a service or their monitor") {
   Service service;
   CHECK(output_of(service.command({"vm", "list"})) == "VM   STATE     PID  MONITOR    DEVICES  PROBLEM\n"
                                                       "vm1  running   -    connected  0        -\n"
@@ -200,7 +200,7 @@ TEST_CASE("qemuctl shows VMs and controls them, by a service or by their monitor
   CHECK(alone.count("send-key") == 1);
 }
 
-TEST_CASE("qemuctl explains where a device goes, and passes on what the service refuses") {
+TEST_CASE("qemuctl explains where a device goes, and passes on the errors of the service") {
   Service service;
   CHECK_THAT(output_of(service.command({"explain", "3-3"})),
              ContainsSubstring("no rule matches: it stays with the host"));
@@ -213,44 +213,44 @@ TEST_CASE("qemuctl explains where a device goes, and passes on what the service 
   CHECK_THAT(errors_of(service.command({"reload"})), ContainsSubstring("there is no file to reload"));
 }
 
-TEST_CASE("qemuctl lists devices by tag, and those that somebody has taken out") {
+TEST_CASE("qemuctl lists devices by tag, and those that were detached") {
   Service service;
   CHECK(output_of(service.command({"usb", "list", "--names", "--tag", "sticks"})) == "3-1\n3-2\n");
   CHECK(output_of(service.command({"usb", "list", "--names", "--tag", "none"})).empty());
   CHECK(output_of(service.command({"usb", "list", "--names", "--disconnected"})).empty());
 }
 
-TEST_CASE("qemuctl shows its token to a service that wants one, from a file or the environment") {
+TEST_CASE("qemuctl presents a token from a file or the environment to a service that requires one") {
   Service service;
   const auto words = [&](std::vector<std::string> before, std::vector<std::string> more) {
     before.insert(before.end(), {QEMUCTL_CLI, "--tcp", service.tcp()});
     before.insert(before.end(), more.begin(), more.end());
     return before;
   };
-  CHECK_THAT(errors_of(words({}, {"usb", "list"})), ContainsSubstring("you have not shown a token"));
+  CHECK_THAT(errors_of(words({}, {"usb", "list"})), ContainsSubstring("you have not presented a token"));
   CHECK(output_of(words({}, {"--token-file", service.token_file(), "usb", "list", "--names"})) == "3-1\n3-2\n3-3\n");
   const std::string env = "/usr/bin/env";
   CHECK(output_of(words({env, "QEMUCTL_TOKEN=0123456789abcdef"}, {"usb", "list", "--names"})) == "3-1\n3-2\n3-3\n");
   CHECK_THAT(errors_of(words({env, "QEMUCTL_TOKEN=0123456789abcdee"}, {"usb", "list"})),
-             ContainsSubstring("this is none of the tokens"));
+             ContainsSubstring("the token is not known"));
 }
 
-TEST_CASE("qemuctl says in words what has become of all devices and of the configuration") {
+TEST_CASE("qemuctl reports what suspend, resume and reload have done") {
   Service service;
   CHECK(output_of(service.command({"usb", "attach", "3-1", "vm1"})) == "3-1 046d:c52b Stick A is in VM vm1 now\n");
   CHECK(output_of(service.command({"usb", "suspend", "vm1"})) ==
-        "the USB devices are out of VM vm1 until they are resumed\n");
+        "the USB devices of VM vm1 are detached until they are resumed\n");
   CHECK(service.vm1.devices().empty());
   CHECK(output_of(service.command({"usb", "resume", "vm1"})) == "the USB devices of VM vm1 are back\n");
   CHECK(service.vm1.devices().size() == 1);
   CHECK(output_of(service.command({"pci", "suspend"})) ==
-        "the PCI devices are out of all VMs until they are resumed\n");
+        "the PCI devices of all VMs are detached until they are resumed\n");
   CHECK(output_of(service.command({"--json", "evdev", "resume"})) == "{\"result\":\"ok\"}\n");
   CHECK(output_of(service.command({"usb", "detach", "3-1"})).starts_with("3-1"));
   CHECK(output_of(service.command({"usb", "list", "--names", "--disconnected"})) == "3-1\n");
 }
 
-TEST_CASE("qemuctl says how it is used, and exits with 2 when it is used otherwise") {
+TEST_CASE("qemuctl prints its usage, and exits with 2 after a usage error") {
   using Words = std::vector<std::string>;
   for (const Words& words :
        {Words{}, Words{"usb"}, Words{"usb", "attach"}, Words{"usb", "attach", "a", "--tag", "b"}, Words{"nonsense"},

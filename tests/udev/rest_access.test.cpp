@@ -23,8 +23,7 @@ using test::problem_of;
 using test::RestHost;
 using test::StickHost;
 
-TEST_CASE(
-    "REST: another configuration changes tokens, permissions and origins at once, and ends streams that it concerns") {
+TEST_CASE("REST: a new configuration changes tokens, permissions and origins at once, and ends the streams concerned") {
   StickHost host;
   host.rest.token_file = host.token_file("ops 0123456789abcdef\nguest fedcba9876543210\n");
   host.rest_options.permissions.emplace(1, permission("ops", ApiLevel::admin));
@@ -44,7 +43,7 @@ TEST_CASE(
   next.allowed_origins.push_back("https://vms.example.org");
   next.port = 1;
   host.server->reload(next, fewer);
-  CHECK(host.logged("takes a restart"));
+  CHECK(host.logged("after a restart"));
   CHECK(of_ops.event().type == "reload");
   CHECK(of_guest.rest_of_stream().empty());
   CHECK(wire.ask("GET", "/api/1/vms", guest).json().at("vms").size() == 1);
@@ -61,7 +60,7 @@ TEST_CASE(
   CHECK(wire.ask("GET", "/api/1/vms", "Authorization: Bearer 0000000000000000\r\n").status == 200);
 }
 
-TEST_CASE("REST: a service that the network reaches takes no configuration without tokens") {
+TEST_CASE("REST: a service that the network can reach refuses a configuration without tokens") {
   StickHost host;
   host.rest.host = "0.0.0.0";
   host.rest.token_file = host.token_file();
@@ -87,7 +86,7 @@ TEST_CASE("REST: the host has to be one that no web page can have chosen") {
   problem_of(wire.ask("GET", "/api/1/vms", "Host: localhost\r\nHost: localhost\r\n"), 400);
 }
 
-TEST_CASE("REST: pages of other origins change nothing, but those that are allowed") {
+TEST_CASE("REST: pages of other origins cannot change anything unless they are allowed") {
   StickHost host;
   host.rest.allowed_origins.push_back("https://vms.example.org");
   host.start_rest();
@@ -130,7 +129,7 @@ TEST_CASE("REST: pages of other origins change nothing, but those that are allow
   CHECK(wire.ask("DELETE", place, "Origin: " + own + "\r\n").status == 200);
 }
 
-TEST_CASE("REST: with tokens nothing but the page is to be had without one") {
+TEST_CASE("REST: if there are tokens, only the page is available without one") {
   StickHost host;
   host.rest.token_file = host.token_file();
   host.start_rest();
@@ -151,7 +150,7 @@ TEST_CASE("REST: with tokens nothing but the page is to be had without one") {
   CHECK_THAT(host.audit().at(0), StartsWith("audit: 127.0.0.1 on rest with token ops: PUT"));
 }
 
-TEST_CASE("REST: the network is not served without a token") {
+TEST_CASE("REST: the service does not listen to the network without a token file") {
   RestHost host;
   host.start();
   host.rest.host = "0.0.0.0";
@@ -160,7 +159,7 @@ TEST_CASE("REST: the network is not served without a token") {
   CHECK(RestServer(host.io.get_executor(), *host.engine, host.rest).port() > 0);
 }
 
-TEST_CASE("REST: permissions hold for REST, too") {
+TEST_CASE("REST: permissions apply to REST") {
   StickHost host;
   ApiPermission permission;
   permission.transport = "rest";
@@ -174,7 +173,7 @@ TEST_CASE("REST: permissions hold for REST, too") {
   CHECK(wire.ask("GET", "/api/1/permissions").body == R"({"everywhere":"attach","vms":{}})");
 }
 
-TEST_CASE("REST: lists ask no VM whose state the caller may not see") {
+TEST_CASE("REST: lists do not query VMs that the caller may not see") {
   StickHost host;
   host.config.vms.clear();
   host.add_vm("a", "yield");

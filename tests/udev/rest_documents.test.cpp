@@ -147,7 +147,7 @@ std::string with_parameters(std::string path, const std::string& vm, const std::
 
 } // namespace
 
-TEST_CASE("REST: every path and method of openapi.json is answered as it says, when all is well and when it is not") {
+TEST_CASE("REST: every path and method of openapi.json is answered as documented, with success and with errors") {
   BusyHost host;
   host.start_rest();
   host.wait_for("3-1", "a");
@@ -176,7 +176,7 @@ TEST_CASE("REST: every path and method of openapi.json is answered as it says, w
   document.check_bodies();
 }
 
-TEST_CASE("REST: openapi.json names the errors that each operation has, and no others") {
+TEST_CASE("REST: openapi.json lists exactly the errors that each operation can return") {
   BusyHost host;
   test::write_file(host.dir / "broken.json", R"({"name": "broken", "boot": {"kernel": "nothing"}})");
   VmEntry& broken = host.config.vms.emplace_back();
@@ -228,7 +228,7 @@ TEST_CASE("REST: openapi.json names the errors that each operation has, and no o
   }
 }
 
-TEST_CASE("REST: devices of each kind, VMs and events are of the types that openapi.json has") {
+TEST_CASE("REST: devices of each kind, VMs and events match the types in openapi.json") {
   BusyHost host;
   host.host.plug(host.root, 3, 4, 9, "Lamp");
   host.start_rest();
@@ -255,7 +255,7 @@ TEST_CASE("REST: devices of each kind, VMs and events are of the types that open
   CHECK_FALSE(document.fits(Json::object({{"$ref", "#/components/schemas/Devices"}}), std::vector<Json>(1, vms)).at(0));
 }
 
-TEST_CASE("REST: the document is shown with nothing from elsewhere") {
+TEST_CASE("REST: the documentation page loads nothing from other sites") {
   RestHost host;
   host.start_rest();
   HttpWire wire(host);
@@ -272,7 +272,7 @@ TEST_CASE("REST: the document is shown with nothing from elsewhere") {
   }
 }
 
-TEST_CASE("REST: numbers for Prometheus tell why devices were not where they were to be") {
+TEST_CASE("REST: metrics count why devices were not where they should be") {
   BusyHost host;
   host.options.attach_connected = false;
   host.host.add_pci("0000:0f:00.0", "82574L"); // without an IOMMU
@@ -311,7 +311,7 @@ TEST_CASE("REST: numbers for Prometheus tell why devices were not where they wer
     CHECK_THAT(text, ContainsSubstring(std::string(line) + "\n"));
 }
 
-TEST_CASE("REST: numbers for Prometheus count what has happened") {
+TEST_CASE("REST: metrics count attaches, detaches and failures") {
   BusyHost host;
   host.options.attach_connected = false;
   host.start_rest();

@@ -31,7 +31,7 @@ using test::permission;
 using test::problem_of;
 using test::StickHost;
 
-TEST_CASE("REST: events tell what changes, and go on after the last one that was read") {
+TEST_CASE("REST: events report changes, and resume after the last one that was read") {
   StickHost host;
   host.start_rest();
   std::string last;
@@ -64,7 +64,7 @@ TEST_CASE("REST: events tell what changes, and go on after the last one that was
   CHECK(wire.event("reload").data.at("resumed") == Json(false));
 }
 
-TEST_CASE("REST: events are kept no longer than a client may take to come back") {
+TEST_CASE("REST: events are kept no longer than a client may take to reconnect") {
   StickHost host;
   host.rest_options.quiet_time = std::chrono::milliseconds(10); // when it is seen that a client has gone
   host.rest_options.keep_events = std::chrono::milliseconds(0);
@@ -86,7 +86,7 @@ TEST_CASE("REST: events are kept no longer than a client may take to come back")
   }
 }
 
-TEST_CASE("REST: a stream that is quiet has a comment now and then, so that a client knows that the service is alive") {
+TEST_CASE("REST: a quiet stream has regular comments, so that a client knows that the service is alive") {
   StickHost host;
   host.rest_options.quiet_time = std::chrono::milliseconds(50);
   host.start_rest();
@@ -113,7 +113,7 @@ struct SlowStream : detail::HttpStream {
 
 } // namespace
 
-TEST_CASE("REST: a client that reads too slowly for all that happens is told to look at everything anew") {
+TEST_CASE("REST: a client that reads too slowly is told to read everything again") {
   StickHost host;
   host.start_rest();
   detail::RestApi api(*host.engine, {});
@@ -142,7 +142,7 @@ TEST_CASE("REST: a client that reads too slowly for all that happens is told to 
   host.wait_until("the stream has ended", [&] { return stream->ended; });
 }
 
-TEST_CASE("REST: there are as many streams as are allowed, in all and for one address, and a place is free again") {
+TEST_CASE("REST: the number of streams is limited, in total and for each address, until one ends") {
   StickHost host;
   host.rest_options.quiet_time = std::chrono::milliseconds(10); // when it is seen that a client has gone
   host.rest_options.max_streams = 3;
@@ -155,7 +155,7 @@ TEST_CASE("REST: there are as many streams as are allowed, in all and for one ad
   CHECK_THAT(problem_of(wire.ask("GET", "/api/1/events"), 503), ContainsSubstring("this address"));
   listen(second);
   HttpWire other(host, "127.0.0.3");
-  CHECK_THAT(problem_of(other.ask("GET", "/api/1/events"), 503), ContainsSubstring("too many clients"));
+  CHECK_THAT(problem_of(other.ask("GET", "/api/1/events"), 503), ContainsSubstring("too many event streams"));
   first.reset();
   const auto gets_one = [&] {
     HttpWire again(host);
@@ -168,7 +168,7 @@ TEST_CASE("REST: there are as many streams as are allowed, in all and for one ad
   CHECK(free);
 }
 
-TEST_CASE("REST: events are for GET") {
+TEST_CASE("REST: events can only be read, with GET") {
   StickHost host;
   host.start_rest();
   HttpWire wire(host);
@@ -197,7 +197,7 @@ TEST_CASE("REST: notifications have the id that lists have, also of an input dev
   CHECK(attached.at("device") == Json("input-pci-1-Buttons"));
 }
 
-TEST_CASE("REST: somebody who may see one VM sees and hears of it live, and never the name of another") {
+TEST_CASE("REST: a caller with rights to one VM sees it and its events live, and never the name of another") {
   StickHost host;
   host.add_vm("secret");
   const FakeQemu secret(host.socket("secret"));
@@ -264,7 +264,7 @@ TEST_CASE("REST: somebody who may see one VM sees and hears of it live, and neve
   CHECK(next(*events, "device-removed").at("id") == Json("usb-3-1"));
 }
 
-TEST_CASE("REST: nobody is offered what would be refused, or shown a rule that may name VMs of others") {
+TEST_CASE("REST: callers are not offered what would be refused, or shown rules that may name hidden VMs") {
   StickHost host;
   for (const char* vm : {"c", "secret"}) host.add_vm(vm);
   const FakeQemu c(host.socket("c")), secret(host.socket("secret"));
@@ -317,7 +317,7 @@ TEST_CASE("REST: nobody is offered what would be refused, or shown a rule that m
   refuses_all();
 }
 
-TEST_CASE("REST: somebody who may see nothing gets no events") {
+TEST_CASE("REST: a caller who may see nothing gets no events") {
   StickHost host;
   host.rest_options.permissions.emplace();
   host.start_rest();

@@ -73,7 +73,7 @@ TEST_CASE("REST: a device is attached and detached, and the answer shows it done
   CHECK(audit[0] == R"(audit: 127.0.0.1 on rest: PUT /api/1/devices/usb-3-1/attachment {"vm":"a"}: done)");
 }
 
-TEST_CASE("REST: what cannot be is told as a problem") {
+TEST_CASE("REST: what is impossible is answered with a problem") {
   StickHost host([](const FakeQemu::Command& command) {
     return command.name == "device_add" ? FakeQemu::Fate::refused : FakeQemu::Fate::done;
   });
@@ -109,7 +109,7 @@ TEST_CASE("REST: what cannot be is told as a problem") {
              ContainsSubstring("nothing: No such file"));
 }
 
-TEST_CASE("REST: a VM that does not answer is told as a problem of its own") {
+TEST_CASE("REST: a VM that does not answer has a problem type of its own") {
   StickHost host([](const FakeQemu::Command& command) {
     const bool silent = command.name == "stop" || command.name == "device_del";
     if (command.name == "cont") return FakeQemu::Fate::cut;
@@ -145,7 +145,7 @@ TEST_CASE("REST: the screen of a VM is a picture") {
   problem_of(wire.ask("GET", "/api/1/vms/b/screenshot.png"), 409);
 }
 
-TEST_CASE("REST: entity tags spare answers, and keep people from undoing what others did") {
+TEST_CASE("REST: entity tags save answers, and keep people from undoing what others did") {
   StickHost host;
   host.start_rest();
   HttpWire wire(host);
@@ -163,7 +163,7 @@ TEST_CASE("REST: entity tags spare answers, and keep people from undoing what ot
   CHECK(wire.ask("GET", "/api/1/devices/usb-3-1", "If-None-Match: " + etag + "\r\n").status == 200);
 }
 
-TEST_CASE("REST: VMs are paused and resumed, and get keys") {
+TEST_CASE("REST: VMs are paused, resumed and sent keys") {
   StickHost host;
   host.start_rest();
   HttpWire wire(host);

@@ -179,7 +179,7 @@ TEST_CASE("webvirt: a card whose ROM cannot be had stays where it is") {
   CHECK(host.roms() == std::vector<std::string>{"none"});
 }
 
-TEST_CASE("webvirt: what cannot be is told as it tells it") {
+TEST_CASE("webvirt: errors have webvirt's form") {
   WebvirtHost host;
   host.start_rest();
   HttpWire wire(host);
@@ -197,7 +197,7 @@ TEST_CASE("webvirt: what cannot be is told as it tells it") {
   CHECK(host.qemu->count("device_add") == 0);
 }
 
-TEST_CASE("webvirt: its requests need the token, or that somebody has said that they need none") {
+TEST_CASE("webvirt: requests need a token, or a configuration that permits them without one") {
   {
     WebvirtHost host;
     host.rest.webvirt_compat = false;

@@ -81,7 +81,7 @@ TEST_CASE("webvirt's example of a PCI device with a ROM means that device") {
   CHECK_THAT(refusal(xml, all), ContainsSubstring("$ARBITRARY_VARIABLE_NAME has no value"));
 }
 
-TEST_CASE("a USB device may be named by bus and device, in decimal or hexadecimal numbers") {
+TEST_CASE("a USB device may be identified by bus and device, in decimal or hexadecimal") {
   CHECK(parse_xml_template(usb("<address bus='3' device='0x0a'/>"), {}).selector.device_node == "/dev/bus/usb/003/010");
   CHECK(parse_xml_template(usb("<address bus='003' device='010'/>"), {}).selector.device_node ==
         "/dev/bus/usb/003/010");
@@ -107,9 +107,9 @@ TEST_CASE("a template in JSON means the same as one in XML") {
   }
 }
 
-TEST_CASE("a value is text of an attribute and nothing else") {
+TEST_CASE("a value becomes the text of an attribute and nothing else") {
   const std::string xml = usb("<vendor id='1'/><product id='$P'/>");
-  CHECK_THAT(refusal(xml, values("p", "1'/><rom file='x")), ContainsSubstring("no number"));
+  CHECK_THAT(refusal(xml, values("p", "1'/><rom file='x")), ContainsSubstring("not a number"));
   const TemplateDevice rom = parse_xml_template(
       "<hostdev type='pci'><source><address bus='1' slot='0' function='0'/><rom file='$F'/></source></hostdev>",
       values("f", R"(a"><b c="&d)"));
@@ -126,9 +126,9 @@ TEST_CASE("a value is text of an attribute and nothing else") {
   CHECK_THAT(refusal(xml, values("p", std::string(5'000, '1'))), ContainsSubstring("4096 bytes"));
 }
 
-TEST_CASE("what is no template is refused with what is wrong with it") {
-  CHECK_THAT(refusal(""), ContainsSubstring("no XML"));
-  CHECK_THAT(refusal("<hostdev"), ContainsSubstring("no XML"));
+TEST_CASE("an invalid template is refused with the reason") {
+  CHECK_THAT(refusal(""), ContainsSubstring("not valid XML"));
+  CHECK_THAT(refusal("<hostdev"), ContainsSubstring("not valid XML"));
   CHECK_THAT(refusal("<disk/>"), ContainsSubstring("<disk>"));
   CHECK_THAT(refusal("<hostdev type='usb'/>"), ContainsSubstring("no <source>"));
   CHECK_THAT(refusal("<hostdev><source/></hostdev>"), ContainsSubstring("\"type\""));
@@ -143,7 +143,7 @@ TEST_CASE("what is no template is refused with what is wrong with it") {
              ContainsSubstring("slot"));
 }
 
-TEST_CASE("entities, deep nesting and size are no weapons") {
+TEST_CASE("entities, deep nesting and size cannot exhaust the parser") {
   std::string bomb = "<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\">";
   for (char c = 'b'; c < 'z'; ++c)
     bomb += std::string("<!ENTITY ") + c + " \"&" + static_cast<char>(c - 1) + ";&" + static_cast<char>(c - 1) + ";\">";
@@ -152,11 +152,11 @@ TEST_CASE("entities, deep nesting and size are no weapons") {
              ContainsSubstring("&x;"));
   std::string deep;
   for (int i = 0; i < 10'000; ++i) deep += "<a>";
-  CHECK_THAT(refusal(deep), ContainsSubstring("no XML"));
+  CHECK_THAT(refusal(deep), ContainsSubstring("not valid XML"));
   CHECK_THAT(refusal(std::string(100'000, '<')), ContainsSubstring("65536"));
 }
 
-TEST_CASE("a value of a template is text, so that what is shown of it is what it is") {
+TEST_CASE("a value has to be text, and is used exactly as it was given") {
   const std::string json = R"({"type": "pci", "address": "01:00.0", "rom": "$A"})";
   const auto with = [&](const std::string& value) {
     TemplateValues values;
@@ -165,10 +165,10 @@ TEST_CASE("a value of a template is text, so that what is shown of it is what it
   };
   CHECK(with("/r\u00f6m") == "/r\u00f6m");
   for (const std::string& value : {std::string("/\xff"), std::string("/a\0b", 4), std::string("/\xc3")})
-    CHECK_THROWS_WITH(with(value), ContainsSubstring("the value of $A is no text"));
+    CHECK_THROWS_WITH(with(value), ContainsSubstring("the value of $A is not valid UTF-8 text"));
 }
 
-TEST_CASE("templates are files of a folder, by plain names") {
+TEST_CASE("templates are files in a folder, with plain names") {
   const test::TempDir dir;
   const std::filesystem::path folder = dir / "devices";
   std::filesystem::create_directory(folder);

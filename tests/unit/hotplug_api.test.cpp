@@ -95,7 +95,7 @@ TEST_CASE("without permissions, Unix sockets and tokens may do everything, other
   CHECK(rights_of(on_vsock(3, "a"), config).everywhere == ApiLevel::attach);
 }
 
-TEST_CASE("permissions are for those who match all that they say of them") {
+TEST_CASE("a permission applies to clients that match all its conditions") {
   ApiPermission permission;
   permission.may = ApiLevel::attach;
   const std::vector<Peer> peers{on_unix(1000, {7, 8}), on_unix(0),       on_tcp(),
@@ -132,7 +132,7 @@ TEST_CASE("permissions are for those who match all that they say of them") {
   CHECK(who(one) == "----x-"); // whose VM is not known has none
 }
 
-TEST_CASE("what several permissions allow is allowed, each with its VMs") {
+TEST_CASE("permissions add up, each for its VMs") {
   ApiPermission all_read, uid_attaches_a, own;
   uid_attaches_a.uid = 1000;
   uid_attaches_a.may = ApiLevel::attach;
@@ -156,7 +156,7 @@ TEST_CASE("what several permissions allow is allowed, each with its VMs") {
   CHECK(found.anywhere() == ApiLevel::attach);
 }
 
-TEST_CASE("who may see only some VMs is shown a device without the names of the others") {
+TEST_CASE("a client that may see some VMs is shown a device without the names of the others") {
   DeviceState device;
   device.device = usb("3-1.4");
   device.allowed_vms = {"a", "b"};
@@ -198,7 +198,7 @@ TEST_CASE("who may see only some VMs is shown a device without the names of the 
   CHECK(as_seen_by(of_all, device) == device);
 }
 
-TEST_CASE("who may see only some VMs hears of the others only that a device cannot be had") {
+TEST_CASE("a client that may see some VMs learns about others only that a device is not available") {
   using Kind = Notification::Kind;
   Notification event;
   event.device.device = usb("3-1.4");
@@ -229,7 +229,7 @@ TEST_CASE("who may see only some VMs hears of the others only that a device cann
   CHECK_THAT(heard(Kind::detached, "a"), ContainsSubstring("usb_detached")); // the rules have changed meanwhile
 }
 
-TEST_CASE("every guest may connect when none is listed, and processes of the host only when they are") {
+TEST_CASE("every guest may connect unless guests are listed, but processes of the host only if they are") {
   ApiConfig config;
   for (const std::uint32_t cid : {0U, 1U, 2U}) CHECK_FALSE(may_connect(cid, config));
   for (const std::uint32_t cid : {3U, 77U, 0xffffffffU}) CHECK(may_connect(cid, config));
@@ -239,7 +239,7 @@ TEST_CASE("every guest may connect when none is listed, and processes of the hos
   CHECK_FALSE(may_connect(3, config));
 }
 
-TEST_CASE("a client is called so that a person recognises it") {
+TEST_CASE("the description of a client lets a person recognise it") {
   Peer peer = on_unix(1000);
   peer.pid = 77;
   CHECK(description(peer) == "user 1000 (process 77) on unix");
@@ -276,7 +276,7 @@ TEST_CASE("lines come out whole, whatever the pieces they came in, and a line th
   }
 }
 
-TEST_CASE("the CID of a guest is read from QEMU's arguments") {
+TEST_CASE("the CID of a guest is read from QEMU's command line") {
   using Arguments = std::vector<std::string>;
   CHECK(guest_cid(Arguments{"qemu", "-device", "vhost-vsock-pci,id=v,guest-cid=3"}) == 3);
   CHECK(guest_cid(Arguments{"qemu", "--device", "guest-cid=42,driver=vhost-vsock-device"}) == 42);
@@ -313,7 +313,7 @@ TEST_CASE("addresses of the device API are read and written") {
     CHECK_THROWS_AS(parse_api_vsock(wrong), qemuctl::Error);
 }
 
-TEST_CASE("requests of the device API name a device in each of the documented ways") {
+TEST_CASE("requests of the device API identify a device in each of the documented ways") {
   const auto selector = [](const char* json) { return parse_request(qemuctl::parse_json(json)).device; };
   DeviceSelector by_port;
   by_port.bus = 1;
@@ -329,7 +329,7 @@ TEST_CASE("requests of the device API name a device in each of the documented wa
   CHECK(selector(R"({"action": "usb_detach", "device_node": "/dev/bus/usb/003/078"})") == by_node);
 }
 
-TEST_CASE("a name that only one device has counts more than a tag, and ids count less") {
+TEST_CASE("an unambiguous identifier takes precedence over a tag, and a tag over ids") {
   const auto request = [](const std::string& name) {
     return parse_request(qemuctl::parse_json(R"({"action": "usb_attach", "tag": "t", )" + name + "}"));
   };
@@ -342,7 +342,7 @@ TEST_CASE("a name that only one device has counts more than a tag, and ids count
       parse_request(qemuctl::parse_json(R"({"action": "pci_detach", "tag": "t", "address": "01:00.0"})")).tag.empty());
 }
 
-TEST_CASE("a request is written down in one short line without what is secret") {
+TEST_CASE("a request is logged in one short line without secrets") {
   const auto text = [](const std::string& json) { return request_text(qemuctl::parse_json(json)); };
   CHECK(text(R"({"action":"usb_attach","id":7,"token":"secret","vm":"a","bus":3})") == R"({"vm":"a","bus":3})");
   CHECK(text("{}") == "{}");
@@ -356,7 +356,7 @@ TEST_CASE("a request is written down in one short line without what is secret") 
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
 }
 
-TEST_CASE("a wrong request of the device API is refused with the name of the field") {
+TEST_CASE("an invalid request of the device API is refused with the name of the field") {
   const auto error = [](const char* json) {
     try {
       parse_request(qemuctl::parse_json(json));
@@ -370,10 +370,10 @@ TEST_CASE("a wrong request of the device API is refused with the name of the fie
   CHECK(error(R"({"action": 7})") == "field action: found 7, expected a text");
   CHECK(error(R"({"action": "usb_atach"})") == R"(unknown action "usb_atach"; did you mean usb_attach?)");
   CHECK(error(R"({"action": "usb_attach", "vm": "a"})") ==
-        "no device is named; it takes one of these: device_node; bus and port; port_path; vid and pid");
+        "no device is given; give one of these: device_node; bus and port; port_path; vid and pid");
   CHECK(error(R"({"action": "pci_attach", "vm": "a", "vid": "8086"})") ==
-        "no device is named; it takes one of these: address; vid and did");
-  CHECK(error(R"({"action": "evdev_detach"})") == "no device is named; it takes one of these: device_node; name");
+        "no device is given; give one of these: address; vid and did");
+  CHECK(error(R"({"action": "evdev_detach"})") == "no device is given; give one of these: device_node; name");
   CHECK(error(R"({"action": "usb_attach", "bus": "x", "port": 1})") ==
         R"(field bus: found "x", expected a number of 0 to 255)");
   CHECK(error(R"({"action": "usb_attach", "vid": 1111, "pid": "1"})") ==

@@ -87,7 +87,7 @@ TEST_CASE("a content type is the same whatever its parameters and case are") {
     CHECK_FALSE(is_content_type(bad, "application/json"));
 }
 
-TEST_CASE("the event log goes on after any event that it still has") {
+TEST_CASE("the event log resumes after any event that it still has") {
   EventLog log("e", 3, 1'000'000);
   std::uint64_t position = log.end();
   for (int i = 1; i <= 5; ++i) log.add("a", Json(i));
@@ -110,7 +110,7 @@ TEST_CASE("the event log has a limit in bytes, too") {
   CHECK(log.after("e-8"));
 }
 
-TEST_CASE("ids of input devices are path tags, and never the same for two") {
+TEST_CASE("ids of input devices are path tags, and unique") {
   std::vector<DeviceState> devices;
   devices.push_back(input(5, "pci-1", "Keys 2"));
   devices.push_back(input(3, "pci-1", "Keys"));
@@ -124,7 +124,7 @@ TEST_CASE("ids of input devices are path tags, and never the same for two") {
   CHECK(ids[3] == "input-event17");
 }
 
-TEST_CASE("an input device keeps its id when another of its path tag goes, and the id is free for the next one") {
+TEST_CASE("an input device keeps its id when another with its path tag goes, whose id becomes free") {
   DeviceIds known;
   std::vector<DeviceState> devices(1, input(3, "pci-1", "Keys"));
   const DeviceState first = devices[0], second = input(4, "pci-1", "Buttons");
@@ -156,7 +156,7 @@ TEST_CASE("the state of a device is one word") {
   CHECK(state_of(device) == "foreign");
 }
 
-TEST_CASE("webvirt has its own words for the states of VMs") {
+TEST_CASE("states of VMs are translated into webvirt's words") {
   using qemuctl::State;
   CHECK(webvirt_state(status(State::running, "running")) == "running");
   CHECK(webvirt_state(status(State::paused, "paused")) == "paused by user");

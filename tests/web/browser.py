@@ -532,7 +532,7 @@ def behind(page):
     page.ask("detach 6")
     page.wait_for_text(card(6), "kept out by hand")
     page.run("window.go()")
-    page.wait_for_text("[role=alert]", "has changed since you looked")
+    page.wait_for_text("[role=alert]", "has changed since you last read it")
     page.wait("nothing is going on", lambda: not page.all(".busy"))
     assert page.all(card(6))
     page.click(menu(6))

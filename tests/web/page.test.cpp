@@ -71,19 +71,19 @@ class ThreeVms : public PageHost {
 
 } // namespace
 
-TEST_CASE("The page shows what is plugged in and pulled without being loaded anew") {
+TEST_CASE("The page shows what is plugged in and unplugged without being reloaded") {
   ThreeVms page;
   page.start_page();
   page.browse("plug_and_pull");
 }
 
-TEST_CASE("A card that is dragged moves the device, and columns tell why it cannot go there") {
+TEST_CASE("Dragging a card moves the device, and columns say why it cannot go there") {
   ThreeVms page;
   page.start_page();
   page.browse("drag");
 }
 
-TEST_CASE("A device that may go into several VMs becomes a question with answers") {
+TEST_CASE("A device that is allowed in several VMs becomes a question with answers") {
   ThreeVms page;
   page.start_page();
   page.browse("question");
@@ -101,7 +101,7 @@ TEST_CASE("What QEMU refuses is on the page in words") {
   page.browse("refusal");
 }
 
-TEST_CASE("The page tells when the service is gone, and comes back by itself with what has happened since") {
+TEST_CASE("The page says when the service is gone, and reconnects by itself with what has happened since") {
   ThreeVms page;
   page.start_page();
   page.browse("reconnect");
@@ -146,7 +146,7 @@ TEST_CASE("A device whose name is HTML is text on the page") {
   page.browse("hostile_name");
 }
 
-TEST_CASE("The page tells why a device is where it is") {
+TEST_CASE("The page explains why a device is where it is") {
   ThreeVms page;
   page.start_page();
   page.browse("explanation");
@@ -188,7 +188,7 @@ TEST_CASE("What a person may not do is disabled on the page, with the reason") {
   page.browse("some_rights");
 }
 
-TEST_CASE("A person who may see one VM only sees it live") {
+TEST_CASE("A person who may see only one VM sees it live") {
   ThreeVms page;
   page.permit(hotplug::ApiLevel::admin, {"b"});
   page.start_page();
@@ -202,7 +202,7 @@ TEST_CASE("The page does not offer to take a device out of a VM that the person 
   page.browse("hidden_vm");
 }
 
-TEST_CASE("The page tells somebody who may see nothing that it is so") {
+TEST_CASE("The page says so to a person who may see nothing") {
   ThreeVms page;
   page.rest_options.permissions.emplace(); // nobody may see anything
   page.start_page();
@@ -242,22 +242,21 @@ struct OneVm : PageHost {
 
 } // namespace
 
-TEST_CASE(
-    "The page takes one picture of a VM whose monitor is to be left alone, and another when a person asks for it") {
+TEST_CASE("The page takes one screenshot of a VM whose monitor is not held, and another on request") {
   OneVm page("yield");
   page.options.idle_before_yield = std::chrono::milliseconds(50);
   page.start_page();
   page.browse("left_alone");
 }
 
-TEST_CASE("The page takes a service that says nothing for a while for lost, and connects anew") {
+TEST_CASE("The page treats a service that is silent for a while as lost, and reconnects") {
   OneVm page("hold");
   page.rest_options.quiet_time = std::chrono::hours(1);
   page.start_page();
   page.browse("silent");
 }
 
-TEST_CASE("A picture that failed is taken again where the service keeps the monitor") {
+TEST_CASE("A failed screenshot is retried if the service holds the monitor") {
   std::atomic<bool> works = false; // FakeQemu has a thread of its own
   OneVm page("hold", [&](const FakeQemu::Command& command) {
     return command.name == "screendump" && !works ? FakeQemu::Fate::cut : FakeQemu::Fate::done;
@@ -288,7 +287,7 @@ TEST_CASE("The documentation in a browser has a section for each operation and t
   page.browse("docs");
 }
 
-TEST_CASE("The page has neither a way to make HTML of text nor anything from elsewhere") {
+TEST_CASE("The page has no way to turn text into HTML, and loads nothing from other sites") {
   const std::regex forbidden(
       "innerHTML|outerHTML|insertAdjacentHTML|document\\.write|DOMParser|setHTML|srcdoc|\\beval\\b|new Function|"
       "@import|(src|href)=\"?(https?:)?//|url\\(|import\\(");
