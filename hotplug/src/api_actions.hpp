@@ -21,29 +21,29 @@
 
 namespace hotplug::detail {
 
-/// Does what clients of the device API ask for. Bound to the engine's executor.
+/// Carries out requests of the device API. Bound to the engine's executor.
 class ApiActions {
  public:
   ApiActions(Engine& engine, ApiServerOptions options) : engine_(engine), options_(std::move(options)) {}
 
-  /// Is told of each device that a request with a tag was carried out for, and how: an empty error means that it is
-  /// done.
+  /// Called for each device that a request with a tag has been carried out for, with the error; an empty one means
+  /// success.
   using Report = std::function<void(const DeviceState& device, std::string_view error)>;
-  /// Rights as they are now: a request that has to wait may find others afterwards.
+  /// The current rights: they may change while a request waits.
   using CurrentRights = std::shared_ptr<const Rights>;
 
   /// The answer to a request other than `auth` and `enable_notifications`. Throws `qemuctl::Error`.
   asio::awaitable<qemuctl::Json> carry_out(ApiRequest request, CurrentRights rights, Report report);
-  /// The same with rights that stay as they are.
+  /// The same with fixed rights.
   asio::awaitable<qemuctl::Json> carry_out(ApiRequest request, Rights rights);
 
  private:
-  /// Those of one kind, or of all, as they are seen with these rights.
+  /// The devices of one kind, or of all kinds, as a client with these rights sees them.
   std::vector<DeviceState> visible(const Rights& rights, std::optional<DeviceKind> kind) const;
   qemuctl::Json list(const ApiRequest& request, const Rights& rights) const;
   qemuctl::Json list_vms(const Rights& rights) const;
   asio::awaitable<void> move(ApiRequest request, CurrentRights rights, Report report);
-  /// Of one device. It is looked up anew, and the rights are checked, when this begins.
+  /// Moves one device. The device and the rights are looked up when this begins.
   asio::awaitable<void> move_one(std::string sys_path, ApiRequest request, CurrentRights rights);
   asio::awaitable<void> move_all(ApiRequest request, Rights rights);
   asio::awaitable<qemuctl::Json> vm_status(std::string name);

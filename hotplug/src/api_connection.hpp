@@ -24,7 +24,7 @@ namespace hotplug::detail {
 
 /// A client of the device API: lines in and out.
 ///
-/// What is to be written is written at once as far as the socket takes it; the rest waits, up to a limit.
+/// Output is written at once as far as the socket accepts it; the rest is queued, up to a limit.
 class ApiConnection : public std::enable_shared_from_this<ApiConnection> {
  public:
   static constexpr std::size_t max_line = 1 << 20;
@@ -32,18 +32,18 @@ class ApiConnection : public std::enable_shared_from_this<ApiConnection> {
 
   ApiConnection(ApiSocket connected, Peer who);
 
-  /// The next line, valid until the next call; nullopt: the client has gone. Takes little more memory than a line,
-  /// whatever the client sends.
+  /// The next line, valid until the next call; nullopt: the client has disconnected. Needs little more memory than a
+  /// line, whatever the client sends.
   asio::awaitable<std::optional<LineBuffer::Line>> read_line();
 
-  /// Sends an answer, and returns when the client has read enough of what it got before.
+  /// Sends an answer, and returns when the client has read enough of the earlier output.
   asio::awaitable<void> answer(std::string line);
 
-  /// Sends an event; ends the connection when more than `max_unread` bytes of events wait already. Answers do not
-  /// count: one that is large is no sign of a client that does not read.
+  /// Sends an event; closes the connection if more than `max_unread` bytes of events are queued already. Answers do not
+  /// count: a large one does not mean that the client has stopped reading.
   void notify(std::string_view line);
 
-  /// Calls that once the time has passed, unless `stop_waiting` or the end of the connection comes first.
+  /// Calls it after that time, unless `stop_waiting` is called or the connection ends first.
   void wait(std::chrono::milliseconds time, std::function<void()> then);
   void stop_waiting();
 
@@ -52,22 +52,22 @@ class ApiConnection : public std::enable_shared_from_this<ApiConnection> {
 
   Peer peer;
   Rights rights;
-  std::optional<Token> shown; ///< the token it has shown
-  bool authenticated = true;  ///< may ask for more than that
-  bool listening = false;     ///< wants events
-  bool dropped = false;       ///< it did not read
+  std::optional<Token> shown; ///< the token that it has presented
+  bool authenticated = true;  ///< may send requests other than `auth`
+  bool listening = false;     ///< has enabled events
+  bool dropped = false;       ///< because it did not read
 
  private:
-  /// Reads what is there; false: the client has gone.
+  /// Reads what has arrived; false: the client has disconnected.
   bool receive();
   void send(std::string_view line, bool event);
-  /// Writes what the socket takes.
+  /// Writes what the socket accepts.
   void flush();
   asio::awaitable<void> write();
 
   ApiSocket socket_;
   LineBuffer incoming_;
-  /// What waits to be written.
+  /// The queued output.
   struct Piece {
     std::string text;
     bool event;

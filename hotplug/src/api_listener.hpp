@@ -20,12 +20,12 @@ namespace hotplug::detail {
 using ApiSocket = asio::generic::stream_protocol::socket;
 using ApiAcceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 
-/// A socket of the device API that listens. A Unix socket's file is removed at the end, unless another one has taken
-/// its place.
+/// A listening socket of the device API. The file of a Unix socket is removed at the end, unless another one has
+/// replaced it.
 class ApiListener {
  public:
-  /// Throws `qemuctl::Error`: `already_running` when somebody serves that Unix socket, `invalid_argument` for a
-  /// transport or host that cannot be, `not_found` for a user or group, otherwise a system error.
+  /// Throws `qemuctl::Error`: `already_running` if another process serves that Unix socket, `invalid_argument` for an
+  /// unknown transport or an invalid host, `not_found` for a user or group, otherwise a system error.
   ApiListener(const asio::any_io_executor& executor, const std::string& transport, const ApiConfig& config);
   ~ApiListener();
   ApiListener(const ApiListener&) = delete;
@@ -48,11 +48,11 @@ class ApiListener {
   ino_t inode_ = 0;
 };
 
-/// The address of `config.host`. Throws `qemuctl::Error` (`invalid_argument`) when it is none, and when it is one of
-/// the network that nothing protects.
+/// The address of `config.host`. Throws `qemuctl::Error` (`invalid_argument`) if it is not an address, or one that the
+/// network can reach without authentication.
 asio::ip::address check_tcp_address(const ApiConfig& config);
 
-/// What the kernel tells of the client at the other end.
+/// What the kernel reports about the client at the other end.
 Peer peer_of(int socket, const std::string& transport);
 
 } // namespace hotplug::detail

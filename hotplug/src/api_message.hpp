@@ -14,13 +14,13 @@
 
 namespace hotplug::detail {
 
-/// A device with vhotplug's field names, and ours.
+/// A device with vhotplug's members and ours.
 qemuctl::Json to_json(const DeviceState& state, const Rules& rules);
 /// "usb_device", "pci_device", "evdev_device": what a device is called in events, and with an s in lists.
 std::string member_name(DeviceKind kind);
 /// The rule that decides about a device; nullptr: none does.
 const RuleBase* rule_of(const DeviceState& state, const Rules& rules);
-/// A VM; with its state when QEMU has been asked.
+/// A VM; with its state if QEMU was queried for it.
 qemuctl::Json to_json(const VmState& vm, const qemuctl::VmStatus* status = nullptr);
 /// An event.
 qemuctl::Json to_json(const Notification& notification, const Rules& rules);
@@ -31,7 +31,7 @@ qemuctl::Json to_json(const std::vector<std::string>& list);
 qemuctl::Json ok_answer();
 qemuctl::Json failed_answer(std::string_view error);
 
-/// As data URLs and answers have it.
+/// In base64.
 std::string base64(std::string_view bytes);
 
 } // namespace hotplug::detail

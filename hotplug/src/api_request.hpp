@@ -17,7 +17,7 @@
 
 namespace hotplug::detail {
 
-/// What a client of the device API can ask for.
+/// The actions of the device API.
 enum class ApiAction {
   authenticate,
   version,
@@ -47,10 +47,11 @@ enum class ApiAction {
 struct KnownAction {
   std::string_view name;
   ApiAction action;
-  std::optional<DeviceKind> kind; ///< that it is for; unset: for none, or for all
-  ApiLevel level;                 ///< what it takes to ask for it
+  std::optional<DeviceKind> kind; ///< the kind of devices that it is for; unset: none, or all
+  ApiLevel level;                 ///< the level that it requires
 };
 
+/// All actions.
 std::span<const KnownAction> known_actions();
 
 /// A request of the device API.
@@ -58,29 +59,29 @@ struct ApiRequest {
   const KnownAction* known = nullptr;
   DeviceSelector device; ///< of `attach`, `detach` and `explain`, unless there is a tag
   std::string tag;       ///< of `list`, `attach`, `detach`: the devices of rules with it; empty: `device`
-  std::string vm;        ///< may be empty where a VM need not be named
-  bool any_vm = false;   ///< of `attach`: without `vm` it is the one of last time, or the first, as in vhotplug
+  std::string vm;        ///< may be empty where no VM is required
+  bool any_vm = false;   ///< of `attach`: without `vm`, use the VM that it was in last, or the first, as vhotplug does
   std::string rom_file;  ///< of `attach`; not the client's to choose, because QEMU may read what it may not
-  std::optional<bool> disconnected; ///< of `list`: only those that a person has taken out, or only the others
+  std::optional<bool> disconnected; ///< of `list`: only those that a user has detached, or only the others
   std::string token;                ///< of `authenticate`
   std::vector<std::string> keys;    ///< of `vm_send_key`
   int timeout = 30;                 ///< of `vm_stop`, in seconds
   StartOptions start;               ///< of `vmm_args`
 };
 
-/// The member `id` of a request, which its answer has, too; nullopt: it has none, or it is no request at all.
+/// The member `id` of a request, which its answer repeats; nullopt: there is none, or this is not a request.
 std::optional<qemuctl::Json> request_id(const qemuctl::Json& message);
 
 /// The action of a request. Throws `qemuctl::Error` (`errc::invalid_argument`).
 const KnownAction& action_of(const qemuctl::Json& message);
 
-/// What a request says, for the log: one line of some hundred characters at most, without what is secret. Pure.
+/// A request for the log: one line of a few hundred characters at most, without secrets. Pure.
 std::string request_text(const qemuctl::Json& message);
 
-/// All of a request. Throws `qemuctl::Error` (`errc::invalid_argument`) that names the field and what it should be.
+/// Reads a request. Throws `qemuctl::Error` (`errc::invalid_argument`) that names the field and what was expected.
 ApiRequest parse_request(const qemuctl::Json& message);
 
-/// What other APIs ask for: that action with a device (`attach`, `detach`), and with a VM.
+/// Requests made by other APIs: that action on a device (`attach`, `detach`), and on a VM.
 ApiRequest device_request(ApiAction action, const Device& device, std::string vm = {});
 ApiRequest vm_request(ApiAction action, std::string vm);
 

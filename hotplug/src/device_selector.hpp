@@ -10,7 +10,7 @@
 
 namespace hotplug::detail {
 
-/// How somebody names a device: by all that is there.
+/// The conditions that identify a device; all that are set must hold.
 struct DeviceSelector {
   std::optional<std::string> device_node; ///< of USB and input devices
   std::optional<std::string> port_path;   ///< of USB devices; so are the next ones
@@ -22,8 +22,8 @@ struct DeviceSelector {
   bool operator==(const DeviceSelector&) const = default;
 };
 
-/// The device that is meant. Throws `qemuctl::Error`: `not_found`, or `invalid_argument` with the candidates when there
-/// are several.
+/// The only device that the selector matches. Throws `qemuctl::Error`: `not_found`, or `invalid_argument` with the
+/// candidates if there are several.
 const DeviceState& find_device(const std::vector<DeviceState>& devices, const DeviceSelector& selector);
 
 } // namespace hotplug::detail

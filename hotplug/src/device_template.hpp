@@ -14,7 +14,7 @@
 
 namespace hotplug::detail {
 
-/// What a template of a device means, once its variables have their values.
+/// The meaning of a device template whose variables have been replaced.
 struct TemplateDevice {
   DeviceKind kind = DeviceKind::usb; ///< or PCI
   DeviceSelector selector;           ///< by vendor and product, by bus and address, or by PCI address
@@ -22,20 +22,20 @@ struct TemplateDevice {
   std::string text;                  ///< the template with the values in it
 };
 
-/// Values of variables, by name; upper and lower case are the same in names.
+/// Values of variables by name; names are case-insensitive.
 using TemplateValues = std::vector<std::pair<std::string, std::string>>;
 
 /// Reads a `<hostdev>` of libvirt's for a USB or PCI device. `$NAME` in the value of an attribute is replaced. Pure.
 ///
-/// Throws `qemuctl::Error`: `invalid_argument` for what is no such thing, or has a variable without a value; the error
-/// names it.
+/// Throws `qemuctl::Error`: `invalid_argument` if it is not valid, or has a variable without a value, which the error
+/// names.
 TemplateDevice parse_xml_template(std::string_view xml, const TemplateValues& values);
 
 /// The same in JSON: `{"type": "usb", "vendorId": "046d", "productId": "$PRODUCT_ID"}`, `{"type": "usb", "bus": 3,
 /// "device": 5}`, `{"type": "pci", "address": "0000:01:00.0", "rom": "/a.rom"}`.
 TemplateDevice parse_json_template(std::string_view json, const TemplateValues& values);
 
-/// Whether a template may be called that: letters, digits, "-", "_" and ".", not beginning with a ".".
+/// Whether this is a valid name of a template: letters, digits, "-", "_" and ".", not beginning with a ".".
 bool is_template_name(std::string_view name);
 
 /// Reads `NAME.xml`, or `NAME.json`, in that folder. Throws the same, and `not_found` with the path of a file that is

@@ -13,10 +13,9 @@
 
 namespace hotplug::detail {
 
-/// The latest server-sent events, as they are written to clients. Knows nothing of connections.
+/// The latest server-sent events, as they are written to clients. Independent of connections.
 ///
-/// Each event has a position, which its id tells: "EPOCH-POSITION". The epoch is another one in each run of the
-/// service.
+/// Each event has a position, which is part of its id: "EPOCH-POSITION". The epoch differs between runs of the service.
 class EventLog {
  public:
   EventLog(std::string epoch, std::size_t max_events, std::size_t max_bytes);
@@ -24,8 +23,8 @@ class EventLog {
   void add(std::string_view type, const qemuctl::Json& data);
   /// The position of the next event.
   std::uint64_t end() const noexcept { return first_ + events_.size(); }
-  /// Where to go on for a client that has read up to that id; nullopt: what came then is not here any more, or it is no
-  /// id of this run.
+  /// Where to resume for a client that has read up to that id; nullopt: what followed has been dropped, or the id is
+  /// not one of this run.
   std::optional<std::uint64_t> after(std::string_view id) const;
   /// The events from there on, some of them when they are many, and sets `position` behind them. nullopt: what came
   /// there is not here any more.

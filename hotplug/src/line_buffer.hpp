@@ -9,9 +9,9 @@
 
 namespace hotplug::detail {
 
-/// Cuts a stream of bytes into lines. Of a line that is too long nothing is kept, and the stream goes on after it.
+/// Splits a stream of bytes into lines. A line that is too long is discarded, and the stream continues after it.
 ///
-/// Every byte is looked at once, whatever the size of the pieces it comes in.
+/// Every byte is examined once, whatever the size of the pieces it arrives in.
 class LineBuffer {
  public:
   /// `max_line`: the longest line in bytes, without its end.

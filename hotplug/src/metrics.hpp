@@ -19,7 +19,7 @@
 
 namespace hotplug::detail {
 
-/// What has been counted since the service began, for Prometheus.
+/// Metrics since the start of the service, for Prometheus.
 class Metrics {
  public:
   using time_point = std::chrono::steady_clock::time_point;
@@ -27,9 +27,9 @@ class Metrics {
   void count(const Notification& notification);
   /// A request was answered with a problem of that class: "not-found".
   void count_failure(std::string_view name);
-  /// Counts what went into VMs and out of them since the last time, and measures how long devices were on their way
-  /// while their VM could take them; to be called whenever one may have changed. What is in a VM when it is first seen,
-  /// and what others put there, is no attach.
+  /// Counts attaches and detaches since the last call, and measures how long devices took while their VM could take
+  /// them; to be called whenever a device may have changed. A device that is in a VM when it is first seen, or that
+  /// something else attached, does not count as an attach.
   void observe(const std::vector<VmState>& vms, const std::vector<DeviceState>& devices, time_point now);
 
   /// All of it, and what is there now, in Prometheus' text format.

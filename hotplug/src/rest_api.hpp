@@ -17,7 +17,7 @@
 
 namespace hotplug::detail {
 
-/// The resources below `/api/1`, but for the events. Knows nothing of connections. Bound to the engine's executor.
+/// The resources below `/api/1`, except the events. Independent of connections. Bound to the engine's executor.
 class RestApi {
  public:
   RestApi(Engine& engine, ApiServerOptions options);
@@ -25,18 +25,18 @@ class RestApi {
   /// The answer to a request for that path below `/api/1`. Throws `qemuctl::Error`.
   asio::awaitable<HttpResponse> answer(HttpRequest request, std::vector<std::string> path, Rights rights);
 
-  /// All devices with their ids, and all VMs, as somebody with these rights sees them.
+  /// All devices with their ids, and all VMs, as a caller with these rights sees them.
   struct Picture {
     std::vector<DeviceState> devices;
     std::vector<std::string> ids;
-    std::vector<std::string> held; ///< why they may not take each of them from where it is; empty: they may
+    std::vector<std::string> held; ///< why the caller may not take each device from where it is; empty: it may
     std::vector<VmState> vms;
     Rights rights;
   };
   Picture look(const Rights& rights);
   qemuctl::Json vm_json(const VmState& vm, const Picture& picture) const;
   qemuctl::Json device_json(std::size_t index, const Picture& picture) const;
-  /// That of one device, which may have gone already.
+  /// The id of one device, which may be gone already.
   std::string id_of(const DeviceState& device);
 
  private:

@@ -23,8 +23,8 @@
 
 namespace hotplug::detail {
 
-/// The streams of server-sent events. Those who may see the same share a channel with its own log, so that everybody
-/// can resume, and nobody hears of what he may not see. Bound to the engine's executor.
+/// The streams of server-sent events. Clients with the same rights share a channel with its own log, so that each can
+/// resume, and none receives what it may not see. Bound to the engine's executor.
 class RestEvents {
  public:
   RestEvents(asio::any_io_executor executor, RestApi& api, RestServerOptions options);
@@ -32,7 +32,7 @@ class RestEvents {
   RestEvents(const RestEvents&) = delete;
   RestEvents& operator=(const RestEvents&) = delete;
 
-  /// Why a client at that address gets no stream now; nullopt: it gets one.
+  /// Why a client at that address cannot have a stream now; nullopt: it can.
   std::optional<HttpResponse> refusal(const std::string& address) const;
 
   struct Listener {
@@ -41,12 +41,12 @@ class RestEvents {
     std::string address;
     Rights rights;
     std::string last_id;            ///< of the last event that it has read; empty: it is new
-    std::function<bool()> is_still; ///< whether it may go on listening; called before each write
+    std::function<bool()> is_still; ///< whether it still has these rights; called before each write
   };
-  /// Writes events to the stream, and ends it when the client has gone, may listen no more, or the service ends.
+  /// Writes events to the stream until the client disconnects, loses its rights, or the service ends.
   asio::awaitable<void> tell(std::shared_ptr<HttpStream> stream, Listener listener);
 
-  /// Reports what is different from what was reported last.
+  /// Reports what has changed since the last report.
   void show_changes();
   void notify(const Notification& notification);
   void announce_reload();

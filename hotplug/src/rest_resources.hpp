@@ -17,23 +17,23 @@
 
 namespace hotplug::detail {
 
-/// What the REST API calls devices: "usb-3-1.4", "pci-0000:00:14.3", "input-platform-i8042-serio-0". A device keeps its
-/// id from when it is first seen until it is gone, whatever comes and goes beside it.
+/// Ids of devices in the REST API: "usb-3-1.4", "pci-0000:00:14.3", "input-platform-i8042-serio-0". A device keeps its
+/// id as long as it is there, whatever other devices come and go.
 class DeviceIds {
  public:
-  /// Those of all devices there are now, in their order. The id of one that has gone is free for another.
+  /// The ids of all present devices, in their order. The id of a device that is gone may be reused.
   std::vector<std::string> of(const std::vector<DeviceState>& devices);
-  /// That of one device, which may have gone already.
+  /// The id of one device, which may be gone already.
   std::string of(const DeviceState& device) const;
 
  private:
   std::map<std::string, std::string> ids_; ///< by path in sysfs
 };
 
-/// Why a VM can take no device now; empty: it can.
+/// Why a VM cannot take devices now; empty: it can.
 std::string why_not(const VmState& vm);
 
-/// Who looks at a device.
+/// The caller that a device is shown to.
 struct Viewer {
   const Rights& rights;
   const std::string& held; ///< see `why_held`
@@ -48,13 +48,13 @@ qemuctl::Json device_resource(const DeviceState& device, const std::string& id, 
 qemuctl::Json vm_resource(const VmState& vm, const std::vector<DeviceState>& devices,
                           const std::vector<std::string>& ids);
 
-/// What somebody may do.
+/// What a caller may do.
 qemuctl::Json permission_resource(const Rights& rights);
 
 /// All rules, in their order.
 qemuctl::Json rule_resources(const Rules& rules);
 
-/// "attached", "moving", "waiting", "problem", ...: what to say of a device in one word.
+/// "attached", "moving", "waiting", "problem", ...: the state of a device in one word.
 std::string_view state_of(const DeviceState& device);
 
 } // namespace hotplug::detail

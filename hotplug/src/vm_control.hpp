@@ -25,8 +25,8 @@ struct Screenshot {
 /// Throws `qemuctl::Error`.
 asio::awaitable<Screenshot> take_screenshot(std::shared_ptr<qemuctl::Instance> vm);
 
-/// Does one of the actions that begin with `vm_` to a VM, other than listing or starting. What there is to be answered
-/// besides "ok"; null: nothing. Throws `qemuctl::Error`.
+/// Carries out an action whose name begins with `vm_`, other than listing and starting. Returns the members to add to
+/// the answer; null: none. Throws `qemuctl::Error`.
 asio::awaitable<qemuctl::Json> control_vm(std::shared_ptr<qemuctl::Instance> vm, ApiRequest request);
 
 } // namespace hotplug::detail

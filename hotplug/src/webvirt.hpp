@@ -19,10 +19,10 @@
 
 namespace hotplug::detail {
 
-/// What webvirt calls the state of a VM. Pure.
+/// webvirt's name for the state of a VM. Pure.
 std::string_view webvirt_state(const qemuctl::VmStatus& status);
 
-/// What went wrong, in webvirt's form; `failure` is its class in /metrics. Pure.
+/// An error in webvirt's form; `failure` is its class in /metrics. Pure.
 HttpResponse webvirt_problem(int status, std::string failure, std::string_view detail);
 
 /// The resources below `/api/0`: webvirt's, with its answers. Everything is done by GET. Bound to the engine's
