@@ -28,10 +28,10 @@ ApiConnection::ApiConnection(ApiSocket connected, Peer who)
       changed_(socket_.get_executor()), tasks_(socket_.get_executor(), {}) {
   std::error_code ignored;
   socket_.non_blocking(true, ignored);
-  // A host of the network that is gone without a word is noticed some time.
+  // Notices after a while that a remote host has vanished.
   if (peer.transport != "tcp") return;
   socket_.set_option(asio::socket_base::keep_alive(true), ignored);
-  // An event is not kept back until the client has acknowledged what came before it.
+  // Events do not wait for the acknowledgement of earlier data.
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
 }
 

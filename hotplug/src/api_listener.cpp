@@ -138,7 +138,7 @@ void ApiListener::listen_unix(const ApiConfig& config) {
     ::unlink(path.c_str());
   }
   acceptor.open(stream_protocol(AF_UNIX, 0));
-  // Nobody gets in before it listens, which is after it has its owner, too.
+  // Nobody can connect before it listens, and it listens only once its owner and mode are set.
   const mode_t before = ::umask(static_cast<mode_t>(~config.unix_socket_mode & 0777));
   acceptor.bind(stream_protocol::endpoint(&address, sizeof address), ec);
   ::umask(before);

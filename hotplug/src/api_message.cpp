@@ -80,7 +80,7 @@ std::string member_name(DeviceKind kind) {
 }
 
 const RuleBase* rule_of(const DeviceState& state, const Rules& rules) {
-  // That of an event may have gone with another configuration since.
+  // The rule of an event may have been removed by a reload since.
   return state.rule ? rules.find(kind_of(state.device), *state.rule) : nullptr;
 }
 

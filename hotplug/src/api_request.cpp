@@ -203,7 +203,7 @@ const KnownAction& action_of(const Json& message) {
     if (each.name == *name) return each;
     all.emplace_back(each.name);
   }
-  // Looking for a similar one takes longer the longer the word is.
+  // The search for a similar name takes longer for a longer word.
   const std::string word = name->substr(0, 100);
   const std::string near = qemuctl::detail::nearest_word(word, all);
   refuse_request(errc::invalid_argument, fmt::format("unknown action {}{}", Json(word).dump(),

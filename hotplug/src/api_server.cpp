@@ -286,7 +286,7 @@ struct ApiServer::Impl : std::enable_shared_from_this<ApiServer::Impl> {
 
   void tell(const Notification& notification) {
     const bool of_vm = notification.kind == Notification::Kind::vm_state;
-    // Written once for all who are told the same; empty: nothing.
+    // Serialised once for all clients that receive the same; empty: nothing.
     std::optional<std::string> of_all;
     std::map<decltype(Rights::in_vm), std::string> of_some;
     const auto line_for = [&](const Rights& rights) {
@@ -392,7 +392,7 @@ asio::awaitable<void> ApiServer::run() {
   std::exception_ptr end;
   try {
     co_await impl->follow_engine();
-    // The engine has ended. Clients are still told that nothing goes any more.
+    // The engine has ended. Requests still get an answer that says so.
     qemuctl::detail::Wakeup forever(impl->executor);
     while ((co_await asio::this_coro::cancellation_state).cancelled() == asio::cancellation_type::none)
       co_await forever.wait_until();

@@ -189,7 +189,7 @@ std::string member(const Json& json, std::string_view name, const TemplateValues
 
 TemplateDevice parse_xml_template(std::string_view xml, const TemplateValues& values) {
   if (xml.size() > max_file_size) refuse(fmt::format("it has more than {} bytes", max_file_size));
-  // Entities of a document's own are not looked at, so there is nothing that could grow.
+  // A document's own entities are not expanded, so nothing can grow.
   pugi::xml_document document;
   const pugi::xml_parse_result result =
       document.load_buffer(xml.data(), xml.size(), pugi::parse_default | pugi::parse_ws_pcdata, pugi::encoding_utf8);

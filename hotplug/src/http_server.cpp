@@ -40,7 +40,7 @@ namespace {
 
 using asio::ip::tcp;
 
-// More than anybody is to send, so that who sends somewhat too much gets an answer.
+// Larger than our own limits, so that a request that is somewhat too large gets an answer.
 constexpr std::size_t max_target = 16 << 10, max_field_name = 256, max_field_value = 16 << 10, max_fields = 128;
 /// RESTinio keeps 16 bytes for each chunk, which may have a single byte: this is 3 MiB of a connection.
 constexpr std::size_t max_body = 192 << 10;
@@ -329,7 +329,7 @@ class Exchange : public HttpExchange {
     if (request_.method != "HEAD") {
       auto builder = handle_->create_response(status_line(response.status));
       set_head(builder, response);
-      // Where others read the request otherwise, what follows on this connection may be theirs.
+      // If a proxy reads the request differently, what follows on this connection may be another client's.
       if (request_.upgrade || request_.ambiguous) builder.connection_close();
       builder.set_body(std::move(response.body));
       builder.done();

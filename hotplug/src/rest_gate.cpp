@@ -75,7 +75,7 @@ Origin origin_of(const HttpRequest& request, const RestConfig& config) {
     const bool same = origin == fmt::format("http://{}", host) || origin == fmt::format("https://{}", host);
     return same ? Origin::same : Origin::foreign;
   }
-  // Browsers send no origin with a link or an image, but this.
+  // For links and images browsers send this field, but no Origin.
   const std::string_view site = request.header("sec-fetch-site");
   if (site.empty() || site == "none") return Origin::none;
   return site == "same-origin" ? Origin::same : Origin::foreign;

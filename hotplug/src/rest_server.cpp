@@ -316,7 +316,7 @@ struct RestServer::Impl : std::enable_shared_from_this<RestServer::Impl> {
     try {
       co_await engine.connect_vm(name); // and so the engine knows what it does
     } catch (const qemuctl::Error&) {
-      // What is in the way is in its state.
+      // The problem is shown in its state.
     }
   }
 

@@ -54,7 +54,7 @@ class RestServer {
   int port() const noexcept;
 
   /// Replaces tokens, permissions, origins, `/api/0` and its templates. Event streams whose client now sees other
-  /// things, or whose token is gone, are ended; the others receive `config_reloaded`. `host` and `port` do not change;
+  /// things, or whose token is gone, are ended; the others receive the event `reload`. `host` and `port` do not change;
   /// a difference is logged as a warning. Throws as the constructor does; nothing has changed then.
   void reload(RestConfig config, std::optional<std::vector<ApiPermission>> permissions);
 
