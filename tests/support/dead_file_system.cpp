@@ -3,11 +3,14 @@
 #include "dead_file_system.hpp"
 
 #include "skip.hpp"
+#include "temp_dir.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fuse.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <array>
@@ -28,11 +31,21 @@ struct InitReply {
   fuse_init_out init;
 };
 
+/// The kernel's end of a FUSE file system, also where a container has no node for it.
+qemuctl::FileDescriptor open_fuse() {
+  qemuctl::FileDescriptor fuse(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (fuse || errno != ENOENT) return fuse;
+  const TempDir dir;
+  ::mknod((dir / "fuse").c_str(), S_IFCHR | 0600, makedev(10, 229)); // Documentation/admin-guide/devices.txt
+  fuse.reset(::open((dir / "fuse").c_str(), O_RDWR | O_CLOEXEC));
+  return fuse;
+}
+
 } // namespace
 
 DeadFileSystem::DeadFileSystem(std::filesystem::path folder) : folder_(std::move(folder)) {
   std::filesystem::create_directories(folder_);
-  server_.reset(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  server_ = open_fuse();
   const std::string options = fmt::format("fd={},rootmode=40000,user_id=0,group_id=0", server_.get());
   if (!server_ || ::mount("dead", folder_.c_str(), "fuse", MS_NOSUID | MS_NODEV, options.c_str()) != 0)
     skip("a file system that does not answer takes /dev/fuse and the right to mount: run this as root");
