@@ -132,9 +132,9 @@ class Engine {
 
   /// Returns the QEMU arguments that give a VM its PCI and input devices and its ACPI tables from the start; the engine
   /// then recognises them as attached. The devices are taken from their drivers, and returned if no QEMU opens them
-  /// within `EngineOptions::start_timeout`. Requires `run` to be running; the VM need not be known to the engine. Throws
-  /// `qemuctl::Error`: `command_failed` with the first device that is not available and the reason, `aborted` (the
-  /// engine is stopping).
+  /// within `EngineOptions::start_timeout`. Requires `run` to be running; the VM need not be known to the engine.
+  /// Throws `qemuctl::Error`: `command_failed` with the first device that is not available and the reason, `aborted`
+  /// (the engine is stopping).
   asio::awaitable<StartArguments> prepare_start(std::string vm, StartOptions options = {});
   /// The same for a VM that is about to be launched from `config`: adds the devices to `extra_args`, each on a PCI
   /// Express port of its own if the machine has them. Returns `config` unchanged unless its `hotplug` section sets
