@@ -15,9 +15,8 @@ namespace hotplug::detail {
 class Claim {
  public:
   Claim() = default;
-  /// Claims `device` (a sysfs name, "3-1.4"; or anything that can be a file's name) in that folder, which is made when
-  /// it is missing. `holder` gets what the present holder wrote when it is taken, and the claim is then empty. Throws
-  /// `qemuctl::Error`.
+  /// Claims `device` (a sysfs name, "3-1.4", or any other valid file name) in that folder, which is created if needed.
+  /// If it is taken, the claim is empty and `holder` gets the text of its holder. Throws `qemuctl::Error`.
   static Claim take(const std::filesystem::path& folder, const std::string& device, const std::string& for_whom,
                     std::string& holder);
 
@@ -33,8 +32,8 @@ struct DeviceUser {
   std::string command;
 };
 
-/// The first other process that has that node open; nullopt: none, as far as this user may see. It looks at the files
-/// of all processes, because the kernel does not tell: QEMU claims nothing before its guest uses the device.
+/// The first other process that has that node open; nullopt: none, as far as this user may see. Searches the open files
+/// of all processes, because nothing else shows it: QEMU claims no interface before its guest uses the device.
 std::optional<DeviceUser> user_of(const std::filesystem::path& node);
 /// All of them.
 std::vector<DeviceUser> users_of(const std::filesystem::path& node);

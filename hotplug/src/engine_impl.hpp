@@ -43,19 +43,19 @@ namespace detail {
 
 using time_point = std::chrono::steady_clock::time_point;
 
-/// Throws the refusal of what somebody asked for.
+/// Throws the error for a request that is refused.
 [[noreturn]] void refuse(qemuctl::errc code, const char* operation, std::string subject, std::string detail,
                          std::string advice = {});
 
-/// What the host may use, as one rule, so that its conditions can be asked like others.
+/// The devices that the host may use, as a rule, so that they are matched like any others.
 UsbRules rules_for(const UsbAuthorization& authorization);
 
-/// Why a device is not where it is to be; without a text: it is.
+/// Why a device is not where it should be; no text: it is.
 struct Problem {
   Problem() = default;
   Problem(ProblemKind of_kind, std::string words)
       : kind(words.empty() ? ProblemKind::none : of_kind), text(std::move(words)) {}
-  /// What QEMU or the operating system refused.
+  /// From an error of QEMU or the operating system.
   explicit Problem(const qemuctl::Error& error);
 
   bool empty() const noexcept { return text.empty(); }
@@ -65,43 +65,43 @@ struct Problem {
   std::string text;
 };
 
-/// A device that the kernel did not let go of: it is left alone for a while.
+/// A device that the kernel did not release; it is left alone for a while.
 struct KeptBack {
   time_point until;
   Problem why;
 };
 
-/// What the engine keeps of a device of the host. `state` is what others see.
+/// The engine's record of a host device. `state` is the part that others see.
 struct TrackedDevice {
   DeviceState state;
   Wish wish;
   Claim claim;
   Problem problem;                       ///< becomes `state.degraded`
-  bool busy = false;                     ///< a step for it is on its way
-  std::optional<std::string> remembered; ///< the VM that the state file says it is attached to
-  std::string stays;                     ///< why it stays with the host although a rule matches; empty: it does not
-  std::optional<Loan> loan;              ///< the driver that it is to be given back to
-  /// Until then it stays with the driver for VMs, because one is about to start with it.
+  bool busy = false;                     ///< a step for it is in progress
+  std::optional<std::string> remembered; ///< the VM that it is attached to according to the state file
+  std::string stays;                     ///< why it stays with the host although a rule matches; else empty
+  std::optional<Loan> loan;              ///< the driver to return it to
+  /// Until then it stays with vfio-pci because a VM is about to start with it.
   std::optional<time_point> promised_until;
   std::optional<KeptBack> kept_back;
-  /// Until then it is taken for granted that the kernel uses none of its disks.
+  /// Until then the last probe, which found that the kernel uses none of its disks, counts.
   time_point probed_until = time_point::min();
-  bool stuck = false;                       ///< the kernel keeps a process that was to change its driver
-  bool return_failed = false;               ///< the latest attempt to give it back
-  time_point return_at = time_point::min(); ///< when it may be given back to that driver, at the earliest
-  /// Since when a process still has its group open that is to be given back: until then it may be about to end.
+  bool stuck = false;                       ///< the helper that was to change its driver hangs in the kernel
+  bool return_failed = false;               ///< the last attempt to return it to its driver failed
+  time_point return_at = time_point::min(); ///< earliest time of the next attempt to return it
+  /// A process still has its group open, but may be about to end: how long that is waited for.
   std::optional<time_point> closing_until;
-  bool plugged = false;                        ///< since the engine began
-  bool was_in_vm = false;                      ///< likewise
-  time_point authorize_at = time_point::min(); ///< whether the host may use it is changed then, at the earliest
-  bool fresh = false;                          ///< just plugged in, so that nobody can use it yet
-  std::uint64_t request = 0;                   ///< the latest of people; an earlier one is over
-  int failures = 0;                            ///< attempts to attach it that failed, one after the other
+  bool plugged = false;                        ///< plugged in since the engine started
+  bool was_in_vm = false;                      ///< has been in a VM since then
+  time_point authorize_at = time_point::min(); ///< earliest time of the next change of its authorisation
+  bool fresh = false;                          ///< just plugged in, so nobody can be using it yet
+  std::uint64_t request = 0;                   ///< number of the user's latest request; it supersedes earlier ones
+  int failures = 0;                            ///< consecutive failed attempts to attach it
   time_point retry_at = time_point::min();
   std::optional<time_point> quarantined_until;
-  std::optional<time_point> select_until; ///< how long a person may choose
+  std::optional<time_point> select_until; ///< how long the user may choose
 
-  /// What failed before may be possible now.
+  /// Something has changed, so failed attempts may succeed now.
   void try_at_once() {
     failures = 0;
     retry_at = time_point::min();
@@ -110,20 +110,20 @@ struct TrackedDevice {
   }
 };
 
-/// The VM that a device was in when it went.
+/// The VM that a device was in when it was unplugged.
 struct Departure {
   std::string vm;
   time_point when;
 };
 
-/// A request to a guest to let go of a device.
+/// A request to a guest to release a device.
 struct Unplug {
-  time_point asked;    ///< the last time
-  bool late = false;   ///< it has not been answered in time
-  std::string refused; ///< QEMU's words, when it did not pass the request on
+  time_point asked;    ///< when it was last asked
+  bool late = false;   ///< the guest did not answer in time
+  std::string refused; ///< QEMU's message if it did not pass the request on
 };
 
-/// What the engine keeps of a VM.
+/// The engine's record of a VM.
 struct TrackedVm {
   TrackedVm(const asio::any_io_executor& executor, Tasks::OnError on_error)
       : tasks(executor, std::move(on_error)), wakeup(executor) {}
@@ -131,47 +131,47 @@ struct TrackedVm {
   VmEntry entry;
   VmState state;
   std::shared_ptr<qemuctl::Instance> instance;  ///< set while it is connected
-  bool started = false;                         ///< `entry.auto_start` has been followed
-  bool owned = false;                           ///< by `Engine::add_vm`: the engine does not connect to it
-  bool hold = false;                            ///< its monitor is not given back
-  bool pass_descriptors = false;                ///< its QEMU is another user's
-  VmDevices has;                                ///< as QEMU showed it last
-  bool stale = false;                           ///< `has` may not be true any more
-  std::optional<int> watched;                   ///< the PID of the process whose end is waited for
-  bool busy = false;                            ///< a step is on its way
-  std::map<std::string, Unplug> unplugs;        ///< by qdev: what the guest was asked to let go of
-  time_point booting_until = time_point::min(); ///< its guest may miss what is plugged in
-  std::map<std::string, time_point> to_verify;  ///< by qdev: when it is asked whether the guest has noticed it
-  std::set<std::string> missed;                 ///< the qdevs that it has not
-  std::string deleting;                         ///< the qdev that this step deletes; empty: none
+  bool started = false;                         ///< `entry.auto_start` has been carried out
+  bool owned = false;                           ///< given by `Engine::add_vm`: the program keeps it connected
+  bool hold = false;                            ///< its monitor is not yielded
+  bool pass_descriptors = false;                ///< its QEMU runs as another user
+  VmDevices has;                                ///< its devices as QEMU last reported them
+  bool stale = false;                           ///< `has` may be out of date
+  std::optional<int> watched;                   ///< PID of the process whose end is watched
+  bool busy = false;                            ///< a step is in progress
+  std::map<std::string, Unplug> unplugs;        ///< by qdev: requests to the guest to release it
+  time_point booting_until = time_point::min(); ///< its guest may miss devices until then
+  std::map<std::string, time_point> to_verify;  ///< by qdev: when to check that the guest has noticed it
+  std::set<std::string> missed;                 ///< the qdevs that it has not noticed
+  std::string deleting;                         ///< the qdev being deleted; empty: none
   bool wanted = true;                           ///< the engine wants to be connected
   int users = 0;                                ///< of `Engine::connect_vm`
-  bool removed = false;                         ///< by a new configuration
+  bool removed = false;                         ///< by a reload
   std::optional<time_point> idle_since;
 
-  /// A step may begin, and what it is for is as QEMU shows it.
+  /// A step may start, and `has` is up to date.
   bool is_free() const { return state.link == LinkState::connected && !busy && !stale; }
 
   Tasks tasks;
-  qemuctl::detail::Wakeup wakeup; ///< `wanted` has changed, or the configuration was read anew
+  qemuctl::detail::Wakeup wakeup; ///< `wanted` or the configuration has changed
 };
 using VmPtr = std::shared_ptr<TrackedVm>;
 
-/// A device that is still settling is there within fractions of a second, and tried again after no longer than this;
-/// what takes longer needs a person.
+/// Retries up to this pause are for devices that are still settling, which takes fractions of a second; what takes
+/// longer needs a user.
 constexpr std::chrono::milliseconds longest_quick_pause{2'000};
 
 /// One reconciliation.
 struct Round {
   const time_point now = std::chrono::steady_clock::now();
-  time_point next = time_point::max(); ///< when to look again at the latest
-  std::set<std::string> at_work;       ///< VMs that have something to do, now or later
+  time_point next = time_point::max(); ///< when to reconcile again at the latest
+  std::set<std::string> at_work;       ///< VMs with something to do, now or soon
 
   void wake(time_point when) { next = std::min(next, when); }
 };
 
-/// While it is there a step is on its way, for that VM and that device, either of which may be missing; however the
-/// step ends. Made before the task that takes it, which begins later.
+/// Marks a VM and a device, either of which may be missing, as busy for as long as it exists, however the step ends.
+/// Created before the task that it is moved into, which starts later.
 class Step {
  public:
   Step(std::shared_ptr<Engine::Impl> engine, VmPtr vm, std::string sys_path = {});
@@ -190,8 +190,8 @@ class Step {
 
 } // namespace detail
 
-/// State, and what changes it. Handlers of what happens (`on_...`) and requests write down what is so now and call
-/// `changed`; `reconcile` decides what follows. Steps run beside it and end in a handler.
+/// The state, and everything that changes it. Event handlers (`on_...`) and requests record what has happened and call
+/// `changed`; `reconcile` decides what to do about it. Steps run concurrently and end in a handler.
 struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   Impl(asio::any_io_executor executor, Config config, EngineOptions options);
 
@@ -203,24 +203,24 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   UsbRules host_rules; ///< of `authorization`
   detail::AuthorizationJournal authorization_journal;
   detail::Claim authorization_claim;
-  bool restoring = false; ///< what it was before is being restored
+  bool restoring = false; ///< the previous authorisation is being restored
   GeneralConfig general;
   detail::Flapping flapping;
   detail::Loans loans;
   std::map<std::string, detail::TrackedDevice> devices; ///< by sysfs path
-  /// By connector, for a moment: what comes back there in another mode is still that device.
+  /// By connector, for a moment: a device that reappears there in another mode is still the same one.
   std::map<std::string, detail::Departure> departures;
   std::vector<detail::VmPtr> vms;
-  std::set<std::string> expected; ///< VMs that are about to be started, whether they are in `vms` or not
+  std::set<std::string> expected; ///< VMs that are about to start, whether or not they are in `vms`
   std::optional<detail::StateFile> file;
   detail::Choices choices;
   bool choices_changed = false, saving = false;
-  asio::thread_pool disk{1}; ///< waits for the disk
+  asio::thread_pool disk{1}; ///< for blocking writes
   UdevSource udev;
-  bool looked = false;  ///< udev has told what there is
+  bool looked = false;  ///< the first snapshot from udev has arrived
   bool leaving = false; ///< everything is to be detached
   bool stopped = false, running = false;
-  bool dirty = false; ///< something has changed since the last reconciliation began
+  bool dirty = false; ///< something has changed since the last reconciliation started
   std::exception_ptr failure;
   std::uint32_t next_id;
   std::vector<std::weak_ptr<NotificationSubscription::Queue>> subscribers;
@@ -234,29 +234,29 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   }
   void changed();
   void publish(const Notification& notification);
-  /// `instance`: of a VM that the program has connected; nullptr: the engine is to find it.
+  /// `instance`: a VM that the program has connected; nullptr: the engine connects to it.
   void add(VmEntry entry, std::shared_ptr<qemuctl::Instance> instance = nullptr);
   detail::VmPtr find_vm(const std::string& name) const;
-  /// Those VMs of the device's rule that there are.
+  /// The VMs of the device's rule that exist.
   std::vector<std::string> known_vms(const detail::TrackedDevice& device) const;
   bool all_ended() const;
-  /// Nothing is lent that can be given back.
+  /// No device is left that could be returned to its driver.
   bool all_returned() const;
 
   // engine.cpp
   asio::awaitable<void> run();
-  /// At the end: no device is left without a driver, or with one that is of no use to the host.
+  /// At the end: leaves no device without a driver that the host can use.
   asio::awaitable<void> give_back_rest();
   asio::awaitable<void> follow_udev();
-  /// What the host used when something else was mounted may be free now.
+  /// A device that was refused because it was mounted may be free now.
   asio::awaitable<void> follow_mounts();
   void on_event(DeviceEvent event);
   void on_arrived(Device device, bool plugged);
   void on_removed(const std::string& sys_path);
-  /// The VM that the device was in which was there a moment ago; nullopt: none. Forgets it.
+  /// The VM of the device that was at that connector a moment ago; nullopt: none. Forgets it.
   std::optional<std::string> departed_from(const std::string& connector);
   void apply_rules(detail::TrackedDevice& device);
-  /// What is remembered of this device, to be changed and saved.
+  /// The remembered choice for this device, to be changed and saved.
   detail::Choice& choice_of(const Device& device);
   void save_choices();
   asio::awaitable<void> write_choices(detail::Choices copy);
@@ -267,27 +267,27 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   void apply_authorization(UsbAuthorization fresh, UsbRules fresh_rules);
 
   // engine_reconcile.cpp
-  /// Starts what can be started now. When to look again at the latest.
+  /// Starts what can be started now; returns when to reconcile again at the latest.
   detail::time_point reconcile();
-  /// Where each device is to be.
+  /// Where each device should be.
   std::vector<detail::PlannedDevice> follow_wishes(detail::Round& round);
-  /// What each VM has, as far as its guest has noticed.
+  /// The devices of each VM, as far as its guest has noticed them.
   std::vector<detail::PlannedVm> planned_vms() const;
   void follow_detach(const detail::Detach& step, detail::Round& round);
   void follow_attach(const detail::Attach& step, detail::Round& round);
-  /// A monitor that is needed is connected, and one that is not is given back.
+  /// Connects a monitor that is needed, yields one that is not.
   void follow_monitor(const detail::VmPtr& vm, detail::Round& round);
-  /// Starts what is due of `to_verify`.
+  /// Starts the checks of `to_verify` that are due.
   void follow_missed(const detail::VmPtr& vm, detail::Round& round);
-  /// Brings `state` up to date, tells of the difference, and remembers what is to outlive the engine.
+  /// Updates `state`, publishes the difference, and saves what must outlive the engine.
   void show(detail::TrackedDevice& device, const detail::Holding* holding);
-  /// Whether the guest is still to answer an earlier request to let go of it; when not, `start_detach` asks.
+  /// Whether an earlier request to the guest to release it is still pending; if not, `start_detach` asks.
   bool awaits_guest(detail::TrackedVm& vm, const detail::Detach& step, detail::Round& round);
 
   // engine_steps.cpp
   void start_detach(const detail::VmPtr& vm, const detail::Detach& step);
   void start_attach(const detail::VmPtr& vm, detail::TrackedDevice& device);
-  /// How a device goes there, by its rule.
+  /// How to attach the device, according to its rule.
   detail::AttachRequest attach_request(const detail::TrackedVm& vm, const detail::TrackedDevice& device);
   asio::awaitable<void> attach(detail::Step step, detail::AttachRequest request);
   asio::awaitable<void> detach(detail::Step step, detail::Qdev qdev);
@@ -295,33 +295,33 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   asio::awaitable<void> verify(detail::Step step, std::string id);
   void on_attach_failed(detail::TrackedVm& vm, detail::TrackedDevice* device, const qemuctl::Error& error);
 
-  /// An attempt to attach the device has failed; sets when to try again.
+  /// Records a failed attempt to attach the device and sets when to try again.
   void note_failure(detail::TrackedDevice& device);
 
   // engine_pci.cpp
-  /// To all PCI devices: what becomes of one depends on the others of its group.
+  /// For all PCI devices at once: each depends on the others in its IOMMU group.
   void apply_pci_rules();
-  /// Its rule says `force`.
+  /// Whether its rule says `force`.
   bool is_forced(const detail::TrackedDevice& device) const;
-  /// What the host would miss if it lost the device; empty: nothing, or its rule insists.
+  /// What the host uses the device for; empty: nothing, or its rule says `force`.
   detail::Problem host_use(const detail::TrackedDevice& device) const;
-  /// The other engine that has it; empty: this one. What that one had lent is known then. Throws `qemuctl::Error`.
+  /// Claims the device and reads its loan again; empty on success, else which engine has it. Throws `qemuctl::Error`.
   detail::Problem take_claim(detail::TrackedDevice& device, const std::string& for_whom);
-  /// The virtual functions that would be gone with the driver of a card; empty: it has none, or nobody would miss them
-  /// and its rule insists.
+  /// The virtual functions that would vanish with the driver of a card; empty: it has none, or nobody uses them and its
+  /// rule says `force`.
   detail::Problem virtual_function_use(const detail::TrackedDevice& device) const;
-  /// Why the device, which is no VM's yet, is not to be taken from the host now. When it is, it is claimed.
+  /// Why a device that is in no VM cannot be taken from the host now; empty: it can, and is claimed.
   detail::Problem take_obstacle(const std::string& vm, detail::TrackedDevice& device);
-  /// True: whether the kernel uses its disks is being found out, and the device is busy.
+  /// True: a probe whether the kernel uses its disks has been started, and the device is busy.
   bool start_probe(detail::TrackedDevice& device);
   asio::awaitable<void> probe(detail::Step step, std::vector<std::string> nodes);
-  /// The kernel did not let go of it; `problem` says why.
+  /// Leaves a device alone for a while that the kernel did not release; `problem` says why.
   void keep_back(detail::TrackedDevice& device, detail::Problem problem);
-  /// True: the device can be attached now. Otherwise what it takes has been started, or its `problem` says what is in
-  /// the way.
+  /// True: the device can be attached now. Otherwise its preparation has been started, or its `problem` says what
+  /// prevents it.
   bool prepare_pci(const std::string& vm, std::optional<int> pid, detail::TrackedDevice& device);
   asio::awaitable<void> lend(detail::Step step);
-  /// Gives back what no VM has or is about to get. `next`: when to look again at the latest.
+  /// Returns devices that no VM has or is about to get to their drivers. `next`: when to look again at the latest.
   void give_back_unused(const std::set<std::string>& held, detail::time_point now, detail::time_point& next);
   void start_give_back(detail::TrackedDevice& device, detail::time_point now);
   asio::awaitable<void> give_back(detail::Step step);
@@ -330,24 +330,24 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   asio::awaitable<void> watch_stuck(std::string sys_path, qemuctl::detail::Process process);
 
   // engine_authorization.cpp
-  /// Has the kernel authorise nothing by itself, or undoes that, as the configuration says.
+  /// Stops the kernel from authorising devices by itself, or undoes that, according to the configuration.
   void begin_authorization();
   void take_over_hub(const std::string& root_hub);
   void on_hub(const UsbHub& hub);
   asio::awaitable<void> authorize_hub(std::string sys_name);
-  /// What is wrong; empty: it is written.
+  /// The problem; empty on success.
   asio::awaitable<std::string> write_authorization(std::string sys_name, bool authorized);
   std::optional<bool> authorization_of(const detail::TrackedDevice& device) const;
-  /// What no VM is to have is the host's, or nobody's.
+  /// Authorises or deauthorises devices that are in no VM.
   void follow_authorization(detail::time_point now, detail::time_point& next);
   asio::awaitable<void> authorize(detail::Step step, bool wanted);
   asio::awaitable<void> restore_authorization();
 
   // engine_requests.cpp
-  /// Waits for what was asked for: returns when `ended` does so, which is called after each reconciliation and at the
-  /// deadline; from then on with true, because it is late. It throws what the request is refused with.
+  /// Waits until `ended` returns true. It is called after each reconciliation and, with `late` set, from the deadline
+  /// on; it throws the error that the request fails with.
   asio::awaitable<void> wait_for(detail::time_point deadline, std::function<bool(bool late)> ended);
-  /// The device, unless nobody may ask anything of it.
+  /// The device of a request. Throws if there is none or it cannot be moved.
   detail::TrackedDevice& requested(const std::string& sys_path, const char* operation);
   asio::awaitable<void> request_attach(std::string sys_path, std::string vm_name, std::string rom_file);
   asio::awaitable<void> request_detach(std::string sys_path);
@@ -360,19 +360,19 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   asio::awaitable<void> request_resume(DeviceKind kind, std::string vm);
 
   // engine_start.cpp
-  /// Those that a VM of that name can have from its start on.
+  /// The devices that a VM of that name can start with.
   std::set<std::string> devices_for_start(const std::string& vm) const;
-  /// What keeps one of those devices from being ready for that VM's start; empty: nothing. Goes on with what it takes;
-  /// `waits_for` is one that is not ready yet.
+  /// What prevents one of those devices from being ready for the VM's start; empty: nothing. Continues their
+  /// preparation; `waits_for` is one that is not ready yet.
   std::string start_obstacle(const std::string& vm, const std::set<std::string>& paths, std::string& waits_for);
   asio::awaitable<StartArguments> request_start_arguments(std::string vm, StartOptions how);
   asio::awaitable<qemuctl::VmConfig> with_start_devices(qemuctl::VmConfig config);
-  /// The VM has not started: nothing is kept for it until it would have.
+  /// The VM did not start: its devices are no longer kept for it.
   void release_start_devices(const std::string& vm);
 
   // engine_connect.cpp
   asio::awaitable<void> connect(detail::VmPtr vm);
-  /// From its vm.json, with the devices that it starts with. Throws `qemuctl::Error`.
+  /// Launches it from its vm.json, with the devices that it starts with. Throws `qemuctl::Error`.
   asio::awaitable<qemuctl::Instance> launch_vm(detail::VmPtr vm);
   asio::awaitable<std::shared_ptr<qemuctl::Instance>> start_vm(detail::VmPtr vm);
 
@@ -382,10 +382,10 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   asio::awaitable<void> follow_status(detail::VmPtr vm, qemuctl::StatusSubscription statuses);
   asio::awaitable<void> watch_end(detail::VmPtr vm, qemuctl::detail::Process process);
   void on_connected(const detail::VmPtr& vm, detail::VmDevices has);
-  /// QEMU has shown what the VM has.
+  /// QEMU has reported the VM's devices.
   void on_seen(detail::TrackedVm& vm, detail::VmDevices has);
   void on_ended(detail::TrackedVm& vm);
-  /// Its QEMU is gone, and with it all that it had.
+  /// Its QEMU is gone, and so are the devices it had.
   void forget_guest(detail::TrackedVm& vm);
   void disconnect(detail::TrackedVm& vm, LinkState link, std::string problem);
   void set_link(detail::TrackedVm& vm, LinkState link, std::string problem = {});

@@ -10,27 +10,27 @@
 
 namespace hotplug::detail {
 
-/// Waits for something to happen to a path: a file, or a socket, that comes, goes, or is written; with a slash at its
-/// end, to whatever is in that folder. The folders that lead to it need not exist.
+/// Waits for a change to a path: a file or socket that is created, removed or written; with a trailing slash, anything
+/// in that folder. Parent folders need not exist.
 ///
-/// What happens between two waits is not missed. Bound to one executor.
+/// Changes between two waits are not missed. Bound to one executor.
 class FileWatch {
  public:
   /// Throws `std::system_error`.
   FileWatch(asio::any_io_executor executor, std::filesystem::path path);
 
-  /// Returns when something has happened since the last call; it may also return for no reason. Can be cancelled.
+  /// Returns when something has changed since the last call; may return spuriously. Can be cancelled.
   /// Throws `std::system_error`.
   asio::awaitable<void> changed();
 
  private:
-  /// Whether anything on the way to the path has changed.
+  /// Whether anything on the path has changed.
   bool read_events();
   void watch_nearest_folder();
 
   std::filesystem::path path_;
   asio::posix::stream_descriptor inotify_;
-  std::filesystem::path folder_; ///< the one that is watched: the nearest that exists
+  std::filesystem::path folder_; ///< the watched folder: the nearest one that exists
   int watch_ = -1;
 };
 

@@ -10,20 +10,20 @@
 
 namespace hotplug::detail {
 
-/// Finds the devices that come and go all the time: a bad cable, a device that resets itself. Each time one costs its
-/// guest a new device, so it is kept out of VMs until it has stayed for a while.
+/// Detects devices that appear and vanish all the time because of a bad cable or resets. Each time the guest gets a new
+/// device, so they are kept out of VMs until they have stayed for a while.
 class Flapping {
  public:
   using time_point = std::chrono::steady_clock::time_point;
   static constexpr std::chrono::seconds window{60};
-  static constexpr std::chrono::seconds rest{30}; ///< it has to stay that long to be let back
+  static constexpr std::chrono::seconds rest{30}; ///< how long it has to stay to be attached again
 
-  /// So many arrivals within `window` are usual; mode switches and resets take some. 0: any number is.
+  /// Up to this many arrivals within `window` are normal, because mode switches and resets need some. 0: no limit.
   explicit Flapping(std::size_t most_arrivals) : most_arrivals_(most_arrivals) {}
 
   void allow(std::size_t most_arrivals) { most_arrivals_ = most_arrivals; }
 
-  /// A device has come at that connector. Until when it is kept out; nullopt: it is not.
+  /// Records an arrival at that connector; returns until when to keep the device out, if at all.
   std::optional<time_point> arrived(const std::string& connector, time_point now);
 
  private:

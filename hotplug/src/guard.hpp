@@ -8,12 +8,11 @@
 
 namespace hotplug::detail {
 
-/// What the host would lose if it lost the device at this path of /sys: "/dev/sdb1 is mounted on /home". Empty: nothing
-/// that is known here.
+/// What the host uses the device at this sysfs path for: "/dev/sdb1 is mounted on /home". Empty: nothing known here.
 ///
-/// Looked at are file systems that this process sees, those of btrfs on several disks, swap space, and what LVM, LUKS,
-/// MD and others build on its disks; and whether its network interfaces, or what is built on them, have a default
-/// route. `root` is where /sys, /proc and /dev are.
+/// Considers the file systems that this process sees, btrfs on several disks, swap space, and whatever LVM, LUKS, MD
+/// and others build on its disks; and whether its network interfaces, or what is built on them, carry a default route.
+/// `root` is the parent of /sys, /proc and /dev.
 std::string host_use_of(const std::string& sys_path, const std::filesystem::path& root = "/");
 
 /// The nodes of the disks and partitions of the device at this path of /sys, partitions first.

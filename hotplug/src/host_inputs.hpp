@@ -9,13 +9,13 @@
 
 namespace hotplug::detail {
 
-/// A source of input events of the host, of whatever bus. An `InputDevice` is only what is not behind USB.
+/// A source of input events on any bus; an `InputDevice` is one that is not on USB.
 struct HostInput {
   std::string sys_path;
-  std::set<std::string, std::less<>> kinds; ///< udev's "ID_INPUT_KEYBOARD", ...: several, or none that it knows
+  std::set<std::string, std::less<>> kinds; ///< udev's "ID_INPUT_KEYBOARD", ...: several, or none
 };
 
-/// Those that udev is through with. Throws `std::system_error` when it cannot be asked.
+/// Those that udev has finished processing. Throws `std::system_error` when udev is not available.
 std::vector<HostInput> inputs_of_host();
 
 } // namespace hotplug::detail

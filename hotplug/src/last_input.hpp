@@ -12,8 +12,7 @@
 
 namespace hotplug::detail {
 
-/// What people lose by these rules, of the devices that are there: a warning when no keyboard stays with the host, and
-/// one when no pointer does. Pure.
+/// Warnings if, of the present devices, these rules leave the host no keyboard or no pointer. Pure.
 std::vector<std::string> last_input_warnings(const std::vector<Device>& devices, const std::vector<HostInput>& inputs,
                                              const Rules& rules);
 

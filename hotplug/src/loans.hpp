@@ -12,8 +12,8 @@ namespace hotplug::detail {
 /// A PCI device that was taken from its driver for a VM.
 struct Loan {
   std::string address;
-  std::string driver;            ///< the one to give it back to; empty: it had none
-  std::string override_before{}; ///< what its `driver_override` was; empty: nothing
+  std::string driver;            ///< the driver to return it to; empty: it had none
+  std::string override_before{}; ///< its previous `driver_override`; empty: none
   bool operator==(const Loan&) const = default;
 
   static constexpr const char* operation = "note the driver of a device";
@@ -22,10 +22,10 @@ struct Loan {
   static std::optional<Loan> parse(const std::string& name, const std::string& text);
 };
 
-/// What was taken from which driver.
+/// The devices that were taken from their drivers.
 using Loans = Journal<Loan>;
 
-/// Removes what is written of devices that were pulled meanwhile.
+/// Removes the records of devices that have been unplugged since.
 void remove_gone(const Loans& loans);
 
 } // namespace hotplug::detail

@@ -11,18 +11,17 @@
 
 namespace hotplug::detail {
 
-/// The file with people's choices, and the right to write it: one engine at a time has it.
+/// The file with the choices of users, and the right to write it: one engine at a time holds it.
 class StateFile {
  public:
-  /// Locks the file. Throws `qemuctl::Error`: `already_running` when another process has it, which is named.
+  /// Locks the file. Throws `qemuctl::Error`: `already_running`, with its name, when another process holds it.
   explicit StateFile(std::filesystem::path path);
 
-  /// What is in it; nothing when there is no file. A file that cannot be understood is moved aside, not overwritten:
-  /// `warning` then says why and where it is. Throws `qemuctl::Error` when it cannot be read.
+  /// Its contents; empty if there is no file. An invalid file is moved aside rather than overwritten, and `warning`
+  /// says why and where to. Throws `qemuctl::Error` when it cannot be read.
   Choices load(std::string& warning) const;
 
-  /// Replaces the file as a whole: it has the old contents or the new, whatever happens. Blocks until they are on the
-  /// disk. Throws `qemuctl::Error`.
+  /// Replaces the file atomically and blocks until it is on disk. Throws `qemuctl::Error`.
   void save(const Choices& choices) const;
 
  private:

@@ -17,19 +17,19 @@
 
 namespace hotplug::detail {
 
-/// What an error says of itself.
+/// The message of an error.
 std::string what_of(const std::exception_ptr& error);
 
-/// Whether it is what cancelled waits throw: Asio's own and ours say that by different codes.
+/// Whether a cancelled wait threw it: Asio and this library use different codes.
 bool is_cancelled(const std::system_error& error);
 bool is_cancelled(const std::exception_ptr& error);
 
-/// Coroutines that belong together: they can be cancelled together, and waited for.
+/// A group of coroutines that can be cancelled and waited for together.
 ///
-/// Bound to one executor. It may be destroyed while they run: they go on until they end.
+/// Bound to one executor. May be destroyed while they run; they then continue to their end.
 class Tasks {
  public:
-  /// Called with what a task threw, other than by being cancelled.
+  /// Called with the exception of a task, unless it was cancelled.
   using OnError = std::function<void(std::exception_ptr)>;
 
   Tasks(asio::any_io_executor executor, OnError on_error);

@@ -14,22 +14,22 @@ namespace hotplug::detail {
 
 /// What decides whether the host may use a USB device.
 struct AuthorizationCase {
-  bool in_vm = false;      ///< or on its way there
+  bool in_vm = false;      ///< or about to be
   bool was_in_vm = false;  ///< since it was plugged in
-  bool has_rule = false;   ///< one that sends it to VMs
-  bool host_allow = false; ///< one that leaves it to the host
-  bool was_there = false;  ///< before the engine
-  bool host_uses = false;  ///< a mounted file system, the way to the network
-  bool sweep = false;      ///< what was there and has no rule is not left to the host
+  bool has_rule = false;   ///< a rule sends it to VMs
+  bool host_allow = false; ///< it matches `hostAllow`
+  bool was_there = false;  ///< present before the engine started
+  bool host_uses = false;  ///< for a mounted file system or the default route
+  bool sweep = false;      ///< `deauthorizeUnmatched`
 };
 
-/// Whether it is to be authorised; nullopt: it stays as it is. Pure.
+/// Whether to authorise it; nullopt: leave it as it is. Pure.
 std::optional<bool> wanted_authorization(const AuthorizationCase& facts);
 
-/// What a hub or a device had for "authorized" before it was changed.
+/// The previous value of "authorized" of a hub or device.
 struct AuthorizationBefore {
   std::string sys_name;
-  std::string address{}; ///< of a device, because the next one in that port has another; empty: a root hub
+  std::string address{}; ///< of a device, because the next one in that port has another; empty for a root hub
   std::string value;
   bool operator==(const AuthorizationBefore&) const = default;
 
@@ -39,14 +39,14 @@ struct AuthorizationBefore {
   static std::optional<AuthorizationBefore> parse(const std::string& name, const std::string& text);
 };
 
-/// What a device has now.
+/// The current value of a device.
 AuthorizationBefore authorization_before(const UsbDevice& device);
 
 using AuthorizationJournal = Journal<AuthorizationBefore>;
 
 /// @name Sysfs
 /// @{
-/// "usb1", ...: the root hubs that are there.
+/// The present root hubs, "usb1", ...
 std::vector<std::string> root_hubs();
 /// "/sys/bus/usb/devices/usb1/authorized_default"
 std::string default_authorization_file(const std::string& root_hub);
