@@ -125,7 +125,7 @@ Choices Choices::from_json(const Json& json) {
       known.insert(choice.id);
       choices.entries_.push_back(std::move(choice));
     }
-  // vhotplug's keys speak of all devices with these ids; where ours know better they are a copy.
+  // vhotplug's keys are for all devices with these ids; where we have an entry of our own they are only a copy.
   const auto of_vhotplug = [&](const std::string& id) -> Choice* {
     if (known.contains(id)) return nullptr;
     const auto found = std::find_if(choices.entries_.begin(), choices.entries_.end(),

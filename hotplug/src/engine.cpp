@@ -25,7 +25,7 @@ using detail::VmPtr;
 
 namespace {
 
-/// A device that changes its mode (a modem that was a disk, one that takes new firmware) is back sooner than that.
+/// A device that switches its mode (from disk to modem, or for a firmware update) is back within this time.
 constexpr std::chrono::seconds longest_absence{5}, absence_after_sleep{25};
 
 } // namespace
@@ -73,7 +73,7 @@ void Engine::Impl::add(VmEntry entry, std::shared_ptr<qemuctl::Instance> instanc
     try {
       std::rethrow_exception(error);
     } catch (const std::exception& what) {
-      // Nobody follows it any more, and its state says so.
+      // Nobody follows the device any more, and its state says so.
       if (const VmPtr failed = find_vm(name)) set_link(*failed, LinkState::blocked, what.what());
     }
   });
@@ -113,7 +113,7 @@ bool Engine::Impl::all_returned() const {
 
 asio::awaitable<void> Engine::Impl::run() {
   const auto self = shared_from_this();
-  // A cancelled run still has to wait for what it started.
+  // A cancelled run still has to wait for the tasks it started.
   co_await asio::this_coro::throw_if_cancelled(false);
   running = true;
   begin_authorization();
@@ -197,16 +197,16 @@ void Engine::Impl::on_arrived(Device device, bool plugged) {
   const std::string path = sys_path_of(device);
   const auto known = devices.find(path);
   if (known != devices.end() && detail::host_key(known->second.state.device) == detail::host_key(device)) {
-    // Something about it has changed: a driver, or whether it is authorised.
+    // A change: of its driver, or of its authorisation.
     if (known->second.state.device == device) return;
     known->second.state.device = std::move(device);
     apply_rules(known->second);
-    // That of PCI devices changes with every attempt.
+    // A PCI device changes its driver with every attempt.
     if (kind_of(known->second.state.device) != DeviceKind::pci) known->second.try_at_once();
     return;
   }
-  // After a reset of the USB it has another address, and to QEMU it is another device; after a change of its mode it is
-  // one for everybody. It keeps its place and its VM.
+  // After a USB reset it has another address and is another device to QEMU; after a mode switch it is another device to
+  // everybody. It keeps its place and its VM.
   if (known != devices.end()) on_removed(path);
   const std::optional<std::string> was_in = departed_from(identity_of(device).connector);
 
@@ -243,7 +243,7 @@ void Engine::Impl::on_removed(const std::string& sys_path) {
   log(LogLevel::info, "{} is gone", short_description(state.device));
   const detail::Wish& wish = found->second.wish;
   const std::optional<std::string> in = wish.suspended ? wish.current : state.foreign ? std::nullopt : state.vm;
-  // What has lost its power while the host slept takes its time.
+  // Devices that lost power while the host slept take their time.
   const auto grace = wish.suspended ? absence_after_sleep : std::chrono::seconds(0);
   if (in) departures[identity_of(state.device).connector] = {*in, std::chrono::steady_clock::now() + grace};
   for (const Notification& notification : difference(&state, nullptr)) publish(notification);
@@ -277,7 +277,7 @@ detail::Choice& Engine::Impl::choice_of(const Device& device) {
   const bool other_is_there = known && std::any_of(devices.begin(), devices.end(), [&](const auto& entry) {
                                 return identity_of(entry.second.state.device) == known->identity;
                               });
-  // With the same serial number, in another port, and not there any more: this is that one.
+  // Same serial number, another port, and the old one is gone: this is that device.
   return choices.entry(device, !other_is_there);
 }
 
@@ -291,7 +291,7 @@ void Engine::Impl::save_choices() {
 
 asio::awaitable<void> Engine::Impl::write_choices(detail::Choices copy) {
   const auto self = shared_from_this();
-  // What was begun is brought to its end; the engine waits for it.
+  // Operations in progress are completed; the engine waits for them.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   const auto write = [](const detail::StateFile& to, detail::Choices what) -> asio::awaitable<void> {
     to.save(what);

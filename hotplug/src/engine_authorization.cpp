@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Which USB devices the host may use: none that nobody has said so of.
+// Which USB devices the host may use: only those that the configuration names.
 #include "engine_impl.hpp"
 #include "guard.hpp"
 #include "sysfs_attribute.hpp"
@@ -23,15 +23,15 @@ namespace {
 
 constexpr const char* lock_name = "usb-authorization";
 
-/// What a root hub had, new devices on it have again; what is wrong is returned.
+/// Restores a root hub's default for new devices; returns the problem, if any.
 std::string restore_hub(const AuthorizationBefore& before) {
   const std::string attribute = detail::default_authorization_file(before.sys_name);
   const std::string now = detail::read_attribute(attribute);
   return now.empty() || now == before.value ? std::string() : detail::write_attribute(attribute, before.value);
 }
 
-/// Whether it is still the device that was there before, and the host could use it then. What the host could not use
-/// stays as it is: it may use it by now.
+/// Whether this is still the same device and was authorised before. One that was not is left as it is: somebody may
+/// have authorised it since.
 bool was_taken_from_host(const AuthorizationBefore& before) {
   return before.value == "1" &&
          detail::read_attribute("/sys/bus/usb/devices/" + before.sys_name + "/devnum") == before.address &&
@@ -121,7 +121,7 @@ std::optional<bool> Engine::Impl::authorization_of(const TrackedDevice& device) 
   facts.sweep = authorization.deauthorize_unmatched;
   const std::optional<bool> wanted = detail::wanted_authorization(facts);
   if (!usb->authorized || wanted != false) return wanted;
-  // Only what is to be taken away is worth the look.
+  // Checked only before deauthorising, because it takes a while.
   facts.host_uses = !detail::host_use_of(usb->sys_path).empty();
   return detail::wanted_authorization(facts);
 }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The way to the VMs: finding their monitors, waiting for them, starting those that are to be started.
+// Connecting to VMs: finding their monitors, waiting for them, launching those that start with the engine.
 #include "discovery.hpp"
 #include "engine_impl.hpp"
 #include "file_watch.hpp"
@@ -31,15 +31,15 @@ using namespace asio::experimental::awaitable_operators;
 
 namespace {
 
-/// To find out whether somebody else has the monitor; then the wait goes on in the queue of its socket.
+/// Long enough to find out whether somebody else has the monitor; then the wait continues in its socket's queue.
 constexpr milliseconds first_greeting{3'000};
 constexpr milliseconds queued_greeting{std::chrono::hours(24)};
-/// A socket is there a moment before QEMU listens on it.
+/// A socket appears a moment before QEMU listens on it.
 constexpr milliseconds first_refusal_pause{10};
 constexpr int quick_refusals = 8;
 constexpr milliseconds longest_pause{30'000};
 
-/// The monitor that a VM is known by; nullopt when it is known by its PID alone.
+/// The monitor in a VM's entry; nullopt when the entry has only a PID.
 std::optional<qemuctl::MonitorAddress> known_monitor(const VmEntry& entry) {
   if (!entry.socket.empty()) return qemuctl::parse_monitor_address(entry.socket);
   if (entry.config.empty()) return std::nullopt;
@@ -48,7 +48,7 @@ std::optional<qemuctl::MonitorAddress> known_monitor(const VmEntry& entry) {
   return qemuctl::UnixPath((folder / (config.name + ".sock")).string());
 }
 
-/// Whether its vm.json names another monitor by now, or none any more.
+/// Whether its vm.json now names another monitor, or none.
 bool has_moved(const VmEntry& entry, const std::optional<qemuctl::MonitorAddress>& from) {
   try {
     return known_monitor(entry) != from;
@@ -64,7 +64,7 @@ std::optional<qemuctl::MonitorAddress> monitor_of(int pid) {
   return std::nullopt;
 }
 
-/// What is to be said when libvirt has the monitor, which it never gives back.
+/// The advice when libvirt has the monitor, which it never releases.
 std::string with_advice(std::string problem) {
   for (const char* daemon : {"libvirtd", "virtqemud", "/libvirt/"})
     if (problem.find(daemon) != std::string::npos)
@@ -152,10 +152,10 @@ asio::awaitable<void> Engine::Impl::connect(VmPtr vm) {
         ++refusals;
         break;
       }
-      // The end of a process that is known is told by itself. Of another one nobody tells but its monitor.
+      // The end of a known process is watched; of an unknown one only its monitor tells.
       if (!vm->watched) forget_guest(*vm);
       set_link(*vm, LinkState::waiting);
-      // The configuration may be read anew meanwhile.
+      // Meanwhile the configuration may be reloaded.
       if (watch)
         co_await (watch->changed() || vm->wakeup.wait_until());
       else
@@ -192,7 +192,7 @@ asio::awaitable<Instance> Engine::Impl::launch_vm(VmPtr vm) {
   }
 }
 
-/// Launches a VM that is to be started with the engine; nullptr when it runs already.
+/// Launches a VM that starts with the engine; nullptr when it is already running.
 asio::awaitable<std::shared_ptr<Instance>> Engine::Impl::start_vm(VmPtr vm) {
   vm->started = true; // once
   std::shared_ptr<Instance> started;

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What PCI devices need besides QEMU: their whole IOMMU group, and another driver while a VM has them.
+// PCI devices need more than QEMU: their whole IOMMU group, and vfio-pci as their driver while a VM has them.
 #include "engine_impl.hpp"
 #include "guard.hpp"
 #include "pci_group.hpp"
@@ -29,10 +29,10 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr std::chrono::seconds pause_after_failed_return{30}, pause_while_in_use{1};
-/// A QEMU that ends, or that has let go of a device, closes its group within this time.
+/// A QEMU that is ending, or has released a device, closes the group within this time.
 constexpr std::chrono::seconds time_to_close{30};
 
-/// For so long the kernel is expected to use no disk that it did not use.
+/// How long a probe counts that found the kernel using none of the disks.
 constexpr std::chrono::seconds probe_lasts{5};
 
 Problem guarded(const std::string& use) {
@@ -86,7 +86,7 @@ Problem Engine::Impl::virtual_function_use(const TrackedDevice& device) const {
       if (Problem use = host_use(each); !use.empty()) return {use.kind, fmt::format("{}: {}", address, use.text)};
     }
   if (functions.empty() || is_forced(device)) return {};
-  // Some drivers leave them there, and then vfio-pci does not take the card.
+  // Some drivers leave them in place, and then vfio-pci refuses the card.
   return {ProblemKind::guarded,
           fmt::format("it has virtual functions ({}), which would not come back with its driver: write 0 to its "
                       "sriov_numvfs, or set \"force\": true in its rule",
@@ -99,7 +99,7 @@ Problem Engine::Impl::take_claim(TrackedDevice& device, const std::string& for_w
   std::string holder;
   device.claim = detail::Claim::take(options.runtime_dir / "claims", name, for_whom, holder);
   if (!device.claim) return {ProblemKind::in_use, fmt::format("another engine has it: {}", holder)};
-  // Another engine may have lent it meanwhile, or given it back.
+  // Meanwhile another engine may have taken it from its driver, or returned it.
   if (pci_of(device)) device.loan = loans.find(name);
   return {};
 }
@@ -172,7 +172,7 @@ bool Engine::Impl::prepare_pci(const std::string& vm, std::optional<int> pid, Tr
     return device.problem.empty();
   }
   std::erase_if(missing, [](const TrackedDevice* each) { return each->busy; });
-  // All of them or none: a driver is not disturbed for a group that cannot go to the VM.
+  // All or none: no driver is disturbed for a group that cannot go to the VM.
   for (TrackedDevice* each : missing) {
     device.problem = take_obstacle(vm, *each);
     if (device.problem.empty()) continue;
@@ -190,7 +190,7 @@ bool Engine::Impl::prepare_pci(const std::string& vm, std::optional<int> pid, Tr
 }
 
 asio::awaitable<void> Engine::Impl::lend(detail::Step step) {
-  // No device is left between two drivers. Every step of this has a deadline.
+  // Not interrupted, so that no device is left between two drivers. Every step has a deadline.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   TrackedDevice* device = step.device();
   if (!device) co_return;
@@ -288,7 +288,7 @@ void Engine::Impl::start_give_back(TrackedDevice& device, time_point now) {
     if (!claimed) device.claim = {};
     return;
   }
-  // While a QEMU has the group open the kernel would keep whoever takes a device of it away.
+  // While a QEMU has the group open, the kernel blocks whoever unbinds one of its devices.
   const auto user = pci.iommu_group ? detail::user_of(detail::group_node(*pci.iommu_group)) : std::nullopt;
   if (user) {
     device.return_at = now + pause_while_in_use;

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What is to be done now: the comparison of what is wanted, what the host has and what each QEMU shows.
+// Reconciliation: compares what is wanted with what the host has and what each QEMU reports.
 #include "engine_impl.hpp"
 
 #include <hotplug/explanation.hpp>
@@ -101,7 +101,7 @@ void Engine::Impl::follow_attach(const Attach& step, Round& round) {
   const VmPtr vm = find_vm(step.vm);
   TrackedDevice& device = devices.at(step.sys_path);
   if (!vm) return;
-  // For what is tried again in half a minute no monitor is kept from others.
+  // A retry that is half a minute away does not keep the monitor from others.
   if (device.busy || device.retry_at <= round.now + longest_quick_pause) round.at_work.insert(step.vm);
   if (device.busy) return;
   if (device.retry_at > round.now)
@@ -189,7 +189,7 @@ void Engine::Impl::show(TrackedDevice& device, const Holding* holding) {
     }
   }
 
-  // What was attached is attached again by the next engine, unless it was taken out.
+  // The next engine attaches it again, unless it was detached.
   if (vm && !foreign ? device.remembered != vm
                      : device.remembered && !state.target && !leaving && !device.wish.suspended) {
     device.remembered = vm;
@@ -218,7 +218,7 @@ bool Engine::Impl::awaits_guest(TrackedVm& vm, const Detach& step, Round& round)
   if (!std::exchange(unplug.late, true) && device == devices.end()) log(LogLevel::warning, "{}", problem);
   const ProblemKind kind = unplug.refused.empty() ? ProblemKind::unplug : ProblemKind::refused;
   if (device != devices.end()) device->second.problem = {kind, problem};
-  // No monitor is kept for it meanwhile: when the VM is looked at again, it shows what is left.
+  // The monitor is not held meanwhile; the next query shows whether the device is still there.
   const time_point again = unplug.asked + std::max(options.ask_again_after, options.unplug_timeout);
   if (round.now >= again) return false; // as soon as the VM is connected, which is told
   round.wake(again);

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Another configuration while the engine runs.
+// Replacing the configuration while the engine runs.
 #include "engine_impl.hpp"
 
 #include <qemuctl/error.hpp>
@@ -64,7 +64,7 @@ void Engine::Impl::apply_authorization(UsbAuthorization fresh, UsbRules fresh_ru
 
 void Engine::reload(Config config) {
   Impl& impl = *impl_;
-  // What is wrong with it is told before anything is changed.
+  // Errors are reported before anything is changed.
   Rules rules(config);
   UsbRules host_rules = detail::rules_for(config.usb_authorization);
   for (const VmEntry& entry : config.vms)

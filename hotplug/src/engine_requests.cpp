@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What people ask for.
+// Requests of users for single devices.
 #include "engine_impl.hpp"
 #include "vm_pci.hpp"
 
@@ -26,7 +26,7 @@ using std::chrono::steady_clock;
 
 namespace {
 
-/// What people call it by.
+/// The name that people know it by.
 std::string subject_of(const Device& device) {
   std::string node = device_node_of(device);
   return node.empty() ? sys_name_of(device) : node;
@@ -122,7 +122,7 @@ asio::awaitable<void> Engine::Impl::request_attach(std::string sys_path, std::st
       problem = now.problem.text;
     else if (vm->state.link == LinkState::blocked || vm->state.link == LinkState::waiting)
       problem = vm->state.problem.empty() ? fmt::format("VM {} does not run", vm_name) : vm->state.problem;
-    // What QEMU is doing has a deadline of its own: it takes minutes to give a card the memory of a large guest.
+    // A command in progress has its own deadline: mapping the memory of a large guest for a card takes minutes.
     else if (late && !now.busy)
       problem = "it took too long";
     if (problem.empty()) return false;
@@ -144,7 +144,7 @@ asio::awaitable<void> Engine::Impl::request_detach(std::string sys_path) {
   device.wish.detached = true;
   device.wish.suspended = false;
   device.problem.clear();
-  // A guest that has not answered an earlier request is asked again, now.
+  // A guest that has not answered an earlier request is asked again at once.
   if (const VmPtr vm = device.state.vm ? find_vm(*device.state.vm) : nullptr)
     for (const detail::Qdev& qdev : vm->has.devices)
       if (qdev.host == detail::host_key(device.state.device)) vm->unplugs.erase(qdev.id);

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The devices that a VM has from its start on.
+// The devices that a VM starts with.
 #include "engine_impl.hpp"
 #include "guest_machine.hpp"
 #include "start_devices.hpp"
@@ -23,7 +23,7 @@ using std::chrono::steady_clock;
 namespace {
 
 constexpr const char* preparing = "prepare the devices for the start";
-/// What `HotplugConfig` means by its default where there are ports at all.
+/// The default of `HotplugConfig` on machines that have ports.
 constexpr int default_ports = 4;
 constexpr const char* port_prefix = "rp"; ///< of the ports that a launched VM has
 
@@ -120,7 +120,7 @@ asio::awaitable<StartArguments> Engine::Impl::request_start_arguments(std::strin
 asio::awaitable<qemuctl::VmConfig> Engine::Impl::with_start_devices(qemuctl::VmConfig config) {
   const auto self = shared_from_this();
   if (!config.hotplug || !config.hotplug->at_start) co_return config;
-  // What is wrong with it is told before drivers are changed; and it says what the machine has.
+  // Reports errors before any driver is changed, and tells what the machine has.
   const qemuctl::LaunchPlan plan = co_await qemuctl::plan_launch(config);
   config.name = plan.config.name;
   const auto pci = qemuctl::detail::guest_machine(plan.config, plan.qemu).pci();
@@ -135,7 +135,7 @@ asio::awaitable<qemuctl::VmConfig> Engine::Impl::with_start_devices(qemuctl::VmC
   StartArguments start = co_await request_start_arguments(config.name, std::move(how));
   config.hotplug->pcie_ports += start.buses;
   if (start.uefi && !config.efi) config.efi.emplace();
-  // Behind what the user wants, whatever that is.
+  // After the user's own arguments.
   config.extra_args.insert(config.extra_args.end(), start.arguments.begin(), start.arguments.end());
   co_return config;
 }

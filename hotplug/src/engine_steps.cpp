@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Steps: one command, or a few, that bring a device into a VM or out of it, or look at a VM.
+// Steps: a few commands that attach or detach a device, or query a VM.
 #include "engine_impl.hpp"
 #include "pci_port.hpp"
 
@@ -27,7 +27,7 @@ namespace {
 
 constexpr std::chrono::milliseconds first_pause{50}, long_pause{30'000};
 constexpr int quick_attempts = 8;
-/// As many failures in a row are usual for a device in reset, and nothing to report.
+/// This many consecutive failures are normal for a device in reset, and are not reported.
 constexpr int quiet_failures = 2;
 
 std::chrono::milliseconds pause_after(int failures) {
@@ -35,7 +35,7 @@ std::chrono::milliseconds pause_after(int failures) {
   return std::min(first_pause * (1 << std::min(failures, 10)), longest_quick_pause);
 }
 
-/// The connection did not survive this, or the VM does not answer; the command may have been carried out.
+/// Whether the connection is lost or the VM does not answer; the command may have been carried out.
 bool breaks_link(const std::error_code& code) {
   return code == errc::interrupted || code == errc::disconnected || code == errc::timed_out ||
          code == errc::protocol_error;
@@ -55,9 +55,9 @@ const char* words(Detach::Reason reason) {
   return "";
 }
 
-/// The process that uses the device, so that it cannot be attached; nullopt: none, or QEMU will tell.
+/// The process that prevents the attachment by using the device; nullopt: none, or QEMU will report it.
 std::optional<detail::DeviceUser> used_by_other(const TrackedDevice& device) {
-  // Input devices may be read by many.
+  // Several processes may read an input device.
   if (device.fresh || kind_of(device.state.device) != DeviceKind::usb) return std::nullopt;
   return detail::user_of(device_node_of(device.state.device));
 }
@@ -105,7 +105,7 @@ void Engine::Impl::start_attach(const VmPtr& vm, TrackedDevice& device) {
       obstacle = take_obstacle(vm->state.name, device);
     else
       obstacle = take_claim(device, "VM " + vm->state.name);
-    // What else was wrong is shown until it is known to be over.
+    // Other problems stay visible until they are known to be over.
     if (!obstacle.empty() || device.problem.kind == ProblemKind::guarded) device.problem = obstacle;
     if (!obstacle.empty()) {
       // the host's, or another engine's
@@ -151,7 +151,7 @@ detail::AttachRequest Engine::Impl::attach_request(const TrackedVm& vm, const Tr
 
 asio::awaitable<void> Engine::Impl::attach(detail::Step step, detail::AttachRequest request) {
   const VmPtr vm = step.vm();
-  // The engine may let go of it meanwhile.
+  // The engine may drop its reference meanwhile.
   const std::shared_ptr<qemuctl::Instance> instance = vm->instance;
   if (!instance) co_return;
   detail::VmDevices has = vm->has;
@@ -180,21 +180,21 @@ void Engine::Impl::on_attach_failed(TrackedVm& vm, TrackedDevice* device, const 
   if (breaks_link(error.code())) disconnect(vm, LinkState::connecting, error.what());
   if (!device) return;
   device->claim = {};
-  // It may have it already: put there through another monitor, of which no event tells.
+  // QEMU may already have it, added through another monitor, for which there is no event.
   if (error.code() == errc::command_failed) vm.stale = true;
-  // A VM without a port for it has none the next moment either.
+  // A VM without a free port will not have one a moment later.
   if (error.code() == errc::not_supported) device->failures = std::max(device->failures, quick_attempts);
   note_failure(*device);
-  // Only USB devices are in reset now and then.
+  // Only USB devices are sometimes in reset.
   const bool quiet = kind_of(device->state.device) == DeviceKind::usb && device->failures <= quiet_failures;
   if (!quiet) device->problem = detail::Problem(error);
 }
 
 void Engine::Impl::note_failure(TrackedDevice& device) {
-  // What a person has to do something about is told of, or seen, when it is done.
+  // No quick retries: the end of the host's use, such as an unmount, is noticed.
   if (device.problem.kind == ProblemKind::guarded) device.failures = std::max(device.failures, quick_attempts);
   ++device.failures;
-  // Of which each attempt costs two changes of drivers.
+  // Each attempt costs two driver changes.
   const bool pci = kind_of(device.state.device) == DeviceKind::pci;
   device.retry_at = steady_clock::now() + (!pci                   ? pause_after(device.failures)
                                            : device.failures == 1 ? longest_quick_pause
@@ -226,7 +226,7 @@ asio::awaitable<void> Engine::Impl::detach(detail::Step step, detail::Qdev qdev)
       vm->unplugs[id].refused = failed->what();
       co_return;
     }
-    // Whatever it was, QEMU knows what it has.
+    // Whatever the error was, QEMU knows what it has.
     disconnect(*vm, LinkState::connecting, failed->what());
   } else if (std::ranges::find(vm->has.devices, id, &detail::Qdev::id) == vm->has.devices.end()) {
     if (device && device->state.target != vm->state.name) device->claim = {};

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// VMs for people: their monitors, their start, and all of their devices at once.
+// Requests of users for VMs: their monitors, their start, and all of their devices at once.
 #include "engine_impl.hpp"
 
 #include <hotplug/explanation.hpp>
@@ -32,7 +32,7 @@ std::string subject_of(const std::string& vm) {
   return vm.empty() ? "all VMs" : "VM " + vm;
 }
 
-/// What people know those devices by that are there.
+/// The names of those of the devices that are present.
 std::vector<std::string> names_of(const std::map<std::string, TrackedDevice>& devices,
                                   const std::set<std::string>& paths) {
   std::vector<std::string> names;

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: The qemuctl authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What becomes of VMs while they are connected, and when they end.
+// Following VMs while they are connected, and to their end.
 #include "engine_impl.hpp"
 
 #include <qemuctl/error.hpp>
@@ -68,7 +68,7 @@ void Engine::Impl::set_status(TrackedVm& vm, qemuctl::VmStatus status) {
 
 void Engine::Impl::disconnect(TrackedVm& vm, LinkState link, std::string problem) {
   if (vm.owned) { // its program connected it, and it cannot be connected again
-    // While its process lives it has its devices.
+    // While its process is alive, it has its devices.
     if (vm.watched)
       set_link(vm, link, std::move(problem));
     else
@@ -92,17 +92,17 @@ void Engine::Impl::on_connected(const VmPtr& vm, detail::VmDevices has) {
   vm->pass_descriptors =
       needs_descriptors(vm->state.pid) && !std::holds_alternative<qemuctl::TcpAddress>(vm->instance->monitor());
   for (auto& [path, device] : devices) {
-    // When a VM comes, nobody is asked any more about what was there before.
+    // Once a VM appears, users are no longer asked about devices that were present before.
     const auto& allowed = device.state.allowed_vms;
     if (!device.state.select && std::find(allowed.begin(), allowed.end(), vm->state.name) != allowed.end())
       device.wish.ask = false;
-    // What it could not take before it may take now; otherwise a device that fails is not tried more often for it.
+    // A new QEMU may take what the old one could not; otherwise a failing device keeps its pace of retries.
     if (another_qemu && device.state.target == vm->state.name) device.try_at_once();
   }
   for (const detail::Qdev& qdev : vm->has.devices)
     for (auto& [path, device] : devices)
       if (qdev.ours && qdev.host == detail::host_key(device.state.device)) device.wish.taken = true;
-  // A monitor that is given back at once would have no time to tell.
+  // A monitor that is yielded at once would have no time to report this.
   const qemuctl::VmStatus status = vm->instance->status();
   if (status.state != qemuctl::State::unknown) set_status(*vm, status);
   set_link(*vm, LinkState::connected);
@@ -157,7 +157,7 @@ asio::awaitable<void> Engine::Impl::follow_status(VmPtr vm, qemuctl::StatusSubsc
   const std::weak_ptr<Instance> instance = vm->instance;
   for (;;) {
     const std::optional<qemuctl::VmStatus> status = co_await statuses.next();
-    // Of one that is not connected any more nothing is known.
+    // Nothing is known about a VM that is no longer connected.
     if (!status || !status->process_alive || instance.expired() || vm->instance != instance.lock()) co_return;
     if (status->state != qemuctl::State::unknown) set_status(*vm, *status);
   }
@@ -177,7 +177,7 @@ asio::awaitable<void> Engine::Impl::serve(VmPtr vm) {
       co_await connect(vm);
     }
     if (!vm->instance) continue;
-    // Subscribed before the look, so that what changes meanwhile is seen.
+    // Subscribed before querying, so that no change in between is missed.
     std::shared_ptr<Instance> instance = vm->instance;
     qemuctl::EventSubscription events = instance->subscribe_events(qemuctl::events_named({"DEVICE_DELETED", "RESET"}));
     std::optional<Error> failed;
@@ -214,7 +214,7 @@ asio::awaitable<void> Engine::Impl::follow_events(VmPtr vm, qemuctl::EventSubscr
     const std::optional<qemuctl::Event> event = co_await events.next();
     const bool ours = !instance.expired() && vm->instance == instance.lock();
     if (!event) {
-      // Given back, or lost. The end of the process is told by the process, where it is known.
+      // Yielded or lost. The end of a known process is reported by the process itself.
       if (ours) disconnect(*vm, LinkState::connecting, {});
       co_return;
     }
@@ -224,7 +224,7 @@ asio::awaitable<void> Engine::Impl::follow_events(VmPtr vm, qemuctl::EventSubscr
                        std::any_of(vm->has.devices.begin(), vm->has.devices.end(),
                                    [&](const detail::Qdev& qdev) { return qdev.id == device->as_string(); });
     if (event->name == "RESET") vm->booting_until = steady_clock::now() + options.boot_time;
-    // A deletion that was asked for is already known, or its step is on its way and will know.
+    // A requested deletion is already recorded, or its step is in progress and will record it.
     if (event->lost > 0 || event->name == "RESET" || (known && device->as_string() != vm->deleting)) {
       vm->stale = true;
       changed();

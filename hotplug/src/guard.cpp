@@ -42,7 +42,7 @@ std::string first_line(const fs::path& file) {
   return line;
 }
 
-/// The spaces and the like in /proc are written "\040".
+/// Undoes the escapes in /proc, such as "\040" for a space.
 std::string unescaped(const std::string& text) {
   std::string result;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -57,8 +57,8 @@ std::string unescaped(const std::string& text) {
   return result;
 }
 
-/// The host as it is at the moment. Of what it uses only that is read which a device can be a part of: most are neither
-/// a disk nor a network interface.
+/// A look at the host as it is now. Reads only what the device can be part of: most are neither a disk nor a network
+/// interface.
 class Host {
  public:
   explicit Host(fs::path root) : root_(std::move(root)) {}
@@ -82,7 +82,7 @@ class Host {
   std::vector<std::string> disks_of(const std::string& sys_path) const {
     const fs::path blocks = root_ / "sys/class/block";
     std::vector<std::string> disks = below(blocks, sys_path);
-    // The disks of an NVMe controller that shares them with others are not below it.
+    // Disks that NVMe controllers share are not below any of them.
     for (const fs::path& link : entries(root_ / "sys/class/nvme-subsystem")) {
       std::error_code ec;
       const fs::path subsystem = fs::canonical(link, ec); // the links in it begin there
@@ -96,10 +96,10 @@ class Host {
   }
 
  private:
-  /// What is built on what has an end, whatever sysfs says.
+  /// Limits how deep devices are built on devices, whatever sysfs says.
   static constexpr int max_depth = 16;
 
-  /// The names of what is below a device, of a folder of links to the devices of a class.
+  /// The names of those links in a class's folder that lead below a device.
   std::vector<std::string> below(const fs::path& folder, const std::string& sys_path) const {
     const std::string above = (root_ / sys_path.substr(1)).lexically_normal().string() + "/";
     std::vector<std::string> names;
@@ -183,10 +183,10 @@ class Host {
       }
       words >> type >> source;
       mounts_.emplace(number, unescaped(where));
-      // Those of some file systems have numbers of their own.
+      // Some file systems use device numbers of their own.
       if (source.starts_with("/dev/")) mounts_.emplace(disk_name(unescaped(source)), unescaped(where));
     }
-    // One of btrfs names but one of its disks.
+    // A btrfs mount names only one of its disks.
     for (const fs::path& file_system : entries(root_ / "sys/fs/btrfs")) {
       std::vector<std::string> disks;
       for (const fs::path& link : entries(file_system / "devices")) disks.push_back(link.filename().string());
@@ -219,7 +219,7 @@ class Host {
       std::string destination, length, word, interface;
       words >> destination >> length;
       while (words >> word) interface = word;
-      // "lo" has the one that says that there is none.
+      // The one on "lo" says that there is none.
       if (length == "00" && destination.find_first_not_of('0') == std::string::npos && interface != "lo")
         default_routes_.insert(interface);
     }

@@ -13,7 +13,7 @@ namespace hotplug {
 
 namespace {
 
-/// "0x8086"; 0: it is no such number.
+/// Parses "0x8086"; 0 if it is not such a number.
 std::uint32_t hexadecimal(const PciRecord& record, std::string_view attribute) {
   const auto found = record.attributes.find(attribute);
   if (found == record.attributes.end()) return 0;

@@ -12,7 +12,7 @@ namespace hotplug::detail {
 
 namespace {
 
-/// Whether the kernel lets a process use a group of which this driver has a member.
+/// Whether the kernel lets a process use a group with a device that is bound to this driver.
 bool is_out_of_the_way(const std::string& driver) {
   return driver.empty() || driver == "pcieport" || driver == "pci-stub" || driver.starts_with("vfio") ||
          is_for_vms(driver);

@@ -26,7 +26,7 @@ namespace {
 constexpr const char* peripheral = "/machine/peripheral";
 constexpr int deepest_bus = 32;
 
-/// The names of the ports, as people count them.
+/// The names of the ports in natural order.
 asio::awaitable<std::vector<std::string>> ports_of(Instance& vm) {
   const std::vector<QomChild> children = co_await qom_children(vm, peripheral);
   std::vector<std::string> ports;
@@ -50,7 +50,7 @@ asio::awaitable<bool> is_free(Instance& vm, std::string port) {
   co_return true;
 }
 
-/// Whether QEMU refuses the place, not the device.
+/// Whether QEMU refused the port rather than the device.
 bool refuses_place(const Error& error) {
   const std::string& text = error.diagnostics().server_text;
   return error.code() == errc::command_failed && (text.find("not available for") != std::string::npos ||
@@ -68,7 +68,7 @@ bool refuses_place(const Error& error) {
   throw Error(errc::not_supported, std::move(diagnostics));
 }
 
-/// False: the place is taken.
+/// False: the port is taken.
 asio::awaitable<bool> add(Instance& vm, Json properties, std::chrono::milliseconds timeout) {
   qemuctl::ExecuteOptions options;
   options.timeout = timeout;
@@ -91,7 +91,7 @@ bool has_addresses(const Json& device) {
   });
 }
 
-/// QEMU does not list what is behind a port that the firmware has not set up yet.
+/// QEMU does not list devices behind a port that the firmware has not configured yet.
 bool is_noticed_on(const Json& bus, std::string_view id, int depth) {
   const Json* devices = bus.find("devices");
   if (depth == 0 || !devices || !devices->is_array()) return false;

@@ -19,7 +19,7 @@ void check(const PciMatch& match, const PciDevice& device, Conditions& condition
   conditions.number("deviceProgIf", match.device_prog_if, device.device_class.prog_if, "{:02x}");
 }
 
-/// None of its conditions is a regular expression: they match nothing that a device could choose.
+/// Has no regular expressions: no condition is on a text chosen by the device.
 void compile(const PciMatch&, const std::string&, Expressions&) {}
 
 } // namespace detail

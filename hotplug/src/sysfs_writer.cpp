@@ -26,15 +26,15 @@ using qemuctl::detail::Process;
 
 namespace {
 
-/// A killed process ends within this time, unless the kernel keeps it.
+/// A killed process ends within this time, unless it hangs in the kernel.
 constexpr std::chrono::milliseconds death{200};
 
-/// What the child tells of a write that failed; also of those that may.
+/// The child's report of a failed write, including those that may fail.
 struct Failure {
   std::int32_t index = 0, error = 0;
 };
 
-/// What the child does with each of them; returns 0 or the error. Keeps no file open.
+/// What the child does with each of them; returns 0 or the error. Leaves no file open.
 using Step = int (*)(const SysfsWrite&);
 
 int write_to(const SysfsWrite& write) {
@@ -48,7 +48,7 @@ int write_to(const SysfsWrite& write) {
 }
 
 int probe(const SysfsWrite& node) {
-  // What the kernel uses it has for itself alone. Nothing else that may be wrong with the device counts here.
+  // The kernel opens what it uses exclusively. Other errors of the device do not matter here.
   const int fd = ::open(node.file.c_str(), O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
   const int error = fd < 0 && errno == EBUSY ? EBUSY : 0;
   if (fd >= 0) ::close(fd);
@@ -57,7 +57,7 @@ int probe(const SysfsWrite& node) {
 
 /// Only what may be called between fork and exec in a program with threads.
 [[noreturn]] void child(const std::vector<SysfsWrite>& writes, Step step, int report, int parent) {
-  // Whoever comes after this program is not to find somebody still writing.
+  // A successor of this program must not find somebody still writing.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(2);
   // Locks and sockets of this program must not live on in a process that may never end.
@@ -74,14 +74,14 @@ int probe(const SysfsWrite& node) {
   ::_exit(0);
 }
 
-/// One of which is the one that takes so long.
+/// The writes, one of which is the one that takes so long.
 std::string files_of(const std::vector<SysfsWrite>& writes) {
   std::string files;
   for (const SysfsWrite& write : writes) files += (files.empty() ? "" : ", ") + write.file;
   return files;
 }
 
-/// What the child has told; nullopt: nothing.
+/// The child's report; nullopt: none.
 std::optional<Failure> read_failure(int report, std::size_t writes) {
   Failure failure;
   if (::read(report, &failure, sizeof failure) != static_cast<ssize_t>(sizeof failure)) return std::nullopt;
@@ -103,7 +103,7 @@ int fork_child(const std::vector<SysfsWrite>& writes, Step step, int report) {
   return pid;
 }
 
-/// How the child ended, and at which of the writes it failed.
+/// How the child ended, and which write failed.
 struct ChildOutcome {
   SysfsOutcome outcome; ///< with a problem, unless all is done or a step failed
   std::optional<Failure> failure;

@@ -28,7 +28,7 @@ using detail::UdevMonitorHandle;
 
 namespace {
 
-/// 16 MiB: thousands of events of about 1 KiB each. Beyond that the kernel drops some, and tells.
+/// 16 MiB hold thousands of events of about 1 KiB each. Beyond that the kernel drops some, and reports that it did.
 constexpr int receive_buffer = 16 << 20;
 /// The longest descriptors there are in practice have some KiB; a device may claim 64 KiB for each configuration.
 constexpr std::size_t max_descriptors = 1 << 20;
@@ -41,7 +41,7 @@ std::string text(const char* value) {
   throw std::system_error(error, std::system_category(), what);
 }
 
-/// The file's bytes; empty when it cannot be read: the device may be gone by now.
+/// The file's bytes; empty when it cannot be read, because the device may be gone.
 std::string read_binary(const std::filesystem::path& file) {
   const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return {};
@@ -65,7 +65,7 @@ std::map<std::string, std::string, std::less<>> properties_of(udev_device* devic
   return properties;
 }
 
-/// The last part of where a link leads; empty: there is none.
+/// The last component of a link's target; empty: no link.
 std::string name_behind(const std::string& sys_path, const char* link) {
   std::error_code ec;
   const auto target = std::filesystem::read_symlink(std::filesystem::path(sys_path) / link, ec);
@@ -106,7 +106,7 @@ PciRecord pci_record_of(udev_device* device) {
   return record;
 }
 
-/// A part of what udev knows of that is looked at.
+/// A subsystem to follow, and how to read its devices.
 struct Source {
   const char* subsystem;
   const char* devtype; ///< nullptr: all
@@ -132,7 +132,7 @@ const Source* source_of(udev_device* device) {
   return nullptr;
 }
 
-/// nullopt: it is something else.
+/// nullopt: something else.
 std::optional<UsbHub> hub_of(udev_device* device) {
   if (text(udev_device_get_subsystem(device)) != "usb") return std::nullopt;
   return make_usb_hub(usb_record_of(device));
@@ -152,7 +152,7 @@ struct UdevSource::Impl {
               udev_monitor_filter_add_match_subsystem_devtype(monitor.get(), source.subsystem, source.devtype);
           error < 0)
         fail(-error, "filter udev's events");
-    // Without CAP_NET_ADMIN the usual size has to do.
+    // Without CAP_NET_ADMIN the default size has to do.
     udev_monitor_set_receive_buffer_size(monitor.get(), receive_buffer);
     if (const int error = udev_monitor_enable_receiving(monitor.get()); error < 0) fail(-error, "listen to udev");
     // The descriptor stays the monitor's.
@@ -164,7 +164,7 @@ struct UdevSource::Impl {
     const UdevEnumerateHandle enumerate(udev_enumerate_new(context.get()));
     if (!enumerate) fail(ENOMEM, "look for devices");
     for (const Source& source : sources) udev_enumerate_add_match_subsystem(enumerate.get(), source.subsystem);
-    // What udev is still busy with is told of by an event.
+    // For devices that udev is still processing an event will follow.
     udev_enumerate_add_match_is_initialized(enumerate.get());
     if (const int error = udev_enumerate_scan_devices(enumerate.get()); error < 0) fail(-error, "look for devices");
     udev_list_entry* entry = nullptr;
@@ -180,7 +180,7 @@ struct UdevSource::Impl {
     return snapshot;
   }
 
-  /// What is there to read; nullopt: nothing more.
+  /// The next event in the socket; nullopt: none.
   std::optional<DeviceEvent> receive() {
     for (;;) {
       errno = 0;
@@ -188,7 +188,7 @@ struct UdevSource::Impl {
       if (!device) {
         if (errno == EINTR) continue;
         if (errno != ENOBUFS) return std::nullopt;
-        // What is still in the socket is older than what will be seen, and would undo it.
+        // Events still in the socket are older than the new snapshot and would undo it.
         drain();
         return look();
       }

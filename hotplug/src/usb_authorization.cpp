@@ -31,7 +31,7 @@ std::optional<AuthorizationBefore> AuthorizationBefore::parse(const std::string&
   before.sys_name = name.substr(0, at);
   if (at < name.size()) before.address = name.substr(at + 1);
   before.value = text.substr(0, text.find('\n'));
-  // It goes back into sysfs as it is.
+  // It is written back to sysfs unchanged.
   if (before.value.empty() || before.value.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
   return before;
 }

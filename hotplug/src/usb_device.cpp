@@ -47,7 +47,7 @@ Number number_of(const UsbRecord& record, std::string_view name, int base) {
   return parse<Number>(attribute(record, name), base).value_or(Number());
 }
 
-/// The strings of a device may have anything in them but NUL; blanks at the ends mean nothing.
+/// Device strings may contain anything but NUL; leading and trailing blanks are dropped.
 std::string trimmed(std::string_view text) {
   constexpr std::string_view blanks = " \t\r\n";
   const std::size_t begin = text.find_first_not_of(blanks);
@@ -61,7 +61,7 @@ std::string first_of(std::initializer_list<std::string_view> texts) {
   return {};
 }
 
-/// The ports of "3-1.4" or of "usb3"; nullopt: it is no name of a USB device (interfaces have a colon).
+/// The ports of "3-1.4" or of "usb3"; nullopt: not the name of a USB device (interfaces have a colon).
 std::optional<std::vector<int>> ports_of(std::string_view sys_name) {
   if (sys_name.starts_with("usb")) return std::vector<int>();
   const std::size_t dash = sys_name.find('-');
@@ -77,7 +77,7 @@ std::optional<std::vector<int>> ports_of(std::string_view sys_name) {
   }
 }
 
-/// The name of a device in the port "usb4-port1" or "4-1-port2": "4-1", "4-1.2"; empty: it is no name of a port.
+/// The name of a device in the port "usb4-port1" or "4-1-port2": "4-1", "4-1.2"; empty: not the name of a port.
 std::string name_in_port(std::string_view port_name) {
   const std::size_t at = port_name.rfind("-port");
   if (at == std::string_view::npos) return {};
@@ -85,7 +85,7 @@ std::string name_in_port(std::string_view port_name) {
   return hub.starts_with("usb") ? fmt::format("{}-{}", hub.substr(3), port) : fmt::format("{}.{}", hub, port);
 }
 
-/// What is before "/usbN" in the path: the host controller's own name.
+/// The component before "/usbN" in the path: the host controller's name.
 std::string controller_of(std::string_view sys_path) {
   const std::size_t at = sys_path.find("/usb");
   if (at == std::string_view::npos) return {};
@@ -93,7 +93,7 @@ std::string controller_of(std::string_view sys_path) {
   return std::string(before.substr(before.rfind('/') + 1));
 }
 
-/// FNV-1a: the descriptors are compared with those of the same connector, not with an attacker's.
+/// FNV-1a suffices: descriptors are compared with those seen at the same connector, not against an attacker.
 std::string fingerprint_of(std::string_view descriptors) {
   if (descriptors.empty()) return {};
   std::uint64_t hash = 0xcbf29ce484222325;
@@ -103,7 +103,7 @@ std::string fingerprint_of(std::string_view descriptors) {
 
 Identity identity_of(const UsbDevice& device, std::string_view descriptors) {
   std::vector<int> ports = device.ports;
-  // Both sides of a connector are called by the ports of the USB 2 side, which every connector has.
+  // Both sides of a connector are named by the ports of its USB 2 side, which every connector has.
   if (device.speed >= first_usb3_speed)
     if (auto peers = ports_of(device.peer_path); peers && !peers->empty()) ports = std::move(*peers);
   Identity identity;

@@ -44,7 +44,7 @@ bool has(const UsbDevice& device, const InterfaceMatch& match) {
   return std::ranges::any_of(device.interfaces, [&](const UsbClass& one) { return holds(match, one); });
 }
 
-/// Vendor specific interfaces have drivers of their own; the kernel module is asked for what has nothing better.
+/// Whether there is an interface of a class that says something about the device, which "vendor-specific" does not.
 bool has_valid_interface(const UsbDevice& device) {
   constexpr std::uint8_t vendor_specific = 0xff;
   return std::ranges::any_of(device.interfaces,
@@ -53,7 +53,7 @@ bool has_valid_interface(const UsbDevice& device) {
 
 void check_port_path(const UsbMatch& match, const UsbDevice& device, detail::Conditions& conditions) {
   if (!match.port_path || conditions.done()) return;
-  // A connector has a path on each of its two buses, and a person knows one of them.
+  // A connector has a path on each of its two buses, and users may know either.
   const std::string& wanted = *match.port_path;
   const std::string found = device.port_path();
   conditions.add("portPath", wanted,

@@ -34,7 +34,7 @@ std::string folder_of(const std::string& address) {
   return "/sys/bus/pci/devices/" + address;
 }
 
-/// Has the kernel load the driver; what is wrong when it is not there then.
+/// Makes the kernel load the driver; returns the problem if it is still missing then.
 asio::awaitable<std::string> load_driver(asio::any_io_executor executor, std::string modprobe,
                                          std::chrono::milliseconds timeout) {
   const fs::path there = fs::path(drivers) / vfio_driver;
@@ -60,7 +60,7 @@ asio::awaitable<std::string> load_driver(asio::any_io_executor executor, std::st
   co_return fmt::format("the kernel has no driver {}, and {} does not load it ({})", vfio_driver, options.argv[0], why);
 }
 
-/// Until there is such a file.
+/// Waits until the file exists.
 asio::awaitable<void> wait_for_file(asio::any_io_executor executor, std::string path) {
   FileWatch watch(executor, path);
   std::error_code ec;
@@ -74,8 +74,8 @@ asio::awaitable<bool> file_comes(asio::any_io_executor executor, std::string pat
   co_return fs::exists(path, ec);
 }
 
-/// Until udev is through with a node: the kernel makes it for root, and who may open it udev says a moment later, and
-/// writes down that it has. False: it takes too long.
+/// Waits until udev has processed a node: the kernel creates it for root, and udev sets its permissions a moment later
+/// and records that in its database. False: it takes too long.
 asio::awaitable<bool> udev_sets_up(asio::any_io_executor executor, std::string node,
                                    std::chrono::milliseconds timeout) {
   struct stat status {};
@@ -154,7 +154,7 @@ std::vector<SysfsWrite> writes_to_give_back(const Loan& loan, const std::string&
   writes.push_back({folder_of(loan.address) + "/driver_override", loan.override_before + "\n"});
   if (driver_now == vfio_driver) writes.push_back({fmt::format("{}/{}/unbind", drivers, driver_now), loan.address});
   if (loan.driver.empty() || (driver_now != vfio_driver && !driver_now.empty())) return writes;
-  // The one that it had, where several know it. One that is not there any more is found, or not, by the kernel.
+  // The driver it had, because several may match. If that one is gone, the kernel looks for another.
   writes.push_back({fmt::format("{}/{}/bind", drivers, loan.driver), loan.address, true});
   writes.push_back({"/sys/bus/pci/drivers_probe", loan.address, true});
   return writes;

@@ -24,10 +24,10 @@ using qemuctl::Json;
 namespace {
 
 constexpr const char* taking = "take a screenshot";
-/// As much as 4096 by 2160 points without compression.
+/// 4096 by 2160 pixels without compression.
 constexpr std::size_t largest_screenshot = 27 << 20;
 
-/// A folder that nobody else sees into, removed at the end.
+/// A private folder, removed at the end.
 class PrivateFolder {
  public:
   PrivateFolder() : path_((std::filesystem::temp_directory_path() / "qemuctl-XXXXXX").string()) {

@@ -28,7 +28,7 @@ namespace {
 
 constexpr std::string_view prefix = "evdevhost-";
 
-/// Which device a node is now; nullopt: there is none any more.
+/// The device that a node refers to now; nullopt: it is gone.
 std::optional<HostKey> key_of_node(const std::string& node) {
   struct stat info {};
   if (::stat(node.c_str(), &info) != 0 || !S_ISCHR(info.st_mode)) return std::nullopt;
@@ -42,7 +42,7 @@ std::optional<HostKey> key_of_node(const std::string& node) {
   return device ? std::optional(input_key(device->input, device->event)) : std::nullopt;
 }
 
-/// Who has it for itself, as far as that can be seen.
+/// The process that has grabbed it, as far as that can be determined.
 std::string holder_of_node(const Instance& vm, const std::string& node) {
   std::string others;
   bool is_ours = false;
@@ -50,14 +50,14 @@ std::string holder_of_node(const Instance& vm, const std::string& node) {
     is_ours = is_ours || user.pid == vm.pid();
     if (user.pid != vm.pid()) others += fmt::format("{}{} ({})", others.empty() ? "" : ", ", user.pid, user.command);
   }
-  // With another front end; its own would be known as what the VM has.
+  // With another front end; with this one it would be among the VM's devices.
   if (is_ours && others.empty())
     return fmt::format("QEMU has {} already, for something else, such as -object input-linux", node);
   return fmt::format("another program has {} for itself ({}{})", node,
                      others.empty() ? "no process that can be seen has it open" : "open in process ", others);
 }
 
-/// QEMU's words with what they do not say.
+/// QEMU's message, and what it does not say.
 Error explained(const Instance& vm, const InputDevice& device, const Error& error) {
   Diagnostics diagnostics = error.diagnostics();
   const std::string& text = diagnostics.server_text;

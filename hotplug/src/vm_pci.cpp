@@ -79,7 +79,7 @@ asio::awaitable<Qdev> look_at_pci_device(Instance& vm, std::string path, std::st
 std::string rom_file_problem(const std::string& path) {
   if (path.empty()) return {};
   const auto wrong = [&](std::string_view why) { return fmt::format("the ROM file {}: {}", path, why); };
-  // QEMU looks for others in the folders of its firmware.
+  // QEMU looks for relative paths in its firmware folders.
   if (!path.starts_with('/')) return wrong("it has to be an absolute path");
   const qemuctl::FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status {};

@@ -36,7 +36,7 @@ struct KnownController {
   UsbController::Kind kind;
   int ports; ///< 0: properties tell
 };
-/// QEMU's controllers that have a bus of their own (a companion shares that of its EHCI).
+/// QEMU's controllers with a bus of their own (companions share the bus of their EHCI).
 constexpr std::array known_controllers{
     KnownController{"qemu-xhci", UsbController::Kind::xhci, 0},
     KnownController{"nec-usb-xhci", UsbController::Kind::xhci, 0},
@@ -55,7 +55,7 @@ const KnownController* known_controller(std::string_view type) {
   return found == known_controllers.end() ? nullptr : found;
 }
 
-/// Whether QEMU means that something is in this port already.
+/// Whether QEMU's error says that the port is occupied.
 bool port_in_use(const Error& error) {
   const std::string& text = error.diagnostics().server_text;
   return error.code() == errc::command_failed && text.find("usb port") != std::string::npos &&
@@ -74,7 +74,7 @@ bool port_in_use(const Error& error) {
   throw Error(errc::not_supported, std::move(diagnostics));
 }
 
-/// Adds an xHCI controller where the machine takes a PCI device while it runs.
+/// Adds an xHCI controller, if the machine can take a PCI device while running.
 asio::awaitable<void> add_controller(Instance& vm, VmUsb& usb, std::string id) {
   Json properties;
   properties.set("driver", "qemu-xhci");
@@ -92,7 +92,7 @@ asio::awaitable<void> add_controller(Instance& vm, VmUsb& usb, std::string id) {
   if (controller) usb.controllers.push_back(*controller);
 }
 
-/// Opens the node for QEMU and passes it. The number of the descriptor set, which is to be removed again.
+/// Opens the node for QEMU and passes the descriptor. Returns the number of its set, which must be removed afterwards.
 asio::awaitable<std::int64_t> add_descriptor(Instance& vm, std::string node) {
   qemuctl::ExecuteOptions options;
   qemuctl::FileDescriptor fd(::open(node.c_str(), O_RDWR | O_CLOEXEC));
@@ -114,7 +114,7 @@ asio::awaitable<void> remove_descriptor(Instance& vm, std::int64_t set) {
   co_await vm.execute("remove-fd", std::move(arguments));
 }
 
-/// What `device_add` takes, without bus and port.
+/// The properties for `device_add`, without bus and port.
 Json qdev_properties(const UsbAttachRequest& request, std::optional<std::int64_t> descriptor_set) {
   Json properties;
   properties.set("driver", "usb-host");
@@ -130,7 +130,7 @@ Json qdev_properties(const UsbAttachRequest& request, std::optional<std::int64_t
   return properties;
 }
 
-/// Tries one free port after the other. What QEMU says of a port is more than what is known of it here.
+/// Tries one free port after the other: whether a port is free, QEMU knows best.
 asio::awaitable<void> add_to_free_port(Instance& vm, VmUsb& usb, Json properties, double speed, std::string id) {
   bool extended = false;
   for (;;) {
@@ -178,14 +178,14 @@ void VmUsb::release(const std::string& id) {
 
 std::optional<UsbPort> choose_port(const std::vector<UsbController>& controllers, double speed) {
   using Kind = UsbController::Kind;
-  // Best first; what is slower than the device comes last.
+  // Best first; controllers slower than the device come last.
   const std::vector<Kind> order = speed > 0 && speed < high_speed ? std::vector{Kind::xhci, Kind::uhci, Kind::ohci}
                                                                   : std::vector{Kind::xhci, Kind::ehci, Kind::uhci};
   for (const Kind kind : order)
     for (const UsbController& controller : controllers) {
       if (controller.kind != kind) continue;
       const int ports = speed > high_speed && controller.usb3_ports > 0 ? controller.usb3_ports : controller.usb2_ports;
-      // From the end: QEMU fills a bus from the beginning.
+      // From the end, because QEMU fills a bus from the beginning.
       for (int port = ports; port > 0; --port)
         if (!controller.taken.contains(port)) return UsbPort{controller.bus, port};
     }
@@ -247,14 +247,14 @@ asio::awaitable<void> attach_usb(Instance& vm, VmUsb& usb, UsbAttachRequest requ
   } catch (const Error&) {
     failure = std::current_exception();
   }
-  // QEMU has its own copy of the descriptor now, or will never have.
+  // By now QEMU has its own copy of the descriptor, or never will.
   if (set) co_await remove_descriptor(vm, *set);
   if (failure) std::rethrow_exception(failure);
 
   const Json attached = co_await qom_property(vm, "/machine/peripheral/" + request.id, "attached");
   if (attached == Json(true)) co_return;
 
-  // Accepted, and yet not there: a device in reset, or one that QEMU cannot open.
+  // Accepted but not bound: a device in reset, or one that QEMU cannot open.
   const bool deleted = co_await delete_qdev(vm, request.id, std::chrono::seconds(5));
   Diagnostics diagnostics;
   diagnostics.operation = "attach a USB device";
