@@ -19,7 +19,7 @@ void wait_for_authorized(test::HotplugHost& host, const std::string& device, con
 
 } // namespace
 
-TEST_CASE("the host uses no USB device that is not meant for it, and has all as before when the service has ended") {
+TEST_CASE("the host uses only the USB devices meant for it, and everything is as before after the service has ended") {
   test::HotplugHost host;
   host.plug_tablet("old", "5", "old");
   host.host.wait_for_device("/sys/bus/usb/devices/1-5");
@@ -63,7 +63,7 @@ TEST_CASE("the host uses no USB device that is not meant for it, and has all as 
   CHECK(host.host.output_of("ls /run/qemuctl/usb-authorization").empty());
 }
 
-TEST_CASE("when USB authorisation is switched off, or its service never comes back, the host gets its devices again") {
+TEST_CASE("when USB authorisation is turned off, or its service never comes back, the host gets its devices again") {
   test::HotplugHost host;
   host.plug_tablet("old", "5", "old");
   host.host.wait_for_device("/sys/bus/usb/devices/1-5");

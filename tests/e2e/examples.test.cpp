@@ -13,7 +13,7 @@ const std::string examples = QEMUCTL_EXAMPLES_DIR;
 
 } // namespace
 
-TEST_CASE("the examples launch a VM with hotplug, and embed the engine for one that runs already") {
+TEST_CASE("the examples launch a VM with hotplug, and embed the engine for a running VM") {
   test::HostVm host;
   const test::NestedQemu running = host.start_qemu("running");
   host.write_file("/tmp/vm.json", R"({"name": "launched", "machine": {"type": "q35", "accel": "tcg"}})");

@@ -10,7 +10,7 @@
 
 using namespace qemuctl;
 
-TEST_CASE("a disk that is mounted on the host stays there until it is not") {
+TEST_CASE("a disk stays with the host while it is mounted there") {
   const test::TempDir dir;
   const std::string file = (dir / "disk").string();
   std::ofstream(file).close();

@@ -45,7 +45,7 @@ int start_keyboard(test::HotplugHost& host) {
 
 } // namespace
 
-TEST_CASE("the keyboard of the host goes to a VM on a free port, as soon as no other program has it for itself") {
+TEST_CASE("the host's keyboard goes to a free port of a VM as soon as no other program has grabbed it") {
   test::HotplugHost host;
   host.start_vm("a", std::string(two_ports) + " -device virtio-rng-pci,bus=ep0");
   const std::string node =
@@ -79,7 +79,7 @@ TEST_CASE("the keyboard of the host goes to a VM on a free port, as soon as no o
   wait_for_inputs(host, 0);
 }
 
-TEST_CASE("a keyboard that its VM has already, for something else, is told of") {
+TEST_CASE("a keyboard that its VM already uses otherwise is reported") {
   test::HotplugHost host;
   const std::string node =
       host.host.output_of("echo /dev/input/$(basename /sys/devices/platform/i8042/serio0/input/input*/event*)");

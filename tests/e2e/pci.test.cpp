@@ -14,7 +14,7 @@ using test::one_port;
 using test::PciHost;
 using test::two_ports;
 
-TEST_CASE("of two cards that are alike the right one is in its VM, and with its driver when the VM has it no more") {
+TEST_CASE("of two identical cards the right one goes to its VM, and back to its driver afterwards") {
   PciHost host;
   const std::string first = host.plug_card("e1000e", "one", "rp0"), second = host.plug_card("e1000e", "two", "rp1");
   host.wait_for_driver(first, "e1000e");
@@ -44,7 +44,7 @@ TEST_CASE("of two cards that are alike the right one is in its VM, and with its 
   CHECK(host.host.output_of(std::string("ls ") + lent).empty());
 }
 
-TEST_CASE("a card that is plugged into the host goes to its VM, and may be pulled out again") {
+TEST_CASE("a card that is plugged into the host goes to its VM, and can be unplugged") {
   PciHost host;
   host.more_rules = PciHost::rules_for(R"({"vendorId": "8086", "deviceId": "10d3"})");
   // Before its firmware has run, a VM's ports have no power, and so it lets go of what is in them without a guest.
@@ -62,7 +62,7 @@ TEST_CASE("a card that is plugged into the host goes to its VM, and may be pulle
   for (const Json& each : list.at("pci_devices").as_array()) CHECK(each.at("did") != Json("10d3"));
 }
 
-TEST_CASE("a virtual function that a card gets goes to its VM, and the card itself stays with the host meanwhile") {
+TEST_CASE("a new virtual function of a card goes to its VM, and the card itself stays with the host") {
   PciHost host({"-device", "nvme-subsys,id=subsystem", "-device",
                 R"({"driver": "nvme", "id": "disk", "bus": "rp0", "subsys": "subsystem", "serial": "one",
                 "sriov_max_vfs": 1, "sriov_vq_flexible": 2, "sriov_vi_flexible": 1})"});
@@ -144,7 +144,8 @@ TEST_CASE("an IOMMU group of two goes to a VM only as a whole") {
   host.wait_for_driver(second, "e1000");
 }
 
-TEST_CASE("a driver that does not let go is given up, and a service that dies meanwhile leaves a journal") {
+TEST_CASE("a driver that does not release its card is given up at the deadline, and a service that dies meanwhile "
+          "leaves a journal") {
   PciHost host;
   const std::string disk = host.plug_card("nvme", "disk", "rp0");
   host.wait_for_driver(disk, "nvme");
@@ -190,7 +191,7 @@ TEST_CASE("a driver that does not let go is given up, and a service that dies me
   host.host.wait_until(std::string("test ! -e ") + lent + disk);
 }
 
-TEST_CASE("a card goes to its VM when udev is through with the node of its group") {
+TEST_CASE("a card goes to its VM once udev has set up the node of its group") {
   PciHost host;
   const std::string card = host.plug_card("e1000e", "one", "rp0");
   host.wait_for_driver(card, "e1000e");
@@ -207,7 +208,7 @@ TEST_CASE("a card goes to its VM when udev is through with the node of its group
   CHECK_THAT(host.host.output_of(PciHost::command("pci attach ") + card), ContainsSubstring("is in VM a now"));
 }
 
-TEST_CASE("a service that is to end while the kernel changes a driver leaves the card with the host") {
+TEST_CASE("a service that stops while the kernel changes a driver leaves the card with the host") {
   PciHost host;
   const std::string card = host.plug_card("e1000e", "one", "rp0");
   host.wait_for_driver(card, "e1000e");
@@ -223,7 +224,7 @@ TEST_CASE("a service that is to end while the kernel changes a driver leaves the
   CHECK(host.host.output_of(std::string("ls ") + lent).empty());
 }
 
-TEST_CASE("a guest sees the cards that come, and lets go of them when it is asked to") {
+TEST_CASE("a guest sees cards that are plugged in, and releases them when asked") {
   test::SavedGuest guest;
   PciHost host;
   const std::string network = host.plug_card("e1000e", "network", "rp0");

@@ -14,7 +14,7 @@ using test::one_port;
 using test::PciHost;
 using test::two_ports;
 
-TEST_CASE("people move cards and input devices by the device API") {
+TEST_CASE("users move cards and input devices through the device API") {
   PciHost host;
   const std::string card = host.plug_card("e1000e", "one", "rp0");
   host.wait_for_driver(card, "e1000e");
@@ -42,7 +42,7 @@ TEST_CASE("people move cards and input devices by the device API") {
   CHECK(host.request(R"({"action": "pci_list", "disconnected": true})").at("pci_devices").size() == 1);
 }
 
-TEST_CASE("a card has the ROM file that a request of webvirt's names, and is left alone when there is no such file") {
+TEST_CASE("a card gets the ROM file that webvirt's request names, and is left alone if there is no such file") {
   PciHost host;
   const std::string card = host.plug_card("e1000e", "one", "rp0");
   host.wait_for_driver(card, "e1000e");

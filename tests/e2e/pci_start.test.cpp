@@ -15,7 +15,7 @@ using test::lent;
 using test::one_port;
 using test::PciHost;
 
-TEST_CASE("a card that a VM starts with is the VM's from the beginning, and the host's again when there is no VM") {
+TEST_CASE("a card that a VM starts with is in the VM from the beginning, and back with the host when the VM is gone") {
   PciHost host;
   const std::string card = host.plug_card("e1000e", "one", "rp0");
   host.wait_for_driver(card, "e1000e");
@@ -75,7 +75,7 @@ TEST_CASE("a card that a VM starts with is the VM's from the beginning, and the 
   CHECK(host.host.output_of(std::string("ls ") + lent).empty());
 }
 
-TEST_CASE("a card that a VM was to start with is given back at once when the VM does not start") {
+TEST_CASE("a card is given back at once when the VM that was to start with it does not start") {
   PciHost host;
   const std::string card = host.plug_card("e1000e", "one", "rp0");
   host.wait_for_driver(card, "e1000e");

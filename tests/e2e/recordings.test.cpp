@@ -29,7 +29,7 @@ void record(test::HostVm& host, const std::string& name, const std::string& what
 } // namespace
 
 // Not among those that ctest runs.
-TEST_CASE("the recordings of tests/data/udev are made anew", "[.][recordings]") {
+TEST_CASE("the recordings in tests/data/udev are made", "[.][recordings]") {
   test::HostVm host;
   const std::string bus = host.output_of("readlink -f /sys/bus/usb/devices/usb1 | xargs dirname");
   host.add_disk("disk");
@@ -57,7 +57,7 @@ TEST_CASE("the recordings of tests/data/udev are made anew", "[.][recordings]") 
            host.output_of(script("gadget") + " " + name));
 }
 
-TEST_CASE("the recording of a pointer with its events in tests/data/udev is made anew", "[.][recordings]") {
+TEST_CASE("the recording of a pointer with its events in tests/data/udev is made", "[.][recordings]") {
   test::HostVm host;
   host.plug(usb("usb-tablet", "tablet", "5"));
   const std::string find = "readlink -f /sys/class/input/event*/ | grep /usb1/1-5/";
@@ -67,7 +67,7 @@ TEST_CASE("the recording of a pointer with its events in tests/data/udev is made
   record(host, "pointer", "the events of QEMU's usb-tablet", events);
 }
 
-TEST_CASE("the recordings of cards and of the keyboard in tests/data/udev are made anew", "[.][recordings]") {
+TEST_CASE("the recordings of cards and of the keyboard in tests/data/udev are made", "[.][recordings]") {
   test::HostVm::Options options;
   options.qemu_arguments = {"-device", "intel-iommu,intremap=on,caching-mode=on",
                             "-device", R"({"driver": "pcie-pci-bridge", "id": "bridge", "bus": "rp0"})",

@@ -13,7 +13,7 @@ Json usb(const char* driver, const char* id, const char* port) {
 
 } // namespace
 
-TEST_CASE("what is plugged into the host in a VM is there, and gone when it is pulled") {
+TEST_CASE("a device that is plugged into the host in a VM is there, and gone when it is unplugged") {
   test::HostVm host;
   host.add_disk("disk");
   Json stick = usb("usb-storage", "stick", "1");
@@ -81,7 +81,7 @@ TEST_CASE("commands in the host in a VM have their status and all their output")
   CHECK_THROWS(host.wait_until("false", std::chrono::seconds(1)));
 }
 
-TEST_CASE("a host in a VM has PCI devices that come and go, and an IOMMU when it is asked for") {
+TEST_CASE("a host in a VM has PCI devices that come and go, and an IOMMU on request") {
   test::HostVm::Options options;
   options.qemu_arguments = {"-device", "intel-iommu,intremap=on,caching-mode=on"};
   options.kernel_arguments = "intel_iommu=on iommu=pt";

@@ -18,7 +18,7 @@ int count(test::HotplugHost& host, const std::string& line) {
 
 } // namespace
 
-TEST_CASE("before the host sleeps its devices leave their VMs, and when it is awake they are back") {
+TEST_CASE("devices leave their VMs before the host sleeps, and return when it is awake") {
   test::HotplugHost host;
   host.host.output_of(std::string("dbus-daemon --session --nopidfile --fork --address=") + bus);
   const std::string with_bus = std::string("DBUS_SYSTEM_BUS_ADDRESS=") + bus;

@@ -78,7 +78,7 @@ class Probe {
 
 } // namespace
 
-TEST_CASE("real devices are told of with all that is known of them, and hubs are not") {
+TEST_CASE("real devices are reported with all of their properties, and hubs are not") {
   test::HostVm host;
   host.add_disk("disk");
   Json stick = usb("usb-storage", "stick", "3");
@@ -133,7 +133,7 @@ TEST_CASE("real devices are told of with all that is known of them, and hubs are
   CHECK(probe.snapshots() == 1);
 }
 
-TEST_CASE("a device is told of when udev is through with it, not when the kernel has it") {
+TEST_CASE("a device is reported once udev has processed it, not when the kernel announces it") {
   test::HostVm host;
   Probe probe(host);
   host.output_of("udevadm control --stop-exec-queue");
@@ -146,7 +146,7 @@ TEST_CASE("a device is told of when udev is through with it, not when the kernel
   probe.wait_for_devices({"1-3"});
 }
 
-TEST_CASE("a device that is not authorised has the interfaces of its descriptors") {
+TEST_CASE("a device that is not authorised has the interfaces in its descriptors") {
   test::HostVm host;
   host.add_disk("disk");
   Json stick = usb("usb-storage", "stick", "1");
@@ -162,7 +162,7 @@ TEST_CASE("a device that is not authorised has the interfaces of its descriptors
   CHECK(device.at("productName").as_string() == "QEMU USB HARDDRIVE");
 }
 
-TEST_CASE("a device that becomes another one is told of as gone and new, in the same place") {
+TEST_CASE("a device that switches its mode is reported as gone and as new, in the same place") {
   test::HostVm host;
   Probe probe(host);
   host.output_of((test::source_dir() / "tests/e2e/gadget").string() + " bare");
@@ -184,7 +184,7 @@ TEST_CASE("a device that becomes another one is told of as gone and new, in the 
   CHECK(std::ranges::any_of(events, [](const Json& event) { return event.at("event").as_string() == "removed"; }));
 }
 
-TEST_CASE("when the kernel had to drop events the devices are looked at again") {
+TEST_CASE("when the kernel had to drop events, the devices are enumerated again") {
   test::HostVm host;
   host.plug(usb("usb-tablet", "before", "1"));
   host.wait_for_device(sys("1-1"));
@@ -211,7 +211,7 @@ TEST_CASE("when the kernel had to drop events the devices are looked at again") 
   CHECK(probe.snapshots() == 2);
 }
 
-TEST_CASE("of a burst of events none is lost") {
+TEST_CASE("no event of a burst is lost") {
   test::HostVm host;
   host.plug(usb("usb-tablet", "tablet", "1"));
   host.wait_for_device(sys("1-1"));

@@ -24,7 +24,7 @@ std::vector<std::string> usb_events(const std::vector<Json>& notifications) {
 
 } // namespace
 
-TEST_CASE("a device is in its VM when it is plugged in, and gone when it is pulled") {
+TEST_CASE("a device is attached when it is plugged in, and gone when it is unplugged") {
   test::HotplugHost host;
   host.start_vm("a");
   host.start_daemon(tablets_to_a);
@@ -37,7 +37,7 @@ TEST_CASE("a device is in its VM when it is plugged in, and gone when it is pull
   CHECK(usb_events(host.notifications()) == Names{"usb_connected", "usb_attached", "usb_detached", "usb_disconnected"});
 }
 
-TEST_CASE("two devices that are alike go to two VMs by the port they are in") {
+TEST_CASE("two identical devices go to two VMs by their ports") {
   test::HotplugHost host;
   host.start_vm("a");
   host.start_vm("b");
@@ -63,7 +63,7 @@ TEST_CASE("devices behind a hub come and go with it") {
   host.host.wait_until("nothing is left", [&] { return host.host.usb_of(host.vm("a")).empty(); });
 }
 
-TEST_CASE("a VM that was killed has its devices again when it is back") {
+TEST_CASE("a VM that was killed has its devices again after a restart") {
   test::HotplugHost host;
   host.start_vm("a");
   host.start_daemon(tablets_to_a);
@@ -75,7 +75,7 @@ TEST_CASE("a VM that was killed has its devices again when it is back") {
   host.wait_for("1-3", "a");
 }
 
-TEST_CASE("a service that was killed finds what is attached, what is gone and what is new") {
+TEST_CASE("after a kill the next service finds what is attached, what is gone and what is new") {
   test::HotplugHost host;
   host.start_vm("a");
   host.start_daemon(tablets_to_a);
@@ -133,7 +133,7 @@ TEST_CASE("a device stays in its VM when the guest is reset") {
   host.wait_for("1-3", "a");
 }
 
-TEST_CASE("a device moves between VMs when a person says so, and the choice is remembered") {
+TEST_CASE("a device moves between VMs on request, and the choice is remembered") {
   test::HotplugHost host;
   host.start_vm("a");
   host.start_vm("b");
@@ -207,7 +207,7 @@ TEST_CASE("a controller is added where the machine has a free root port") {
   host.wait_for("1-3", "a");
 }
 
-TEST_CASE("a QEMU of another user gets its devices as descriptors") {
+TEST_CASE("a QEMU that runs as another user gets its devices as descriptors") {
   test::HotplugHost host;
   host.start_vm("a", test::as_nobody());
   host.start_daemon(tablets_to_a);
@@ -224,7 +224,7 @@ TEST_CASE("a QEMU of another user gets its devices as descriptors") {
   host.host.wait_until("! ls -l /proc/" + pid + "/fd | grep -q /dev/bus/usb");
 }
 
-TEST_CASE("a QEMU that was started by hand is served by its PID") {
+TEST_CASE("a QEMU started by hand is served by its PID") {
   test::HotplugHost host;
   host.start_vm("a");
   host.host.write_file("/tmp/rules.json", R"({"usbPassthrough": [{"allow": [{"vendorId": "0627"}]}]})");
@@ -241,7 +241,7 @@ TEST_CASE("a QEMU that was started by hand is served by its PID") {
   host.host.wait_until("! test -e /proc/" + std::to_string(service));
 }
 
-TEST_CASE("a monitor that somebody else has is waited for, and given back between two operations") {
+TEST_CASE("a monitor in use by somebody else is waited for, and yielded between operations") {
   test::HotplugHost host;
   host.start_vm("a");
   const std::string use = QEMUCTL_API_CALL " " + host.vm("a").socket() + R"( '{"execute": "qmp_capabilities"}')";
@@ -261,7 +261,7 @@ TEST_CASE("a monitor that somebody else has is waited for, and given back betwee
   host.host.wait_until("nothing is left", [&] { return host.host.usb_of(host.vm("a")).empty(); });
 }
 
-TEST_CASE("with --detach-on-exit the service takes its devices out before it ends, and the next one puts them in") {
+TEST_CASE("with --detach-on-exit the service detaches its devices before it ends, and the next one attaches them") {
   test::HotplugHost host;
   host.start_vm("a");
   host.start_daemon(tablets_to_a, {}, "--detach-on-exit");
@@ -273,7 +273,7 @@ TEST_CASE("with --detach-on-exit the service takes its devices out before it end
   host.wait_for("1-3", "a");
 }
 
-TEST_CASE("a device that a person took out stays out until a person puts it in") {
+TEST_CASE("a device that the user detached stays out until the user attaches it") {
   test::HotplugHost host;
   host.start_vm("a");
   host.start_daemon(tablets_to_a);
@@ -294,7 +294,7 @@ TEST_CASE("a device that a person took out stays out until a person puts it in")
              Catch::Matchers::ContainsSubstring(R"("disconnected_devices": [])"));
 }
 
-TEST_CASE("new rules are applied to what is there, and wrong ones are refused") {
+TEST_CASE("new rules apply to present devices, and invalid ones are refused") {
   test::HotplugHost host;
   host.start_vm("a");
   host.start_vm("b");
@@ -335,7 +335,7 @@ TEST_CASE("two engines never take the same device") {
   CHECK(host.host.usb_of(host.vm("a")).size() == 1);
 }
 
-TEST_CASE("what somebody else put into a VM is shown, and left alone") {
+TEST_CASE("a device that somebody else attached is shown, and left alone") {
   test::HotplugHost host;
   host.start_vm("a");
   host.start_vm("b");
@@ -350,7 +350,7 @@ TEST_CASE("what somebody else put into a VM is shown, and left alone") {
   CHECK(host.host.usb_of(host.vm("b")).size() == 1);
 }
 
-TEST_CASE("nothing is lost in 200 times of plugging and pulling") {
+TEST_CASE("nothing is lost in 200 cycles of plugging and unplugging") {
   test::HotplugHost host;
   host.start_vm("a");
   host.start_daemon(R"([{"targetVm": "a", "allow": [{"interfaceClass": 11}]}])");
@@ -367,7 +367,7 @@ TEST_CASE("nothing is lost in 200 times of plugging and pulling") {
   CHECK(std::stoi(host.host.output_of("ls /proc/" + std::to_string(host.daemon_pid()) + "/fd | wc -l")) < 30);
 }
 
-TEST_CASE("qemuctl-run keeps the devices in the VM that it launches, and goes on doing so in the background") {
+TEST_CASE("qemuctl-run keeps devices in the VM that it launches, also in the background") {
   test::HostVm host;
   const auto plug = [&](const char* id, const char* port) {
     host.plug(Json::object({{"driver", "usb-tablet"}, {"id", id}, {"port", port}}));

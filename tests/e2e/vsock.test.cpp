@@ -23,7 +23,7 @@ std::string configuration(const std::string& socket, const std::string& cids) {
 
 } // namespace
 
-TEST_CASE("devices are moved over VSOCK by those who may, and nobody else gets an answer") {
+TEST_CASE("permitted clients move devices over VSOCK, and nobody else gets an answer") {
   test::HotplugHost host;
   host.host.output_of("modprobe vsock_loopback");
   const std::string socket = host.start_vm("a").socket();
@@ -64,7 +64,7 @@ TEST_CASE("devices are moved over VSOCK by those who may, and nobody else gets a
   CHECK_THAT(alone.output, ContainsSubstring("/var/lib/vhotplug/vhotplug.sock") && !ContainsSubstring("CID 2"));
 }
 
-TEST_CASE("a process in a guest sees and moves only what its own VM may have") {
+TEST_CASE("a process in a guest sees and moves only the devices that its own VM may have") {
   test::SavedGuest guest;
   test::HotplugHost host;
   host.host.output_of("modprobe vhost_vsock");

@@ -37,7 +37,7 @@ using test::first;
 using Host = test::EngineHost;
 using Fate = FakeQemu::Fate;
 
-TEST_CASE("a device that cannot be opened yet is tried again until it can") {
+TEST_CASE("a device that cannot be opened yet is retried until it can") {
   Host host;
   host.add_vm("a");
   host.add_rule("Stick", "a");
@@ -49,7 +49,7 @@ TEST_CASE("a device that cannot be opened yet is tried again until it can") {
   CHECK(host.state("3-1").degraded.empty());
 }
 
-TEST_CASE("a device that QEMU took without being bound to it is deleted, and added again until it is bound") {
+TEST_CASE("a device that QEMU accepted without binding it is deleted and added again until it is bound") {
   Host host;
   host.add_vm("a");
   host.add_rule("Stick", "a");
@@ -62,7 +62,7 @@ TEST_CASE("a device that QEMU took without being bound to it is deleted, and add
   CHECK(qemu.devices().size() == 1);
 }
 
-TEST_CASE("a device that fails says why, and delays no other device of its VM") {
+TEST_CASE("a failing device has a reason, and does not delay other devices of its VM") {
   Host host;
   host.add_vm("a");
   host.add_rule("Bad|Stick", "a");
@@ -79,7 +79,7 @@ TEST_CASE("a device that fails says why, and delays no other device of its VM") 
   CHECK(host.state("3-1").target == "a");
 }
 
-TEST_CASE("a QEMU that does not answer delays no other VM, and its device is put in once it answers") {
+TEST_CASE("a QEMU that does not answer delays no other VM, and gets its device once it answers") {
   Host host;
   host.options.command_timeout = 300ms;
   host.add_vm("stuck");
@@ -99,7 +99,7 @@ TEST_CASE("a QEMU that does not answer delays no other VM, and its device is put
   CHECK(stuck.devices().size() == 1);
 }
 
-TEST_CASE("when the connection ends before an answer the engine asks what became of the command") {
+TEST_CASE("when the connection ends before a reply, the engine finds out what became of the command") {
   Host host;
   host.add_vm("a");
   host.add_rule("Stick", "a");
@@ -127,7 +127,7 @@ TEST_CASE("a device whose deletion was lost with the connection is not deleted t
   CHECK(host.state("3-1").detached);
 }
 
-TEST_CASE("a device that somebody took out is put in again") {
+TEST_CASE("a device that somebody else removed is attached again") {
   Host host;
   host.add_vm("a");
   host.add_rule("Stick", "a");
@@ -141,7 +141,7 @@ TEST_CASE("a device that somebody took out is put in again") {
   CHECK(qemu.devices().size() == 1);
 }
 
-TEST_CASE("a device that somebody took out while another one was deleted is put in again") {
+TEST_CASE("a device that somebody else removed while another was being deleted is attached again") {
   Host host;
   host.add_vm("a");
   host.add_rule("Stick", "a");
@@ -164,7 +164,7 @@ TEST_CASE("a device that somebody took out while another one was deleted is put 
   CHECK(qemu.devices().size() == 1);
 }
 
-TEST_CASE("a device is out of its VM when QEMU tells so of it, not of a child of it") {
+TEST_CASE("DEVICE_DELETED counts for the device itself, not for a child of it") {
   Host host;
   host.add_vm("a");
   host.add_vm("b");
@@ -196,7 +196,7 @@ TEST_CASE("a device is out of its VM when QEMU tells so of it, not of a child of
   CHECK(a.devices().empty());
 }
 
-TEST_CASE("what a rule says of guest resets is what QEMU is told") {
+TEST_CASE("the guest reset options of a rule are passed to QEMU") {
   Host host;
   host.add_vm("a");
   UsbRule& rule = host.add_rule("Stick", "a");
@@ -217,7 +217,7 @@ TEST_CASE("what a rule says of guest resets is what QEMU is told") {
   CHECK(additions[1].arguments.find("guest-resets-all") == nullptr);
 }
 
-TEST_CASE("devices are added by bus and address alone, into a port by name") {
+TEST_CASE("devices are added by bus and address only, to a named port") {
   Host host;
   host.add_vm("a");
   host.add_rule("Stick", "a");
@@ -248,7 +248,7 @@ TEST_CASE("a device that comes back with another address keeps its VM, and the o
   CHECK(qemu.devices().begin()->second.at("hostaddr").as_int() == 6);
 }
 
-TEST_CASE("a device that becomes another one in its port stays in its VM") {
+TEST_CASE("a device that switches its mode in its port stays in its VM") {
   test::EngineHost host;
   host.add_vm("a");
   host.add_vm("b");
@@ -267,7 +267,7 @@ TEST_CASE("a device that becomes another one in its port stays in its VM") {
   CHECK(a.count("device_add") == 0);
 }
 
-TEST_CASE("a QEMU that starts again on the same socket gets its devices again") {
+TEST_CASE("a QEMU that restarts on the same socket gets its devices again") {
   test::EngineHost host;
   host.add_vm("a");
   host.add_rule("Stick", "a");
@@ -283,7 +283,7 @@ TEST_CASE("a QEMU that starts again on the same socket gets its devices again") 
   host.wait_for("3-1", "a");
 }
 
-TEST_CASE("a QEMU whose process is not known has ended when its monitor is there no more") {
+TEST_CASE("a QEMU whose process is unknown has ended when its monitor is gone") {
   Host host;
   const int port = test::free_tcp_port();
   host.add_vm("a");
@@ -301,7 +301,7 @@ TEST_CASE("a QEMU whose process is not known has ended when its monitor is there
   CHECK(vm.status.state == qemuctl::State::shutdown);
 }
 
-TEST_CASE("after 1000 events in a row each device is where it is to be, once") {
+TEST_CASE("after 1000 consecutive events each device is attached where it should be, once") {
   Host host;
   host.config.general.max_arrivals_per_minute = 0;
   host.add_vm("a");
@@ -322,7 +322,7 @@ TEST_CASE("after 1000 events in a row each device is where it is to be, once") {
   host.wait_until("nothing else is there", [&] { return qemu.devices().size() == 4; });
 }
 
-TEST_CASE("a device that comes and goes too often is kept out with a reason, and a person lets it in") {
+TEST_CASE("a device that comes and goes too often is kept out with a reason, until the user attaches it") {
   Host host;
   host.config.general.max_arrivals_per_minute = 3;
   host.add_vm("a");
@@ -344,7 +344,7 @@ TEST_CASE("a device that comes and goes too often is kept out with a reason, and
   CHECK(host.state("3-1").degraded.empty());
 }
 
-TEST_CASE("who asks for a device waits for as long as QEMU is busy with it") {
+TEST_CASE("a request for a device waits for as long as QEMU is busy with it") {
   Host host;
   host.options.request_timeout = 100ms;
   host.options.attach_connected = false;
@@ -396,7 +396,7 @@ TEST_CASE("a device stays with the host while the VM of its rule is not configur
   host.wait_for("3-1", "a");
 }
 
-TEST_CASE("between two pieces of work others can use a monitor that is yielded") {
+TEST_CASE("others can use a yielded monitor while the engine has nothing to do") {
   Host host;
   host.options.idle_before_yield = 10ms;
   host.add_vm("a", "yield");
@@ -414,7 +414,7 @@ TEST_CASE("between two pieces of work others can use a monitor that is yielded")
   CHECK(script.state() == qemuctl::State::running);
 }
 
-TEST_CASE("a monitor that libvirt has is explained") {
+TEST_CASE("the reason names libvirt when it holds the monitor") {
   Host host;
   host.add_vm("a");
   host.add_rule("Stick", "a");
@@ -483,7 +483,7 @@ TEST_CASE("authorisation that is switched off and on again at once stays on") {
   CHECK(host.host.get(first, "authorized") == "0");
 }
 
-TEST_CASE("what becomes of a VM is told, and not what becomes of its monitor") {
+TEST_CASE("a change of a VM's state is a notification, one of its monitor's is not") {
   Host host;
   host.options.idle_before_yield = 10ms;
   host.add_vm("a", "yield");

@@ -57,7 +57,7 @@ void add_pci_rule(Host& host, const std::string& vm, const std::string& address)
 
 } // namespace
 
-TEST_CASE("a disk with mounted files stays with the host, and says so, until its rule insists") {
+TEST_CASE("a disk with a mounted file system stays with the host, with the reason, unless its rule says force") {
   Host host;
   host.add_vm("a");
   host.add_rule("Stick", "a");
@@ -80,7 +80,7 @@ TEST_CASE("a disk with mounted files stays with the host, and says so, until its
   CHECK(host.state("3-1").degraded.empty());
 }
 
-TEST_CASE("a card that a VM was to start with goes back to the host when no QEMU has opened it in time") {
+TEST_CASE("a card prepared for a VM's start goes back to the host when no QEMU opens it in time") {
   Host host;
   host.options.start_timeout = 300ms;
   const std::string card = "0000:00:05.0", other = "0000:00:05.1"; // of one group: one stays while the other is a VM's

@@ -62,7 +62,7 @@ const DeviceState& card_of(const std::vector<DeviceState>& states) {
 
 } // namespace
 
-TEST_CASE("a card that a VM starts with is known as one that an engine attached, and follows the rules") {
+TEST_CASE("a card that a VM starts with counts as attached by an engine, and follows the rules") {
   Host host;
   host.options.attach_connected = false;
   host.options.unplug_timeout = 100ms;
@@ -81,7 +81,7 @@ TEST_CASE("a card that a VM starts with is known as one that an engine attached,
   CHECK_THAT(card_of(host.engine->devices()).degraded, ContainsSubstring("has not let go of"));
 }
 
-TEST_CASE("what another engine has given back is noted anew before it is taken") {
+TEST_CASE("a card that another engine has given back is journalled again before it is taken") {
   Host host;
   host.config.general.modprobe = "/bin/false"; // so that no driver is changed
   const std::string address = "0000:00:05.0";
@@ -107,7 +107,7 @@ TEST_CASE("what another engine has given back is noted anew before it is taken")
   CHECK(qemu.count("device_add") == 0);
 }
 
-TEST_CASE("a card stays with the host while it has virtual functions, also when its rule insists and one is a VM's") {
+TEST_CASE("a card with virtual functions stays with the host, even with force while one of them is in a VM") {
   Host host;
   host.add_vm("a");
   host.add_vm("b");
@@ -138,7 +138,8 @@ TEST_CASE("a card stays with the host while it has virtual functions, also when 
   CHECK_FALSE(std::filesystem::exists(host.dir / "lent" / physical));
 }
 
-TEST_CASE("a card on a bus that cannot let go of it stays, is told with QEMU's reason, and QEMU is left in peace") {
+TEST_CASE(
+    "a card on a bus without hot-unplug stays in its VM with QEMU's reason, and QEMU is not asked again and again") {
   Host host;
   add_card(host);
   FakeQemu qemu(host.socket("a"), first("device_del", 1'000, Fate::refused));
@@ -152,7 +153,7 @@ TEST_CASE("a card on a bus that cannot let go of it stays, is told with QEMU's r
   CHECK(qemu.count("device_del") == 1);
 }
 
-TEST_CASE("a guest that is too busy to let go of a card is asked again later") {
+TEST_CASE("a guest that is too busy to release a card is asked again later") {
   Host host;
   host.options.ask_again_after = host.options.unplug_timeout = 50ms;
   add_card(host);
@@ -165,7 +166,7 @@ TEST_CASE("a guest that is too busy to let go of a card is asked again later") {
   host.wait_until("it is out", [&] { return !card_of(host.engine->devices()).vm; });
 }
 
-TEST_CASE("a card that its guest lets go of without having been asked stays with the host") {
+TEST_CASE("a card that its guest ejects unasked stays with the host") {
   Host host;
   add_card(host);
   FakeQemu qemu(host.socket("a"));
@@ -179,7 +180,7 @@ TEST_CASE("a card that its guest lets go of without having been asked stays with
   CHECK(qemu.count("device_add") == 0);
 }
 
-TEST_CASE("an input device goes to a port of its rule, to the next one when another device was quicker") {
+TEST_CASE("an input device goes to a port of its rule, or to the next one if another device took that first") {
   Host host;
   host.add_vm("a");
   InputRule rule;
@@ -205,7 +206,7 @@ TEST_CASE("an input device goes to a port of its rule, to the next one when anot
   CHECK(qemu.additions()[1].arguments.at("bus") == Json("in1"));
 }
 
-TEST_CASE("an input device that QEMU does not take because it has it already is known as attached") {
+TEST_CASE("an input device that QEMU refuses because it already has it counts as attached") {
   Host host;
   host.add_vm("a");
   InputRule rule;
@@ -231,7 +232,7 @@ TEST_CASE("an input device that QEMU does not take because it has it already is 
   CHECK(qemu.count("device_add") == 1);
 }
 
-TEST_CASE("what a guest has missed while it booted is taken out and put in again") {
+TEST_CASE("a device that the guest missed while booting is unplugged and plugged in again") {
   Host host;
   host.options.verify_after = 50ms;
   host.add_vm("a");

@@ -37,7 +37,7 @@ std::shared_ptr<Instance> attach(Host& host, const FakeQemu& qemu) {
 
 } // namespace
 
-TEST_CASE("a second VM of the same name is refused, and the first goes on getting its devices") {
+TEST_CASE("a second VM of the same name is refused, and the first keeps getting its devices") {
   Host host;
   host.add_rule("Stick", "a");
   FakeQemu one(host.socket("one")), two(host.socket("two"));
@@ -60,7 +60,7 @@ TEST_CASE("a second VM of the same name is refused, and the first goes on gettin
   CHECK(two.devices().empty());
 }
 
-TEST_CASE("a configuration with a VM that the program has is refused, and nothing changes") {
+TEST_CASE("a configuration with a VM of the program's own is refused, and nothing changes") {
   Host host;
   host.add_rule("Stick", "a");
   FakeQemu qemu(host.socket("a"));
@@ -77,7 +77,7 @@ TEST_CASE("a configuration with a VM that the program has is refused, and nothin
   host.wait_for("3-1", "a");
 }
 
-TEST_CASE("a VM that is waited for is found where its vm.json says by now, when the configuration is read anew") {
+TEST_CASE("after a reload a VM that is not running yet is expected where its vm.json now says") {
   bool waits = false;
   Host host;
   const std::string file = host.dir / "a.json";
@@ -100,7 +100,7 @@ TEST_CASE("a VM that is waited for is found where its vm.json says by now, when 
   host.wait_until("it is connected", [&] { return link() == LinkState::connected; });
 }
 
-TEST_CASE("a vm.json that cannot be read is read again with the configuration") {
+TEST_CASE("an unreadable vm.json is read again on a reload") {
   Host host;
   const std::string file = host.dir / "a.json";
   test::write_file(file, "{");

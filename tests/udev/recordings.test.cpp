@@ -54,7 +54,7 @@ using Interfaces = std::vector<UsbClass>;
 
 } // namespace
 
-TEST_CASE("a recorded disk has all that is known of it") {
+TEST_CASE("a recorded disk has all of its properties") {
   const UsbDevice disk = device_of("storage");
   CHECK(disk.sys_path == "/sys/devices/pci0000:00/0000:00:04.0/usb2/2-3");
   CHECK(disk.sys_name == "2-3");
@@ -88,7 +88,7 @@ TEST_CASE("a recorded pointer is on the USB 2 side of its connector") {
   CHECK(tablet.interfaces == Interfaces{{0x03, 0x00, 0x00}});
 }
 
-TEST_CASE("a recorded pointer that firmware cannot use is known by its events, and missed when it is the last one") {
+TEST_CASE("a recorded pointer that firmware cannot use is known by its events, and taking the last one is a warning") {
   const UsbDevice pointer = device_of("pointer");
   CHECK(pointer.interfaces == Interfaces{{3, 0, 0}});
   test::Testbed host;
@@ -107,7 +107,7 @@ TEST_CASE("a recorded pointer that firmware cannot use is known by its events, a
                                  ContainsSubstring("QEMU USB Tablet (to gui)"));
 }
 
-TEST_CASE("two recorded keyboards in a hub are alike but for the port they are in") {
+TEST_CASE("two identical recorded keyboards in a hub differ only by their ports") {
   const auto keyboards = devices_of("hub");
   REQUIRE(keyboards.size() == 2);
   CHECK(keyboards[0].port_path() == "1-1.1");
@@ -122,7 +122,7 @@ TEST_CASE("two recorded keyboards in a hub are alike but for the port they are i
   CHECK(keyboards[0].identity.fingerprint == keyboards[1].identity.fingerprint);
 }
 
-TEST_CASE("a recorded disk that is not authorised has its interfaces and its identity") {
+TEST_CASE("a recorded disk that is not authorised still has its interfaces and its identity") {
   const UsbDevice used = device_of("storage"), unused = device_of("deauthorised");
   CHECK_FALSE(unused.authorized);
   CHECK(unused.interfaces == Interfaces{{0x08, 0x06, 0x50}});
@@ -140,21 +140,21 @@ TEST_CASE("a recorded composite device has all its interfaces") {
   CHECK(phone.interfaces == Interfaces{{0x02, 0x02, 0x01}, {0x06, 0x01, 0x01}, {0x0a, 0x00, 0x00}, {0xff, 0x42, 0x01}});
 }
 
-TEST_CASE("a recorded device of a controller that is not a PCI device is told of without one") {
+TEST_CASE("a recorded device on a controller that is not a PCI device has no controller address") {
   const UsbDevice camera = device_of("camera");
   CHECK(camera.controller.empty());
   CHECK(camera.sys_path.starts_with("/sys/devices/platform/dummy_hcd."));
   CHECK_FALSE(camera.identity.connector.empty());
 }
 
-TEST_CASE("what a recorded device says of itself is passed on as it is, whatever it is") {
+TEST_CASE("the strings of a recorded device are passed on unchanged, whatever they are") {
   const UsbDevice hostile = device_of("hostile");
   CHECK(hostile.vendor_name == "<b>Evil</b>");
   CHECK(hostile.product_name == "one\ntwo\t\x1b[31mred\x7f \"$(reboot)\" '; %s \\u0041 \xf0\x9f\x92\xa5");
   CHECK(hostile.serial == "../../../etc/passwd");
 }
 
-TEST_CASE("a recorded device that says nothing of itself has no serial number, and the hardware database's words") {
+TEST_CASE("a recorded device without strings has no serial number, and names from the hardware database") {
   const UsbDevice bare = device_of("bare");
   CHECK(bare.vendor_id == 0x1d6b);
   CHECK(bare.product_id == 0x0107);
@@ -165,7 +165,7 @@ TEST_CASE("a recorded device that says nothing of itself has no serial number, a
   CHECK_FALSE(bare.identity.fingerprint.empty());
 }
 
-TEST_CASE("recorded cards behind a bridge are in one IOMMU group, and the bridge is none of them") {
+TEST_CASE("recorded cards behind a bridge share an IOMMU group, and the bridge is not a device") {
   const std::vector<PciDevice> cards = all_of<PciDevice>("bridge");
   REQUIRE(cards.size() == 2);
   CHECK(cards[0].address() == "0000:02:01.0");
@@ -191,7 +191,7 @@ TEST_CASE("recorded cards behind a bridge are in one IOMMU group, and the bridge
   CHECK(verdicts[cards[1].address()].member);
 }
 
-TEST_CASE("of the functions of a recorded chipset those that are no bridges can be passed") {
+TEST_CASE("of a recorded chipset all functions but the bridges are devices") {
   const std::vector<PciDevice> functions = all_of<PciDevice>("chipset");
   REQUIRE(functions.size() == 2); // the first is the bridge to ISA
   CHECK(functions[0].address() == "0000:00:1f.2");
@@ -201,7 +201,7 @@ TEST_CASE("of the functions of a recorded chipset those that are no bridges can 
   CHECK(functions[0].iommu_group == functions[1].iommu_group);
 }
 
-TEST_CASE("a recorded keyboard that is not behind USB is known by its path tag and its name") {
+TEST_CASE("a recorded keyboard that is not on USB is identified by its path tag and name") {
   const std::vector<InputDevice> keyboards = all_of<InputDevice>("keyboard");
   REQUIRE(keyboards.size() == 1);
   CHECK(keyboards[0].name == "AT Translated Set 2 keyboard");

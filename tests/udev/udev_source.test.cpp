@@ -44,7 +44,7 @@ std::map<std::string, UsbDevice> follow(asio::io_context& io, UdevSource& source
 
 } // namespace
 
-TEST_CASE("what is plugged in already is told of first") {
+TEST_CASE("devices that are already present are reported first") {
   test::Testbed host;
   const std::string root = host.add_root_hub(3);
   const std::string hub = host.plug(root, 3, 1, 2, "Hub", "09");
@@ -64,7 +64,7 @@ TEST_CASE("what is plugged in already is told of first") {
   CHECK(device.interfaces == std::vector<UsbClass>{{8, 6, 0x50}});
 }
 
-TEST_CASE("a device that comes and goes is told of") {
+TEST_CASE("a device is reported when it comes and when it goes") {
   test::Testbed host;
   const std::string root = host.add_root_hub(3);
   asio::io_context io;
@@ -79,7 +79,7 @@ TEST_CASE("a device that comes and goes is told of") {
   CHECK(std::get<DeviceRemoved>(next(io, source)).sys_path == "/sys" + path);
 }
 
-TEST_CASE("what happens between listening and looking is not lost") {
+TEST_CASE("an event between subscribing and enumerating is not lost") {
   test::Testbed host;
   const std::string root = host.add_root_hub(3);
   asio::io_context io;
@@ -91,7 +91,7 @@ TEST_CASE("what happens between listening and looking is not lost") {
   CHECK(devices.contains("/sys" + stays));
 }
 
-TEST_CASE("of 1000 events in a row none is lost") {
+TEST_CASE("none of 1000 consecutive events is lost") {
   test::Testbed host;
   const std::string root = host.add_root_hub(3);
   asio::io_context io;
@@ -108,7 +108,7 @@ TEST_CASE("of 1000 events in a row none is lost") {
   CHECK(told == 1000);
 }
 
-TEST_CASE("a wait for events that is cancelled loses none") {
+TEST_CASE("a cancelled wait for events loses none") {
   test::Testbed host;
   const std::string root = host.add_root_hub(3);
   asio::io_context io;

@@ -55,7 +55,7 @@ struct Tree {
 
 } // namespace
 
-TEST_CASE("a device that nothing of the host is on may go") {
+TEST_CASE("a device that the host does not use may go") {
   Tree host;
   CHECK(host.use().empty());
   host.write("proc/self/mountinfo", "36 35 8:1 / / rw - ext4 /dev/sda1 rw\n");
@@ -72,7 +72,7 @@ TEST_CASE("a mounted file system keeps its disk with the host") {
   CHECK(host.use() == "/dev/sdb2 is mounted on /data");
 }
 
-TEST_CASE("what is mounted is found by its disk, however it was named") {
+TEST_CASE("a mounted disk is found whatever name it was mounted by") {
   Tree host;
   host.write("dev/sdb2", "");
   fs::create_directories(host.dir / "dev/disk/by-label");
@@ -109,7 +109,7 @@ TEST_CASE("a process with a file of a file system that does not answer delays no
   CHECK(users[0].command == "reader");
 }
 
-TEST_CASE("a mounted file system of several disks keeps each of them with the host") {
+TEST_CASE("a mounted file system on several disks keeps each of them with the host") {
   Tree host;
   host.link("sys/fs/btrfs/1234/devices/sda1", "sys/devices/pci0000:00/0000:00:1f.1/ata1/block/sda/sda1");
   host.link("sys/fs/btrfs/1234/devices/sdb2", "sys/devices/pci0000:00/0000:00:1f.2/ata1/block/sdb/sdb2");
@@ -125,7 +125,7 @@ TEST_CASE("the nodes of a device's disks are known, those that say most first") 
         std::vector<std::string>{"/dev/sdb2", "/dev/sdb1", "/dev/sdb", "/dev/cciss/c0d0"});
 }
 
-TEST_CASE("a mounted file system keeps the controller with the host that shares its disk with others") {
+TEST_CASE("a mounted file system on a shared NVMe disk keeps each of its controllers with the host") {
   Tree tree;
   const std::string subsystem = "sys/devices/virtual/nvme-subsystem/nvme-subsys0";
   tree.link("sys/class/nvme-subsystem/nvme-subsys0", subsystem);
@@ -141,7 +141,7 @@ TEST_CASE("swap space keeps its disk with the host") {
   CHECK(host.use() == "/dev/sdb2 is swap space");
 }
 
-TEST_CASE("what is built on a disk keeps it with the host") {
+TEST_CASE("a device built on a disk keeps the disk with the host") {
   Tree host;
   host.link("sys/class/block/dm-0", "sys/devices/virtual/block/dm-0");
   host.link("sys/class/block/sdb2/holders/dm-0", "sys/devices/virtual/block/dm-0");
@@ -168,7 +168,7 @@ TEST_CASE("what is built on a disk keeps it with the host") {
   CHECK(host.use() == "/dev/sdb1 is part of the RAID /dev/md0");
 }
 
-TEST_CASE("the default route keeps its interface with the host, also when a bridge is in between") {
+TEST_CASE("the default route keeps its interface with the host, even through a bridge") {
   Tree host;
   host.write("proc/net/route", "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
                                "eth0 0000A8C0 00000000 0001 0 0 0 00FFFFFF 0 0 0\n");

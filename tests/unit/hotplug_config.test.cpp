@@ -203,7 +203,7 @@ TEST_CASE("a file that mixes the two formats is refused") {
   CHECK_THAT(lines[0], ContainsSubstring("mixes two formats: vms[0].qmpSocket") && ContainsSubstring("usbPassthrough"));
 }
 
-TEST_CASE("every mistake in a configuration is told with its place") {
+TEST_CASE("every error in a configuration is reported with its path") {
   const std::string vm = R"("vms": [{"name": "net-vm", "socket": "/a"}])";
   const auto rule = [&](const std::string& text) {
     return problems("{" + vm + R"(, "usbPassthrough": [)" + text + "]}");
@@ -238,7 +238,7 @@ TEST_CASE("every mistake in a configuration is told with its place") {
   CHECK(problems("[]") == Lines{"found a list, expected an object"});
 }
 
-TEST_CASE("mistakes of all kinds are reported at once, but nothing follows from what could not be read") {
+TEST_CASE("errors of all kinds are reported at once, without consequential ones") {
   CHECK(
       problems(R"({"vms": [{"name": "desktop", "socket": "/a"}],
       "usbPassthrough": [{"targetVm": "x", "allow": [{"vendorId": "xyz"}]}, {"targetVm": "b", "allow": [{"bus": 1}]}],
@@ -272,7 +272,7 @@ TEST_CASE("an API that every host in the network could use is refused, unless th
   for (const char* other : {"0.0.0.0", "::", "10.0.0.1", "example.org"}) CHECK(host(other) == 1);
 }
 
-TEST_CASE("permissions that cannot mean anything are refused") {
+TEST_CASE("meaningless permissions are refused") {
   const auto permission = [](const std::string& text) {
     return problems(R"({"vms": [{"name": "a", "socket": "/a"}], "general": {"api": {"permissions": [)" + text + "]}}}");
   };
@@ -292,7 +292,7 @@ TEST_CASE("permissions that cannot mean anything are refused") {
   }
 }
 
-TEST_CASE("what belongs to other hypervisors is skipped with a warning") {
+TEST_CASE("settings for other hypervisors are skipped with a warning") {
   const ParsedConfig parsed = parse_config(R"({
     "vms": [{"name": "a", "type": "crosvm", "socket": "/a"}, {"name": "b", "type": "qemu", "socket": "/b"}],
     "general": {"crosvm": "/usr/bin/crosvm", "api": {"enable": true, "transports": ["vsock"]}}
@@ -305,7 +305,7 @@ TEST_CASE("what belongs to other hypervisors is skipped with a warning") {
   CHECK_THAT(parsed.warnings[2], ContainsSubstring("allowedCids"));
 }
 
-TEST_CASE("a configuration in a file has paths relative to its folder") {
+TEST_CASE("paths in a configuration file are relative to its folder") {
   const test::TempDir dir;
   test::write_file(dir / "config.json", R"({"vms": [{"name": "a", "socket": "a.sock"}]})");
   CHECK(load_config(dir / "config.json").config.vms.at(0).socket == dir / "a.sock");
@@ -338,7 +338,7 @@ TEST_CASE("the REST API is read, and refused where every host in the network cou
   CHECK(problems(R"({"vms": [], "general": {"rest": {"host": "0.0.0.0"}}})").empty()); // not enabled
 }
 
-TEST_CASE("each vm.json in a folder is a VM, and one that is wrong does not keep the others out") {
+TEST_CASE("each vm.json in a folder is a VM, and an invalid one does not affect the others") {
   const test::TempDir dir;
   test::write_file(dir / "web.json", R"({"memory": "128M"})");
   test::write_file(dir / "b.json", R"({"name": "database"})");
@@ -362,7 +362,8 @@ TEST_CASE("each vm.json in a folder is a VM, and one that is wrong does not keep
              ContainsSubstring("general.rest.vmDir"));
 }
 
-TEST_CASE("a rule or permission for a VM whose file is absent or wrong is a warning, because the file may come back") {
+TEST_CASE(
+    "a rule or permission for a VM whose file is missing or invalid is a warning, because the file may come back") {
   const test::TempDir dir;
   test::write_file(dir / "web.json", "{"); // about to be written anew
   test::write_file(dir / "database.json", R"({"memory": "128M"})");

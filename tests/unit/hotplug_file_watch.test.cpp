@@ -12,7 +12,7 @@
 
 using hotplug::detail::FileWatch;
 
-TEST_CASE("a file is waited for whose folders are not there yet") {
+TEST_CASE("a file can be waited for before its folders exist") {
   const test::TempDir dir;
   asio::io_context io;
   const std::filesystem::path file = dir / "some/folder/file";
@@ -34,7 +34,7 @@ TEST_CASE("a file is waited for whose folders are not there yet") {
   test::run(io, watch.changed());
 }
 
-TEST_CASE("a folder is watched for what comes, changes and goes in it, and may itself come and go") {
+TEST_CASE("a watched folder reports what appears, changes and vanishes in it, and may itself appear and vanish") {
   const test::TempDir dir;
   asio::io_context io;
   const std::filesystem::path folder = dir / "folder";
@@ -60,7 +60,7 @@ TEST_CASE("a folder is watched for what comes, changes and goes in it, and may i
   test::run(io, watch.changed());
 }
 
-TEST_CASE("what happened to a file before it is waited for is not missed, and its neighbours are nothing to it") {
+TEST_CASE("a change before the wait is not missed, and neighbouring files do not matter") {
   const test::TempDir dir;
   asio::io_context io;
   FileWatch watch(io.get_executor(), dir / "file");

@@ -29,26 +29,26 @@ TEST_CASE("a device that no VM has is attached to its VM, and one that stays wit
   CHECK(plan.holding.empty());
 }
 
-TEST_CASE("what is where it is to be is left alone") {
+TEST_CASE("a device that is where it should be is left alone") {
   const Plan plan = make_plan({device("x", 2, "a")}, {{"a", {ours("q", 2)}}});
   CHECK(plan.attach.empty());
   CHECK(plan.detach.empty());
   CHECK(plan.holding == Holdings{{"x", "a", false}});
 }
 
-TEST_CASE("what QEMU still has of a device that is gone is deleted") {
+TEST_CASE("a device that is gone is deleted from QEMU") {
   const Plan plan = make_plan({}, {{"a", {ours("q", 2), ours("r", 3, false)}}});
   CHECK(plan.detach == Detaches{{"a", "q", Reason::gone, ""}, {"a", "r", Reason::gone, ""}});
 }
 
-TEST_CASE("what QEMU is not bound to is deleted before it is attached again") {
+TEST_CASE("an unbound device is deleted before it is attached again") {
   const Plan plan = make_plan({device("x", 2, "a")}, {{"a", {ours("q", 2, false)}}});
   CHECK(plan.detach == Detaches{{"a", "q", Reason::unbound, "x"}});
   CHECK(plan.attach.empty());
   CHECK(plan.holding.empty());
 }
 
-TEST_CASE("a device with a new address is another one for QEMU") {
+TEST_CASE("a device with a new address is another device to QEMU") {
   const Plan plan = make_plan({device("x", 9, "a")}, {{"a", {ours("q", 2)}}});
   CHECK(plan.detach == Detaches{{"a", "q", Reason::gone, ""}});
   CHECK(plan.attach == Attaches{{"x", "a"}});
@@ -66,7 +66,7 @@ TEST_CASE("a device that is in a VM twice is deleted once") {
   CHECK(plan.detach == Detaches{{"a", "r", Reason::duplicate, "x"}});
 }
 
-TEST_CASE("what somebody else put into a VM is neither deleted nor attached a second time") {
+TEST_CASE("a device that somebody else attached is neither deleted nor attached a second time") {
   Qdev foreign = ours("mine", 2);
   foreign.ours = false;
   Qdev unknown{"by-ids", std::nullopt, true, false};
@@ -76,7 +76,7 @@ TEST_CASE("what somebody else put into a VM is neither deleted nor attached a se
   CHECK(plan.holding == Holdings{{"x", "a", true}});
 }
 
-TEST_CASE("where a device is to be follows from the rules, from people, and from where it is") {
+TEST_CASE("where a device should be follows from the rules, the user, and where it is") {
   using Vm = std::optional<std::string>;
   Wish wish;
   CHECK(target_of(wish) == Vm());
@@ -104,7 +104,7 @@ TEST_CASE("where a device is to be follows from the rules, from people, and from
   CHECK(target_of(wish) == Vm("c"));
 }
 
-TEST_CASE("the ids of our devices in QEMU tell the address, and others none") {
+TEST_CASE("the ids of our devices in QEMU contain the address, other ids do not") {
   CHECK(make_qdev_id({3, 78}, 0x5f3a01c2) == "usbhost-3-78-5f3a01c2");
   CHECK(address_in("usbhost-3-78-5f3a01c2") == UsbAddress{3, 78});
   for (const char* other : {"", "usbhost", "usbhost-", "usbhost-3-78", "usbhost-3-78-", "usbhost-3-78-5f3a01", "tablet",

@@ -33,7 +33,7 @@ bool has_right_shape(const Json& document) {
 
 } // namespace
 
-TEST_CASE("config.schema.json is the schema of what is read, in both formats") {
+TEST_CASE("config.schema.json is the schema of both formats") {
   const Json either = Json::object({{"anyOf", Json::array({hotplug::detail::config_format().schema,
                                                            hotplug::detail::first_config_format().schema})}});
   const std::string text = test::schema_text(either, "Which devices of a host go to which QEMU virtual machine");
@@ -41,7 +41,7 @@ TEST_CASE("config.schema.json is the schema of what is read, in both formats") {
   CHECK(text == test::read_file(schema_file()));
 }
 
-TEST_CASE("the schema of configurations and their readers accept and refuse the same shapes") {
+TEST_CASE("the schema and the parser accept and refuse the same shapes") {
   std::vector<Json> documents;
   for (const char* document : {R"({
     "vms": [{"name": "a", "type": "qemu", "socket": "/a", "monitor": "hold"}, {"name": "b", "pid": 7},

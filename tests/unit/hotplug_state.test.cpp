@@ -58,7 +58,7 @@ using Words = std::vector<std::string>;
 
 } // namespace
 
-TEST_CASE("what changes about a device is told in the order in which it happens") {
+TEST_CASE("changes of a device are reported in the order in which they happen") {
   DeviceState before, after;
   CHECK(kinds(difference(nullptr, &after)) == Words{"usb_connected"});
   after.vm = "a";
@@ -76,7 +76,7 @@ TEST_CASE("what changes about a device is told in the order in which it happens"
   CHECK(kinds(difference(&before, &after)) == Words{"usb_select_vm"});
 }
 
-TEST_CASE("choices are remembered of this very device, then of its serial number, then of its ids") {
+TEST_CASE("choices are found by the exact device, then by its serial number, then by its ids") {
   Choices choices = Choices::from_json(qemuctl::parse_json(
       R"({"selected_vms": {"usb-046d:c52b:s": "a", "pci-0000:01:00.0": "z"}, "disconnected_devices": ["usb-046d:c52b:t"]})"));
   CHECK(selected(choices, usb("x")) == "a"); // vhotplug's file knows no ports
@@ -104,7 +104,7 @@ TEST_CASE("choices are remembered of this very device, then of its serial number
   CHECK(again.to_json().at("disconnected_devices") == Json::array({"usb-046d:c52b:t"}));
 }
 
-TEST_CASE("the state file is replaced as a whole, and one that is damaged is set aside") {
+TEST_CASE("the state file is replaced atomically, and a damaged one is set aside") {
   const test::TempDir dir;
   const std::filesystem::path path = dir / "folder/state";
   {
@@ -129,7 +129,7 @@ TEST_CASE("the state file is replaced as a whole, and one that is damaged is set
   CHECK(contents(aside.substr(0, aside.find(';'))) == "{\"selected_vms\": 7");
 }
 
-TEST_CASE("a device that comes and goes all the time is kept out, and one that does so now and then is not") {
+TEST_CASE("a device that comes and goes all the time is kept out, one that does so occasionally is not") {
   Flapping flapping(8);
   const auto start = Flapping::time_point{} + std::chrono::hours(1);
   for (int i = 0; i < 8; ++i) CHECK_FALSE(flapping.arrived("x", start + std::chrono::seconds(i)));

@@ -38,7 +38,7 @@ bool matches(const std::function<void(InputMatch&)>& set) {
 
 } // namespace
 
-TEST_CASE("an input device is known by its path tag and its name, whatever its number is") {
+TEST_CASE("an input device is identified by its path tag and name, whatever its number") {
   const std::optional<InputDevice> device = make_input_device(keyboard());
   REQUIRE(device);
   CHECK(device->sys_name == "event3");
@@ -53,7 +53,7 @@ TEST_CASE("an input device is known by its path tag and its name, whatever its n
   CHECK(short_description(*device) == "event3 AT Translated Set 2 keyboard (platform-i8042-serio-0)");
 }
 
-TEST_CASE("what has no events of its own, or is behind USB, is no input device to pass") {
+TEST_CASE("a device without events, or on USB, is not an input device to pass") {
   InputRecord record = keyboard();
   for (const char* path :
        {"/sys/devices/platform/i8042/serio0/input/input2", "/sys/devices/platform/i8042/serio1/input/input2/mouse0",
@@ -86,7 +86,7 @@ TEST_CASE("rules for input devices match by name, path tag and property") {
   CHECK_THAT(text, ContainsSubstring("it goes to VM vm"));
 }
 
-TEST_CASE("the ids of input devices in QEMU tell which they are") {
+TEST_CASE("the ids of input devices in QEMU identify them") {
   using namespace hotplug::detail;
   CHECK(new_qdev_id(*make_input_device(keyboard()), 0x5f3a01c2) == "evdevhost-2-3-5f3a01c2");
   CHECK(input_key_in("evdevhost-2-3-5f3a01c2") == host_key(*make_input_device(keyboard())));

@@ -16,7 +16,7 @@ using hotplug::detail::AuthorizationJournal;
 using hotplug::detail::Loan;
 using hotplug::detail::Loans;
 
-TEST_CASE("of a journal nothing counts that was not written as a whole") {
+TEST_CASE("incomplete and invalid entries of a journal are ignored") {
   const test::TempDir dir;
   const Loans loans(dir.path());
   test::write_file(dir / "0000:01:00.0.new", "e1000e\n\n"); // its writer was killed
@@ -36,7 +36,7 @@ TEST_CASE("of a journal nothing counts that was not written as a whole") {
   CHECK(AuthorizationJournal(other.path()).all().empty());
 }
 
-TEST_CASE("a journal that cannot be written says what it was for") {
+TEST_CASE("an error about a journal that cannot be written says what it was for") {
   const test::TempDir dir;
   test::write_file(dir / "file", "");
   const Loans loans(dir / "file/lent");

@@ -53,7 +53,7 @@ Rules rules_for(const std::string& product, const std::string& name) {
 
 } // namespace
 
-TEST_CASE("rules that take the last keyboard or the last pointer of the host are told of") {
+TEST_CASE("rules that take the host's last keyboard or pointer cause a warning") {
   const std::vector<Device> devices{usb("Receiver", {{3, 1, 1}, {3, 1, 2}}), input("AT keyboard"), input("Touchpad"),
                                     input("Power Button")};
   CHECK(detail::last_input_warnings(devices, inputs, rules_for("Receiver", "nothing")).empty());
@@ -64,7 +64,7 @@ TEST_CASE("rules that take the last keyboard or the last pointer of the host are
   CHECK(detail::last_input_warnings(devices, inputs, rules_for("Receiver", "AT|Touch")).size() == 2);
 }
 
-TEST_CASE("a USB device that only the host's drivers know as a pointer counts as one") {
+TEST_CASE("a USB device that is a pointer only by its events counts as one") {
   const std::vector<Device> devices{usb("Tablet", {{3, 0, 0}}), usb("Tablet hub", {{3, 0, 0}}), input("AT keyboard")};
   const std::vector<std::string> warnings =
       detail::last_input_warnings(devices, inputs, rules_for("Tablet", "nothing"));
@@ -74,7 +74,7 @@ TEST_CASE("a USB device that only the host's drivers know as a pointer counts as
   CHECK(detail::last_input_warnings(devices, inputs, rules_for("Tablet hub", "nothing")).empty());
 }
 
-TEST_CASE("who takes a USB controller takes the keyboard behind it") {
+TEST_CASE("taking a USB controller takes the keyboard behind it") {
   UsbDevice keyboard = usb("Keyboard", {{3, 1, 1}});
   keyboard.sys_path = "/sys/devices/pci0000:00/0000:00:14.0/usb1/1-1";
   PciDevice controller, other;

@@ -71,7 +71,7 @@ TEST_CASE("the time of an attach goes on while the monitor that was free is bein
   counted.check_counts(1, 0, 1);
 }
 
-TEST_CASE("a device that is in its VM already when the service starts is no attach, and its end is a detach") {
+TEST_CASE("a device that is in its VM when the service starts is not counted as an attach, but its end as a detach") {
   Counted counted;
   counted.devices[0].target = "a";
   counted.observe(LinkState::waiting);
@@ -85,7 +85,7 @@ TEST_CASE("a device that is in its VM already when the service starts is no atta
   CHECK_THAT(text, ContainsSubstring("qemuctl_detaches_total{kind=\"usb\"} 1\n"));
 }
 
-TEST_CASE("what somebody else puts into a VM and takes out counts as neither attach nor detach") {
+TEST_CASE("devices that somebody else attaches and detaches are not counted") {
   Counted counted;
   counted.observe(LinkState::connected);
   counted.devices[0].vm = "a";

@@ -60,7 +60,7 @@ TEST_CASE("messages are written at once and in order") {
   CHECK_FALSE(outbox.take_back(1));
 }
 
-TEST_CASE("what was begun is written to its end, what was not can be taken back") {
+TEST_CASE("a message that was begun is completed, one that was not can be withdrawn") {
   const Pair pair;
   Outbox outbox;
   const std::string large(std::size_t{2} << 20, 'x');

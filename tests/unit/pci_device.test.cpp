@@ -68,7 +68,7 @@ using Texts = std::vector<std::string>;
 
 } // namespace
 
-TEST_CASE("a PCI device is what sysfs tells of it, and bridges are none") {
+TEST_CASE("a PCI device has its properties from sysfs, and a bridge is not a device") {
   const PciDevice made = device("0000:01:00.0");
   CHECK(made.address() == "0000:01:00.0");
   CHECK(made.vendor_id == 0x8086);
@@ -85,7 +85,7 @@ TEST_CASE("a PCI device is what sysfs tells of it, and bridges are none") {
   CHECK_FALSE(make_pci_device(card("0000:01:00.0", "", "")).value().iommu_group);
 }
 
-TEST_CASE("each condition of a rule for PCI devices holds for what it says and for nothing else") {
+TEST_CASE("each condition of a PCI rule matches exactly what it says") {
   CHECK(matches([](PciMatch& m) { m.address = "0000:01:00.0"; }));
   CHECK_FALSE(matches([](PciMatch& m) { m.address = "0000:01:00.1"; }));
   CHECK(matches([](PciMatch& m) { m.vendor_id = 0x8086, m.device_id = 0x10d3; }));
@@ -123,7 +123,7 @@ TEST_CASE("an IOMMU group goes to a VM as a whole, or its rule says that it stay
   CHECK(decide_pci({devices[0]}, PciRules({rule}))["0000:01:00.0"].vms == Texts{"vm"});
 }
 
-TEST_CASE("the explanation of a card says what becomes of it because of its IOMMU group") {
+TEST_CASE("the explanation of a card covers its IOMMU group") {
   const std::vector<Device> devices{device("0000:01:00.0"), device("0000:01:00.1")};
   Config config;
   config.pci_rules = {rule_for("0000:01:00.0")};
@@ -137,7 +137,7 @@ TEST_CASE("the explanation of a card says what becomes of it because of its IOMM
   CHECK_THAT(explained(0), ContainsSubstring("it stays with the host all the same: 0000:01:00.1"));
 }
 
-TEST_CASE("what is in the way of a group is named") {
+TEST_CASE("the device that prevents the use of a group is named") {
   const PciDevice first = device("0000:01:00.0"), second = device("0000:01:00.1", "12", "snd_hda_intel");
   CHECK(group_obstacle(first, "vm", {{first, "vm"}, {second, "vm"}}).empty());
   CHECK_THAT(group_obstacle(first, "vm", {{first, "vm"}, {second, std::nullopt}}),
@@ -188,7 +188,7 @@ TEST_CASE("a card is known with its virtual functions") {
   CHECK(virtual_functions_of(path, root.path()) == Texts{"0000:01:10.0", "0000:01:10.2"});
 }
 
-TEST_CASE("a device is taken by its address alone, and goes back to the driver it had") {
+TEST_CASE("a device is bound by its address only, and goes back to its previous driver") {
   const std::string address = "0000:01:00.0";
   CHECK(texts(writes_to_take(address, "e1000e")) ==
         Texts{"driver_override=vfio-pci\n", "unbind=" + address, "drivers_probe=" + address});
@@ -205,7 +205,7 @@ TEST_CASE("a device is taken by its address alone, and goes back to the driver i
   CHECK(texts(writes_to_give_back({address, "e1000e", "e1000e"}, "e1000e")) == Texts{"driver_override=e1000e\n"});
 }
 
-TEST_CASE("what is lent is known to the next engine") {
+TEST_CASE("the next engine knows what was taken from its driver") {
   const test::TempDir dir;
   const Loans loans(dir / "lent");
   CHECK(loans.all().empty());
@@ -220,7 +220,7 @@ TEST_CASE("what is lent is known to the next engine") {
   CHECK(loans.find("0000:02:00.0") == Loan{"0000:02:00.0", "", "uio_pci_generic"});
 }
 
-TEST_CASE("the ids of PCI devices in QEMU tell their addresses") {
+TEST_CASE("the ids of PCI devices in QEMU contain their addresses") {
   CHECK(new_qdev_id(device("0000:01:00.0"), 0x5f3a01c2) == "pcihost-0000.01.00.0-5f3a01c2");
   CHECK(pci_key_in("pcihost-0000.01.00.0-5f3a01c2") == host_key(device("0000:01:00.0")));
   for (const char* other : {"", "pcihost-", "pcihost-0000.01.00.0", "pcihost-01.00.0-5f3a01c2", "net0"})

@@ -75,13 +75,13 @@ TEST_CASE("a VM that starts with a graphics card of NVIDIA's has UEFI firmware w
   CHECK_FALSE(uefi(card("0000:01:00.0", amd, 3), 1));
 }
 
-TEST_CASE("a card of the start has the ROM file that a person has chosen") {
+TEST_CASE("a card that a VM starts with has the ROM file that the user chose") {
   const std::vector<StartDevice> devices{{card("0000:01:00.0"), 0, "c", "/a,b.rom"}};
   CHECK(detail::start_arguments(devices, rules(), StartOptions()).arguments ==
         Words{"-device", "vfio-pci,host=0000:01:00.0,id=c,romfile=/a,,b.rom"});
 }
 
-TEST_CASE("input devices of the start go to the ports that their rule names, and to others only when that is wanted") {
+TEST_CASE("input devices that a VM starts with go to the ports named by their rule, and to others only on request") {
   StartOptions options;
   options.bus_prefix = "rp";
   const std::vector<StartDevice> devices{
@@ -99,7 +99,7 @@ TEST_CASE("input devices of the start go to the ports that their rule names, and
   CHECK(all.buses == 2);
 }
 
-TEST_CASE("a VM starts with its ACPI tables, but for those that are not there") {
+TEST_CASE("a VM starts with its ACPI tables, except missing ones") {
   const test::TempDir dir;
   std::ofstream(dir / "one,two") << "table";
   std::vector<AcpiRule> tables(3);
@@ -132,7 +132,7 @@ TEST_CASE("UEFI firmware is where the configuration says, or the error says what
                     Catch::Matchers::ContainsSubstring("general.ovmfVars"));
 }
 
-TEST_CASE("UEFI firmware and its variables are of one size") {
+TEST_CASE("UEFI firmware and its variable store have the same size") {
   const test::TempDir dir;
   for (const char* name : {"OVMF_CODE.fd", "OVMF_VARS.fd", "OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"})
     std::ofstream(dir / name) << name;
@@ -148,7 +148,7 @@ TEST_CASE("UEFI firmware and its variables are of one size") {
   CHECK(file_of_vars("") == "OVMF_VARS_4M.fd");
 }
 
-TEST_CASE("ACPI tables and firmware are read from a configuration, and mistakes in them named") {
+TEST_CASE("ACPI tables and firmware are read from a configuration, and errors in them are reported") {
   const Config config = parse_config(R"({"vms": [{"name": "a", "socket": "/a"}],
     "general": {"ovmfCode": "code.fd", "ovmfVars": "/vars.fd"},
     "acpiPassthrough": [{"targetVm": "a", "allow": [{"acpiTable": "t", "setUser": "u", "setGroup": "g"}]}]})",

@@ -28,7 +28,7 @@ SysfsOutcome write(std::vector<SysfsWrite> writes, milliseconds timeout = millis
 
 } // namespace
 
-TEST_CASE("files are written one after the other, up to the first that cannot be") {
+TEST_CASE("files are written in order, up to the first failure") {
   const test::TempDir dir;
   const std::string one = dir / "one", two = dir / "two", none = dir / "none/file";
   test::write_file(one, "");
@@ -42,7 +42,7 @@ TEST_CASE("files are written one after the other, up to the first that cannot be
   CHECK(test::read_file(two) == "2");
 }
 
-TEST_CASE("a block device is asked whether the kernel uses it, and nothing is written to it") {
+TEST_CASE("a probe finds out whether the kernel uses a block device, without writing to it") {
   const test::TempDir dir;
   const std::string disk = dir / "disk";
   test::write_file(disk, "data");
@@ -56,7 +56,7 @@ TEST_CASE("a block device is asked whether the kernel uses it, and nothing is wr
   CHECK(test::read_file(disk) == "data");
 }
 
-TEST_CASE("a write that does not end is given up at its deadline") {
+TEST_CASE("a write that hangs is given up at its deadline") {
   const test::TempDir dir;
   const std::string fifo = dir / "fifo"; // nobody reads it
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
@@ -65,7 +65,7 @@ TEST_CASE("a write that does not end is given up at its deadline") {
   CHECK_FALSE(outcome.stuck); // this one can be killed
 }
 
-TEST_CASE("a disk that does not answer is given up at the deadline, also when the kernel keeps who has asked it") {
+TEST_CASE("a disk that does not answer is given up at the deadline, even if the probe hangs in the kernel") {
   const test::TempDir dir;
   test::DeadFileSystem dead(dir / "mnt");
   const bool kept = GENERATE(false, true);

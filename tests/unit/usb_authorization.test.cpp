@@ -14,7 +14,7 @@ using namespace hotplug;
 using hotplug::detail::AuthorizationCase;
 using hotplug::detail::wanted_authorization;
 
-TEST_CASE("the host may use what is allowed to it and what was there before, and VMs what they are to get") {
+TEST_CASE("the host may use allowed and previously present devices, and VMs those that go to them") {
   AuthorizationCase plugged, there;
   there.was_there = true;
   CHECK(wanted_authorization(plugged) == false);
@@ -38,7 +38,7 @@ TEST_CASE("the host may use what is allowed to it and what was there before, and
   CHECK(wanted_authorization(there) == false);
 }
 
-TEST_CASE("the journal of authorisations keeps what was so in the beginning") {
+TEST_CASE("the journal of authorisations keeps the original values") {
   const test::TempDir dir;
   const detail::AuthorizationJournal journal(dir / "usb-authorization");
   CHECK(journal.all().empty());
@@ -55,7 +55,7 @@ TEST_CASE("the journal of authorisations keeps what was so in the beginning") {
   CHECK(journal.all().size() == 1);
 }
 
-TEST_CASE("hubs are told from other USB devices, and root hubs from those that are plugged in") {
+TEST_CASE("hubs are distinguished from other USB devices, and root hubs from other hubs") {
   UsbRecord record;
   record.sys_path = "/sys/devices/pci0000:00/0000:00:14.0/usb3/3-1";
   record.attributes = {{"bDeviceClass", "09"}, {"authorized", "0"}};

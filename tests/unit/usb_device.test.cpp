@@ -46,7 +46,7 @@ UsbRecord record() {
 
 } // namespace
 
-TEST_CASE("a USB device is what udev and sysfs say of it") {
+TEST_CASE("a USB device has its properties from udev and sysfs") {
   const UsbDevice device = make_usb_device(record()).value();
   CHECK(device.sys_name == "3-1.4");
   CHECK(device.port_path() == "3-1.4");
@@ -89,7 +89,7 @@ TEST_CASE("attributes of a USB device may be absent") {
   CHECK(known.serial == "9");
 }
 
-TEST_CASE("hubs, root hubs, interfaces and what has no address are no devices to pass on") {
+TEST_CASE("hubs, root hubs, interfaces and records without an address are not devices to pass") {
   UsbRecord hub = record();
   hub.attributes["bDeviceClass"] = "09";
   CHECK_FALSE(make_usb_device(hub));
@@ -108,7 +108,7 @@ TEST_CASE("hubs, root hubs, interfaces and what has no address are no devices to
   }
 }
 
-TEST_CASE("a device that is not authorised has its interfaces from the descriptors") {
+TEST_CASE("a device that is not authorised gets its interfaces from the descriptors") {
   UsbRecord refused = record();
   refused.attributes["authorized"] = "0";
   const UsbDevice device = make_usb_device(refused).value();
@@ -116,7 +116,7 @@ TEST_CASE("a device that is not authorised has its interfaces from the descripto
   CHECK(device.interfaces.size() == 2);
 }
 
-TEST_CASE("interfaces are those of all configurations, each once, as far as the descriptors are sound") {
+TEST_CASE("interfaces are those of all configurations, without duplicates, as far as the descriptors are valid") {
   const std::string sound = descriptors({{{8, 6, 80}, {3, 1, 1}}, {{8, 6, 80}, {0xff, 0, 0}}});
   CHECK(interfaces_of(sound) == std::vector<UsbClass>{{3, 1, 1}, {8, 6, 80}, {0xff, 0, 0}});
   // However it is cut, or whatever a length says, it ends.
@@ -140,7 +140,7 @@ TEST_CASE("a device keeps its identity when it comes back with another address o
   CHECK(make_usb_device(renumbered)->identity == before.identity);
 }
 
-TEST_CASE("two devices of one kind are told apart by where they are") {
+TEST_CASE("two identical devices are distinguished by their location") {
   UsbRecord other = record();
   other.sys_path = controller_path + "/usb3/3-1/3-1.3";
   CHECK(make_usb_device(other)->identity != make_usb_device(record())->identity);
@@ -178,7 +178,7 @@ TEST_CASE("the USB 2 and the USB 3 side of a connector are one place") {
   CHECK(make_usb_device(usb3)->peer_path == "3-5.2");
 }
 
-TEST_CASE("a controller that is no PCI device still tells places apart") {
+TEST_CASE("locations differ even on a controller that is not a PCI device") {
   UsbRecord gadget = record();
   gadget.sys_path = "/sys/devices/platform/dummy_hcd.0/usb3/3-1";
   const UsbDevice device = make_usb_device(gadget).value();

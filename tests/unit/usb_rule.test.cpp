@@ -59,7 +59,7 @@ Rules rules_of(std::vector<UsbRule> rules) {
 
 } // namespace
 
-TEST_CASE("each condition of a rule holds for what it says and for nothing else") {
+TEST_CASE("each condition of a USB rule matches exactly what it says") {
   CHECK(matches([](UsbMatch& m) { m.vendor_id = 0x046d; }));
   CHECK_FALSE(matches([](UsbMatch& m) { m.vendor_id = 0x046e; }));
   CHECK(matches([](UsbMatch& m) { m.product_id = 0xc52b; }));
@@ -80,7 +80,7 @@ TEST_CASE("each condition of a rule holds for what it says and for nothing else"
   CHECK_FALSE(matches([](UsbMatch& m) { m.speed = 12; }));
 }
 
-TEST_CASE("a place matches by either side of the connector") {
+TEST_CASE("a port path matches on either side of the connector") {
   CHECK(matches([](UsbMatch& m) { m.port_path = "3-1.4"; }));
   CHECK(matches([](UsbMatch& m) { m.port_path = "4-1.4"; }));
   CHECK_FALSE(matches([](UsbMatch& m) { m.port_path = "3-1"; }));
@@ -89,7 +89,7 @@ TEST_CASE("a place matches by either side of the connector") {
   CHECK_FALSE(matches([](UsbMatch& m) { m.port_path = ""; }, alone));
 }
 
-TEST_CASE("names match regular expressions from their start, whatever the case") {
+TEST_CASE("regular expressions match at the start of names, ignoring case") {
   CHECK(matches([](UsbMatch& m) { m.product_name = "usb rec"; }));
   CHECK(matches([](UsbMatch& m) { m.product_name = ".*receiver"; }));
   CHECK_FALSE(matches([](UsbMatch& m) { m.product_name = "receiver"; }));
@@ -97,7 +97,7 @@ TEST_CASE("names match regular expressions from their start, whatever the case")
   CHECK_FALSE(matches([](UsbMatch& m) { m.vendor_name = "logi$"; }));
 }
 
-TEST_CASE("interface fields hold for one and the same interface, and 0 is a value") {
+TEST_CASE("interface fields must match on the same interface, and 0 is a value") {
   CHECK(matches([](UsbMatch& m) { m.interface = {3, 1, 1}; }));
   CHECK(matches([](UsbMatch& m) { m.interface.protocol = 2; }));
   CHECK_FALSE(matches([](UsbMatch& m) { m.interface = {3, 1, 2}; }));
@@ -105,7 +105,7 @@ TEST_CASE("interface fields hold for one and the same interface, and 0 is a valu
   CHECK_FALSE(matches([](UsbMatch& m) { m.interface = {3, 1, 0}; }));
 }
 
-TEST_CASE("sets of interfaces find a disk that also is a keyboard") {
+TEST_CASE("conditions on all interfaces find a disk that is also a keyboard") {
   const InterfaceMatch disk{8, {}, {}}, hid{3, {}, {}}, any{};
   UsbDevice evil = mouse();
   evil.interfaces = {{3, 1, 1}, {8, 6, 80}};
@@ -127,13 +127,13 @@ TEST_CASE("sets of interfaces find a disk that also is a keyboard") {
   CHECK(matches([&](UsbMatch& m) { m.interfaces.equals = {any}; }, stick));
 }
 
-TEST_CASE("all conditions of a rule must hold, and none at all match nothing") {
+TEST_CASE("all conditions must hold, and a match without conditions matches nothing") {
   CHECK(matches([](UsbMatch& m) { m.vendor_id = 0x046d, m.product_name = "USB", m.interface.code = 3; }));
   CHECK_FALSE(matches([](UsbMatch& m) { m.vendor_id = 0x046d, m.product_name = "USB", m.interface.code = 8; }));
   CHECK_FALSE(matches([](UsbMatch& m) { m.description = "anything"; }));
 }
 
-TEST_CASE("a kernel module is looked at only for devices without a valid interface") {
+TEST_CASE("the kernel module matters only for devices without a valid interface") {
   UsbDevice device = mouse();
   device.driver_path = "/kernel/drivers/net/usb/ax88179.ko";
   const auto net = [](UsbMatch& m) { m.driver_path = ".*/net/usb/"; };
@@ -183,7 +183,7 @@ TEST_CASE("an explanation has every condition of every rule up to the one that d
                  ContainsSubstring("no rule matches: it stays with the host"));
 }
 
-TEST_CASE("rules with a bad regular expression are refused with their place") {
+TEST_CASE("rules with an invalid regular expression are refused with their path") {
   UsbRule bad = rule("vm", "usb");
   bad.deny.emplace_back().vendor_name = "(unclosed";
   try {
@@ -197,7 +197,7 @@ TEST_CASE("rules with a bad regular expression are refused with their place") {
   CHECK(regular_expression_error("a|b").empty());
 }
 
-TEST_CASE("a hostile name takes no more time than any other of its length") {
+TEST_CASE("a hostile name takes no more time than any other name of its length") {
   // Exponential for engines that go back.
   UsbDevice device = mouse();
   device.product_name = std::string(100'000, 'a') + "!";
