@@ -144,8 +144,8 @@ TEST_CASE("an IOMMU group of two goes to a VM only as a whole") {
   host.wait_for_driver(second, "e1000");
 }
 
-TEST_CASE("a driver that does not release its card is given up at the deadline, and a service that dies meanwhile "
-          "leaves a journal") {
+TEST_CASE(
+    "a driver that keeps its card is given up at the deadline, and a service that dies meanwhile leaves a journal") {
   PciHost host;
   const std::string disk = host.plug_card("nvme", "disk", "rp0");
   host.wait_for_driver(disk, "nvme");

@@ -138,8 +138,7 @@ TEST_CASE("a card with virtual functions stays with the host, even with force wh
   CHECK_FALSE(std::filesystem::exists(host.dir / "lent" / physical));
 }
 
-TEST_CASE(
-    "a card on a bus without hot-unplug stays in its VM with QEMU's reason, and QEMU is not asked again and again") {
+TEST_CASE("a card on a bus without hot-unplug stays in its VM with QEMU's reason, and QEMU is not pestered") {
   Host host;
   add_card(host);
   FakeQemu qemu(host.socket("a"), first("device_del", 1'000, Fate::refused));
