@@ -4,8 +4,10 @@
 // The device API over VSOCK, which a kernel that is ours to change loops back.
 #include "catch.hpp"
 #include "hotplug_host.hpp"
+#include "machine.hpp"
 #include "saved_guest.hpp"
 
+#include <chrono>
 #include <string>
 
 using namespace qemuctl;
@@ -62,6 +64,17 @@ TEST_CASE("permitted clients move devices over VSOCK, and nobody else gets an an
   CHECK_THAT(host.host.run(qemuctl + "usb list").output, ContainsSubstring("CID 1 is no guest"));
   const test::CommandResult alone = host.host.run(std::string(QEMUCTL_CLI) + " usb list");
   CHECK_THAT(alone.output, ContainsSubstring("/var/lib/vhotplug/vhotplug.sock") && !ContainsSubstring("CID 2"));
+}
+
+TEST_CASE("every message of the device API is the same over VSOCK") {
+  test::HostVm host;
+  host.output_of("modprobe vsock_loopback");
+  // One of the messages starts a VM. What its QEMU can do takes minutes to find out in a VM, and is remembered.
+  const std::string qemu = test::qemus().front().string();
+  host.write_file("/tmp/vm.json", R"({"name": "vm", "machine": {"accel": "tcg"}, "qemuPath": ")" + qemu + "\"}");
+  host.output_of(std::string(QEMUCTL_RUN) + " --check /tmp/vm.json", std::chrono::minutes(3));
+  CHECK_THAT(host.output_of(QEMUCTL_UDEV_TESTS " '[vsock]'", std::chrono::minutes(3)),
+             ContainsSubstring("in 1 test case"));
 }
 
 TEST_CASE("a process in a guest sees and moves only the devices that its own VM may have") {

@@ -11,6 +11,8 @@
 
 #include <qemuctl/json.hpp>
 
+#include <linux/vm_sockets.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <atomic>
@@ -77,9 +79,20 @@ std::string as_documented(std::string line, const std::string& folder) {
   return std::regex_replace(line, pid, R"("pid":4711)");
 }
 
-} // namespace
+/// The transport between client and service.
+enum class By { unix_socket, tcp, vsock };
 
-TEST_CASE("every request in API.md gets the documented answer and events") {
+test::Wire connect(test::ApiHost& host, By transport) {
+  if (transport != By::vsock) return test::Wire(host, transport == By::tcp ? host.server->tcp_port() : 0);
+  sockaddr_vm address{};
+  address.svm_family = AF_VSOCK;
+  address.svm_cid = VMADDR_CID_LOCAL;
+  address.svm_port = static_cast<unsigned>(host.api.port);
+  return test::Wire(host, asio::generic::stream_protocol::endpoint(&address, sizeof address));
+}
+
+/// Plays the whole document.
+void play_document(By transport) {
   test::ApiHost host;
   std::atomic<bool> refusing = false;
   FakeQemu vm1(host.socket("vm1"), [&](const FakeQemu::Command& command) {
@@ -124,12 +137,15 @@ TEST_CASE("every request in API.md gets the documented answer and events") {
   std::ofstream(host.dir / "tokens") << "examples 0123456789abcdef\n";
   ::chmod((host.dir / "tokens").c_str(), 0600);
   host.api.token_file = (host.dir / "tokens").string();
-  host.api.transports.push_back("tcp");
+  if (transport == By::tcp) host.api.transports.push_back("tcp");
+  if (transport == By::vsock) {
+    host.api.transports.push_back("vsock");
+    host.api.port = 2000;
+    host.api.allowed_cids = {{VMADDR_CID_LOCAL}};
+  }
   host.api_options.reload = [&] { host.server->announce_reload(); };
   host.start_api();
-  // VSOCK takes a kernel with loopback: tests/e2e.
-  const bool by_tcp = GENERATE(true, false);
-  test::Wire wire(host, by_tcp ? host.server->tcp_port() : 0);
+  test::Wire wire = connect(host, transport);
 
   std::deque<std::string> answers, events;
   const std::string folder = host.dir.path().string();
@@ -194,4 +210,15 @@ TEST_CASE("every request in API.md gets the documented answer and events") {
   CHECK(undocumented == std::set<std::string>());
   CHECK(answers.empty());
   CHECK(events.empty());
+}
+
+} // namespace
+
+TEST_CASE("every request in API.md gets the documented answer and events") {
+  play_document(GENERATE(By::unix_socket, By::tcp));
+}
+
+// Takes a kernel that loops VSOCK back: tests/e2e runs it in a host in a VM.
+TEST_CASE("every request in API.md gets the documented answer and events over VSOCK", "[.][vsock]") {
+  play_document(By::vsock);
 }

@@ -49,12 +49,19 @@ struct Wire::State : std::enable_shared_from_this<Wire::State> {
   bool closed = false, reading = true;
 };
 
-Wire::Wire(ApiHost& host, int tcp_port) : host_(host), state_(std::make_shared<State>(host.io)) {
-  using asio::generic::stream_protocol;
-  stream_protocol::endpoint to(asio::local::stream_protocol::endpoint(host.api_path().string()));
-  if (tcp_port > 0)
-    to = stream_protocol::endpoint(
-        asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), static_cast<unsigned short>(tcp_port)));
+namespace {
+
+asio::generic::stream_protocol::endpoint address_of(const ApiHost& host, int tcp_port) {
+  if (tcp_port == 0) return asio::local::stream_protocol::endpoint(host.api_path().string());
+  return asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), static_cast<unsigned short>(tcp_port));
+}
+
+} // namespace
+
+Wire::Wire(ApiHost& host, int tcp_port) : Wire(host, address_of(host, tcp_port)) {}
+
+Wire::Wire(ApiHost& host, const asio::generic::stream_protocol::endpoint& to)
+    : host_(host), state_(std::make_shared<State>(host.io)) {
   state_->socket.connect(to);
   state_->socket.non_blocking(true);
   state_->read();

@@ -36,6 +36,7 @@ class Wire {
  public:
   /// On the Unix socket, or on that port of 127.0.0.1.
   explicit Wire(ApiHost& host, int tcp_port = 0);
+  Wire(ApiHost& host, const asio::generic::stream_protocol::endpoint& to);
   ~Wire();
   Wire(const Wire&) = delete;
   Wire& operator=(const Wire&) = delete;
