@@ -35,11 +35,7 @@ std::string quoted(std::string_view text) {
   std::size_t length = 0;
   while (length < text.size() && length < enough)
     length += std::max<std::size_t>(detail::utf8_length(text.substr(length)), 1);
-  // Not with operator+, in which GCC 12 sees impossible lengths with -O3 (GCC bug 105329).
-  std::string result = "'";
-  result += detail::printable(text.substr(0, length));
-  result += length < text.size() ? "...'" : "'";
-  return result;
+  return "'" + detail::printable(text.substr(0, length)) + (length < text.size() ? "...'" : "'");
 }
 
 /// A token of simdjson's reaches up to the next one.
