@@ -99,14 +99,8 @@ TEST_CASE("a new virtual function of a card goes to its VM, and the card itself 
   CHECK_THAT(attach_card().output, ContainsSubstring("is in VM a now"));
   host.host.output_of(PciHost::command("pci detach ") + card);
   host.wait_for_driver(card, "nvme");
-  // The card is pulled out with its function. QEMU 10.0, as the machine that the host is, dies of that.
-  const Json version = host.host.await(host.host.machine().execute("query-version"));
-  if (version.at("qemu").at("major").as_int() >= 10) return;
-  host.host.output_of("echo 1 >" + folder + "/sriov_numvfs");
-  host.wait_for_cards(1);
-  host.host.pull("disk");
-  host.wait_for_cards(0);
-  host.host.wait_until("test ! -e " + folder + std::string(" && test -z \"$(ls ") + lent + ")\"");
+  // Pulling the card with its function in a VM is beyond the QEMUs here: 10.0, as the machine that the host is, dies of
+  // it, and the VM's 7.2 may hang when it cannot unmap the memory of a device that is gone.
 }
 
 TEST_CASE("an IOMMU group of two goes to a VM only as a whole") {
