@@ -99,8 +99,12 @@ TEST_CASE("a new virtual function of a card goes to its VM, and the card itself 
   CHECK_THAT(attach_card().output, ContainsSubstring("is in VM a now"));
   host.host.output_of(PciHost::command("pci detach ") + card);
   host.wait_for_driver(card, "nvme");
-  // Pulling the card with its function in a VM is beyond the QEMUs here: 10.0, as the machine that the host is, dies of
-  // it, and the VM's 7.2 may hang when it cannot unmap the memory of a device that is gone.
+  // Pulled without its function, whose VM's QEMU 7.2 may hang when it cannot unmap the memory of a device that is gone.
+  // QEMU 10.0, as the machine that the host is, dies of either.
+  const Json version = host.host.await(host.host.machine().execute("query-version"));
+  if (version.at("qemu").at("major").as_int() >= 10) return;
+  host.host.pull("disk");
+  host.host.wait_until("test ! -e " + folder + std::string(" && test -z \"$(ls ") + lent + ")\"");
 }
 
 TEST_CASE("an IOMMU group of two goes to a VM only as a whole") {

@@ -53,8 +53,8 @@ struct EngineOptions {
   /// How long a guest is assumed to be booting after its QEMU was first seen or was reset. It may miss devices that are
   /// plugged in during that time.
   std::chrono::milliseconds boot_time{120'000};
-  /// How long after that the engine checks whether the guest has noticed a PCI or input device that was plugged in
-  /// while it booted. If not, the device is unplugged and plugged in again.
+  /// How long after a PCI or input device was plugged in while the guest booted the engine checks whether the guest has
+  /// noticed it. If not, the device is unplugged and plugged in again.
   std::chrono::milliseconds verify_after{60'000};
   /// How long QEMU has after `Engine::prepare_start` to open the devices that it starts with.
   std::chrono::milliseconds start_timeout{60'000};
